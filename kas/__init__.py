@@ -1,0 +1,1 @@
+"""kas: Kernel Architecture Search."""

@@ -1,0 +1,17 @@
+"""The errors of kas: one base, and one subclass for each thing that a caller may want to tell apart."""
+
+from __future__ import annotations
+
+__all__ = ["Infeasible", "InvalidKernel", "KasError"]
+
+
+class KasError(Exception):
+    """Base of every error that kas raises on purpose: what was wrong, where, and what would be right."""
+
+
+class InvalidKernel(KasError):
+    """A program that is not a legal kernel. The message names the step and the broken rule."""
+
+
+class Infeasible(KasError):
+    """Sizes that do not exist: a dim that is no positive integer at a target, or a budget that nothing satisfies."""
