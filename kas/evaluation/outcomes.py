@@ -1,0 +1,19 @@
+"""What may end a training or a measurement without a result. Each is recorded as a trial's outcome. No torch here."""
+
+from __future__ import annotations
+
+from kas.language.errors import KasError
+
+__all__ = ["OutOfMemory", "TimeLimit", "TrainingDiverged"]
+
+
+class TrainingDiverged(KasError):
+    """The training loss became NaN or infinite. The message names the epoch."""
+
+
+class OutOfMemory(KasError):
+    """The device (or the host) had not enough memory for the network and the batch."""
+
+
+class TimeLimit(KasError):
+    """A training took longer than `training.time_limit_s`."""

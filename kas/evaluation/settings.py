@@ -1,0 +1,225 @@
+"""The evaluation sections of a study file, as documented and checked dataclasses. No torch here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kas.language.errors import KasError
+
+__all__ = ["CostSettings", "DataSettings", "HealthSettings", "ModelSettings", "TrainingSettings"]
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+
+
+@dataclass
+class DataSettings:
+    """What networks are trained and validated on.
+
+    Args:
+        name: digits, mnist5k, cluttered, mnist5k_columns (1-D), cifar10, cifar100 or imagefolder. Ignored if factory is given.
+        root: Folder of a data set that lives on disk (cifar10, cifar100, imagefolder).
+        download: Whether a missing data set may be fetched into root (cifar10, cifar100).
+        size: Side of the images in pixels (of sequences: their length). By default the data set's own.
+        batch_size: Samples in a training batch.
+        eval_batch_size: Samples in a validation batch.
+        train_samples: Use only so many training samples, balanced over classes. For cluttered: how many scenes to compose.
+        val_samples: The same for validation.
+        augment: Random shifts, crops and flips of the training images, whatever suits the data set.
+        workers: Loader processes (imagefolder alone; the other sets are held in memory and need none).
+        factory: "package.module:function" that returns your own LightningDataModule, with the attribute num_classes.
+        factory_args: Keyword arguments of factory.
+    """
+
+    name: str = "digits"
+    root: str | None = None
+    download: bool = False
+    size: int | None = None
+    batch_size: int = 64
+    eval_batch_size: int = 256
+    train_samples: int | None = None
+    val_samples: int | None = None
+    augment: bool = True
+    workers: int = 0
+    factory: str | None = None
+    factory_args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples"):
+            _at_least("data", key, getattr(self, key), 1)
+        _at_least("data", "workers", self.workers, 0)
+        _is_factory("data.factory", self.factory)
+
+
+@dataclass
+class ModelSettings:
+    """The network whose convolutions are replaced.
+
+    Args:
+        name: small_resnet, small_conv1d, mlp or any torchvision classifier (resnet18, vgg16_bn, ...). Ignored if factory is given.
+        factory: "package.module:function" that returns your own network (with its weights). It is given num_classes and input_shape if it takes them.
+        args: Keyword arguments of the network, such as width, blocks and stages of small_resnet.
+    """
+
+    name: str = "small_resnet"
+    factory: str | None = None
+    args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _is_factory("model.factory", self.factory)
+
+
+@dataclass
+class TrainingSettings:
+    """How a network is trained, the original and every candidate alike.
+
+    Args:
+        epochs: Passes over the training data.
+        optimizer: adamw or sgd.
+        lr: Peak learning rate.
+        weight_decay: Decay of weights with two or more axes; norms and biases have none.
+        momentum: Momentum of sgd (Nesterov).
+        warmup: Fraction of all steps in which the learning rate rises; it then falls along a cosine.
+        label_smoothing: Probability mass spread over all classes.
+        gradient_clip: Largest norm of a step's gradient; 0 does not clip.
+        precision: 32-true, bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true.
+        init: scratch, or original: unreplaced layers start from the trained original's weights.
+        time_limit_s: Seconds after which a training ends with the outcome timeout, waiting for the device not counted.
+        model: Overrides of model.args for the (narrower) network that is trained; {} trains the model itself.
+        metric: accuracy (top 1), or the class name of a torchmetrics classification metric, such as F1Score.
+    """
+
+    epochs: int = 6
+    optimizer: str = "adamw"
+    lr: float = 4e-3
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    warmup: float = 0.15
+    label_smoothing: float = 0.0
+    gradient_clip: float = 1.0
+    precision: str = "32-true"
+    init: str = "scratch"
+    time_limit_s: float | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    metric: str = "accuracy"
+
+    def __post_init__(self) -> None:
+        self.model = dict(self.model or {})
+        _at_least("training", "epochs", self.epochs, 1)
+        _one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
+        _one_of("training.precision", self.precision, PRECISIONS)
+        _one_of("training.init", self.init, ("scratch", "original"))
+        _above("training", "lr", self.lr)
+        _above("training", "time_limit_s", self.time_limit_s)
+        for key in ("weight_decay", "gradient_clip"):
+            _at_least("training", key, getattr(self, key), 0)
+        for key in ("momentum", "warmup", "label_smoothing"):
+            _within("training", key, getattr(self, key), 0, 1)
+
+
+@dataclass
+class CostSettings:
+    """How latency is measured, and on which network: the one that will be deployed.
+
+    Args:
+        model: Overrides of model.args for the deployed network; {} measures the model itself.
+        size: Input side of the deployed network in pixels (of sequences: length); by default that of the data.
+        batch_size: Samples in a measured batch. At batch 1 a CPU mostly counts torch calls.
+        repeats: Paired, interleaved measurements.
+        warmup: Forward passes of each network before the first measurement.
+        min_block_ms: A measurement repeats the forward pass until it takes about so long.
+        threads: CPU threads while measuring; by default torch's number.
+        compiler: eager, or compile (torch.compile).
+        max_ratio: A candidate that takes over max_ratio times as long as the original is too_slow and is not trained.
+        time_limit_s: A measurement that takes longer stops with the repeats it has (at least three).
+    """
+
+    model: dict[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    batch_size: int = 32
+    repeats: int = 15
+    warmup: int = 2
+    min_block_ms: float = 20.0
+    threads: int | None = None
+    compiler: str = "eager"
+    max_ratio: float = 1.1
+    time_limit_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        self.model = dict(self.model or {})
+        for key in ("size", "batch_size", "threads"):
+            _at_least("cost", key, getattr(self, key), 1)
+        _at_least("cost", "repeats", self.repeats, 3)
+        _at_least("cost", "warmup", self.warmup, 1)
+        _at_least("cost", "min_block_ms", self.min_block_ms, 0)
+        _one_of("cost.compiler", self.compiler, ("eager", "compile"))
+        for key in ("max_ratio", "time_limit_s"):
+            _above("cost", key, getattr(self, key))
+
+
+@dataclass
+class HealthSettings:
+    """When a network is not worth training, judged before training and relative to the original network.
+
+    Args:
+        enabled: Whether to check at all.
+        batch_size: Training samples that the check looks at.
+        max_gradient_ratio: Largest gradient norm at the start, in norms of the original's.
+        min_gradient: Smallest gradient of a weight, relative to the median weight and to the original's smallest.
+        min_dependence: Smallest variation of a replaced layer's output over samples, in variations of the original layer's.
+        max_scale: Largest scale of a replaced layer's output, in scales of the original layer's; smallest: its inverse.
+    """
+
+    enabled: bool = True
+    batch_size: int = 32
+    max_gradient_ratio: float = 10.0
+    min_gradient: float = 1e-5
+    min_dependence: float = 1e-3
+    max_scale: float = 1e4
+
+    def __post_init__(self) -> None:
+        _at_least("health", "batch_size", self.batch_size, 2)
+        for key in ("max_gradient_ratio", "max_scale"):
+            _above("health", key, getattr(self, key))
+        for key in ("min_gradient", "min_dependence"):
+            _at_least("health", key, getattr(self, key), 0)
+
+
+def nearest(wanted: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'resnet18'?"`, or nothing if no known name is near."""
+    near = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _at_least(section: str, key: str, value: Any, bound: float) -> None:
+    if value is not None and (not _is_number(value) or value < bound):
+        raise KasError(f"{section}.{key} is {value!r}; it must be a number of at least {bound}")
+
+
+def _above(section: str, key: str, value: Any) -> None:
+    if value is not None and (not _is_number(value) or value <= 0):
+        raise KasError(f"{section}.{key} is {value!r}; it must be a number above 0")
+
+
+def _within(section: str, key: str, value: Any, low: float, high: float) -> None:
+    if not _is_number(value) or not low <= value <= high:
+        raise KasError(f"{section}.{key} is {value!r}; it must be a number from {low} to {high}")
+
+
+def _one_of(where: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise KasError(f"{where} is {value!r}; it must be one of {', '.join(known)}{nearest(str(value), known)}")
+
+
+def _is_factory(where: str, value: Any) -> None:
+    if value is None:
+        return
+    module, colon, function = str(value).partition(":")
+    if not (isinstance(value, str) and colon and module and function.isidentifier()):
+        raise KasError(f"{where} is {value!r}; it must have the form package.module:function")
