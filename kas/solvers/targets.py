@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from kas.language.errors import KasError
 
@@ -147,8 +147,8 @@ class Target:
             raise KasError(f"target: unknown keys {unknown}; the fields are {sorted(known)}")
         if missing := sorted({"name", "in_channels", "out_channels", "size"} - set(data)):
             raise KasError(f"target: missing keys {missing}")
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        return cls(**values)
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**cast("dict[str, Any]", values))
 
     def _per_axis(self, field: str) -> tuple[int, ...]:
         """A field as one number per axis."""
@@ -158,7 +158,7 @@ class Target:
             return (value,) * self.rank
         values = self._tuple(field, value)
         if len(values) != self.rank:
-            raise KasError(f"target {self.name!r}: {field}={values} has {len(values)} axes, size={self.size}: {self.rank}")
+            raise KasError(f"target {self.name!r}: {field}={values} does not fit the axes of size={self.size}")
         return values
 
     def _tuple(self, field: str, value: object) -> tuple[int, ...]:
