@@ -1,0 +1,204 @@
+"""Dims: exact monomials, a positive rational times integer powers of symbols.
+
+Every dim is interned: equal monomials are one object, so `==` is identity and products are looked up, not computed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from math import gcd
+
+from kas.language.errors import Infeasible, InvalidKernel
+
+__all__ = ["FREE_VARIABLES", "MAX_NUMBER", "ONE", "SYMBOLS", "Dim"]
+
+FREE_VARIABLES = tuple(f"x{i}" for i in range(16))
+SYMBOLS = ("C", "H", "W", "G", *FREE_VARIABLES)
+MAX_NUMBER = 2**31 - 1
+
+_INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
+_NO_POWERS = (0,) * len(SYMBOLS)
+_C, _G, _FIRST_FREE = _INDEX["C"], _INDEX["G"], _INDEX["x0"]
+_FACTOR = r"(?:[1-9][0-9]*|C|H|W|G|x(?:1[0-5]|[0-9]))"
+_TEXT = re.compile(rf"{_FACTOR}(?:[*/]{_FACTOR})*", re.ASCII)
+
+
+class Dim:
+    """An interned monomial, for example `C`, `9*x0` or `C*H/4`.
+
+    Attributes:
+        numerator, denominator: the rational factor in lowest terms.
+        powers: the exponent of each of `SYMBOLS`.
+        variables: names of the free variables that occur, in order.
+        fault: why it is no legal dim of a kernel ("" if it is one).
+        text: the canonical text form.
+    """
+
+    __slots__ = ("_products", "_quotients", "denominator", "fault", "numerator", "powers", "text", "variables")
+
+    numerator: int
+    denominator: int
+    powers: tuple[int, ...]
+    variables: tuple[str, ...]
+    fault: str
+    text: str
+    _products: dict[Dim, Dim]
+    _quotients: dict[Dim, Dim]
+
+    @staticmethod
+    def of(value: str | int) -> Dim:
+        """Read a dim from its text form, or a positive integer. Raises InvalidKernel for anything else."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 1 <= value <= MAX_NUMBER:
+                raise InvalidKernel(f"a number in a dim must be between 1 and 2^31 - 1, not {value}")
+            return _intern(value, 1, _NO_POWERS)
+        if not isinstance(value, str):
+            raise InvalidKernel(f"a dim must be a text such as 'C/4' or an integer, not {value!r}")
+        known = _BY_TEXT.get(value)
+        if known is None:
+            known = _parse(value)
+            _BY_TEXT[value] = known
+        return known
+
+    @staticmethod
+    def symbol(name: str) -> Dim:
+        """The dim that is one symbol."""
+        return _BY_TEXT[name]
+
+    def __mul__(self, other: Dim) -> Dim:
+        product = self._products.get(other)
+        if product is None:
+            product = _make(
+                self.numerator * other.numerator,
+                self.denominator * other.denominator,
+                tuple(a + b for a, b in zip(self.powers, other.powers, strict=True)),
+            )
+            self._products[other] = product
+        return product
+
+    def __truediv__(self, other: Dim) -> Dim:
+        quotient = self._quotients.get(other)
+        if quotient is None:
+            quotient = _make(
+                self.numerator * other.denominator,
+                self.denominator * other.numerator,
+                tuple(a - b for a, b in zip(self.powers, other.powers, strict=True)),
+            )
+            self._quotients[other] = quotient
+        return quotient
+
+    def power_of(self, symbol: str) -> int:
+        """The exponent of a symbol."""
+        return self.powers[_INDEX[symbol]]
+
+    def replaced(self, variable: str, by: Dim) -> Dim:
+        """The dim with a free variable replaced by a monomial."""
+        power = self.powers[_INDEX[variable]]
+        if power == 0:
+            return self
+        rest, factor = self, _BY_TEXT[variable]
+        for _ in range(abs(power)):
+            rest = rest / factor * by if power > 0 else rest * factor / by
+        return rest
+
+    def rational(self, values: Mapping[str, int]) -> Fraction:
+        """The exact value. `values` maps every symbol that occurs to a positive integer; KeyError if one is missing."""
+        numerator, denominator = self.numerator, self.denominator
+        for symbol, power in zip(SYMBOLS, self.powers, strict=True):
+            if power > 0:
+                numerator *= values[symbol] ** power
+            elif power < 0:
+                denominator *= values[symbol] ** -power
+        return Fraction(numerator, denominator)
+
+    def value(self, values: Mapping[str, int]) -> int:
+        """The value as a positive integer. Raises Infeasible with the dim and the value otherwise."""
+        try:
+            exact = self.rational(values)
+        except KeyError as missing:
+            raise Infeasible(f"the dim {self.text} needs a value for {missing.args[0]}") from None
+        if exact.denominator != 1 or exact < 1:
+            raise Infeasible(f"the dim {self.text} is {exact}, which is not an integer of at least 1")
+        return exact.numerator
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Dim({self.text!r})"
+
+    def __reduce__(self) -> tuple[object, tuple[int, int, tuple[int, ...]]]:
+        return _intern, (self.numerator, self.denominator, self.powers)
+
+
+_INTERNED: dict[tuple[int, int, tuple[int, ...]], Dim] = {}
+_BY_TEXT: dict[str, Dim] = {}
+
+
+def _intern(numerator: int, denominator: int, powers: tuple[int, ...]) -> Dim:
+    """The one object for a factor in lowest terms and powers."""
+    key = (numerator, denominator, powers)
+    known = _INTERNED.get(key)
+    if known is None:
+        known = Dim.__new__(Dim)
+        known.numerator, known.denominator, known.powers = key
+        known.variables = tuple(v for v, p in zip(FREE_VARIABLES, powers[_FIRST_FREE:], strict=True) if p)
+        known.text = _text(*key)
+        known.fault = _fault(known)
+        known._products, known._quotients = {}, {}
+        known = _INTERNED.setdefault(key, known)
+    return known
+
+
+def _make(numerator: int, denominator: int, powers: tuple[int, ...]) -> Dim:
+    divisor = gcd(numerator, denominator)
+    return _intern(numerator // divisor, denominator // divisor, powers)
+
+
+def _text(numerator: int, denominator: int, powers: tuple[int, ...]) -> str:
+    above = [s for s, p in zip(SYMBOLS, powers, strict=True) for _ in range(p)]
+    below = [s for s, p in zip(SYMBOLS, powers, strict=True) for _ in range(-p)]
+    if numerator != 1 or not above:
+        above.insert(0, str(numerator))
+    if denominator != 1:
+        below.insert(0, str(denominator))
+    return "*".join(above) + "".join(f"/{factor}" for factor in below)
+
+
+def _fault(dim: Dim) -> str:
+    """Why a monomial is no legal dim: the invariants that hold for every dim and every quotient of a rule."""
+    free = dim.powers[_FIRST_FREE:]
+    if any(p < 0 for p in free):
+        return "has a free variable in the denominator"
+    if sum(free) > 1:
+        return "has more than one free variable, or one with a power over 1"
+    for symbol in ("C", "H", "W"):
+        if dim.powers[_INDEX[symbol]] < 0:
+            return f"has {symbol} in the denominator, where only integers and G may stand"
+    if -dim.powers[_G] > dim.powers[_C]:
+        return "divides by G more often than C stands above"
+    if dim.denominator != 1 and not any(dim.powers):
+        return "is not an integer"
+    if dim.numerator > MAX_NUMBER or dim.denominator > MAX_NUMBER:
+        return "has a number of 2^31 or more"
+    return ""
+
+
+def _parse(text: str) -> Dim:
+    if not _TEXT.fullmatch(text):
+        raise InvalidKernel(
+            f"{text!r} is not a dim: positive integers, C, H, W, G and x0 … x15 joined by * and /, such as 'C*H/4'"
+        )
+    words = re.split(r"([*/])", text)
+    dim = ONE
+    for joint, word in zip(["*", *words[1::2]], words[::2], strict=True):
+        one = Dim.of(int(word)) if word[0].isdigit() else _BY_TEXT[word]
+        dim = dim / one if joint == "/" else dim * one
+    return dim
+
+
+ONE = _intern(1, 1, _NO_POWERS)
+for _i, _symbol in enumerate(SYMBOLS):
+    _BY_TEXT[_symbol] = _intern(1, 1, tuple(int(_i == j) for j in range(len(SYMBOLS))))

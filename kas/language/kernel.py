@@ -1,0 +1,167 @@
+"""The kernel: a checked program, its file format, and what can be read off it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kas.language.dims import ONE, Dim
+from kas.language.errors import InvalidKernel
+from kas.language.primitives import OPS, Outcome, Step
+from kas.language.rules import check_program, trace
+from kas.language.shapes import Shape, input_shape
+
+__all__ = ["FORMAT", "Kernel"]
+
+FORMAT = "kas.kernel/1"
+
+
+class Kernel:
+    """A legal program: a map `[N, C, H, W] -> [N, C, H, W]` (rank 2; `[N, C, H]` at rank 1, `[N, C]` at rank 0).
+
+    Attributes:
+        rank: the number of spatial axes, 2, 1 or 0.
+        steps: the primitives; step i (from 1) makes tensor i, tensor 0 is the input.
+        outcomes: shape, weight and cost of each step, as monomials.
+    """
+
+    def __init__(self, rank: int, steps: Iterable[Step]):
+        """Checks the program. Raises InvalidKernel that names the step and the broken rule."""
+        self.rank = rank
+        self.steps: tuple[Step, ...] = tuple(steps)
+        self.outcomes: tuple[Outcome, ...] = trace(rank, self.steps)
+        check_program(rank, self.steps, self.outcomes)
+
+    @classmethod
+    def from_json(cls, source: str | bytes | dict[str, Any]) -> Kernel:
+        """Read a kernel from its JSON text or object. Raises InvalidKernel: the step and the reason."""
+        return cls.from_dict(_parse(source) if isinstance(source, str | bytes) else source)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Kernel:
+        """Read a kernel from its JSON object. Raises InvalidKernel: the step and the reason."""
+        if not isinstance(data, dict):
+            raise InvalidKernel(f"a kernel is a JSON object with format, rank and steps, not {type(data).__name__}")
+        for key in ("format", "rank", "steps"):
+            if key not in data:
+                raise InvalidKernel(f"the key {key!r} is missing; a kernel has format, rank and steps")
+        for key in data:
+            if key not in ("format", "rank", "steps"):
+                raise InvalidKernel(f"unknown key {key!r}; a kernel has format, rank and steps")
+        if data["format"] != FORMAT:
+            raise InvalidKernel(f"the format is {data['format']!r}; this kas reads {FORMAT!r}")
+        rank = data["rank"]
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank not in (0, 1, 2):
+            raise InvalidKernel(f"rank must be 2, 1 or 0, not {rank!r}")
+        if not isinstance(data["steps"], list | tuple):
+            raise InvalidKernel(f"steps must be a list, not {type(data['steps']).__name__}")
+        return cls(rank, [_read_step(i, entry) for i, entry in enumerate(data["steps"], 1)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical JSON object."""
+        return {"format": FORMAT, "rank": self.rank, "steps": [step.to_dict() for step in self.steps]}
+
+    def to_json(self) -> str:
+        """The canonical JSON text, without spaces."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of every tensor, the input first."""
+        return (input_shape(self.rank), *(outcome.shape for outcome in self.outcomes))
+
+    @cached_property
+    def dims(self) -> tuple[tuple[int, Dim], ...]:
+        """Every dim and quotient that must be a positive integer at a target, each with the first step it occurs in."""
+        found: dict[Dim, int] = {}
+        for i, (step, outcome) in enumerate(zip(self.steps, self.outcomes, strict=True), 1):
+            own = [dim for name, (codec, _) in step.codecs().items() for dim in _dims_of(codec.kind, getattr(step, name))]
+            axes = [dim for _, dim in outcome.shape.axes()]
+            for dim in (*own, *axes, *outcome.quotients):
+                found.setdefault(dim, i)
+        return tuple((i, dim) for dim, i in found.items())
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """The free variables that occur, by number."""
+        names = {name for _, dim in self.dims for name in dim.variables}
+        return tuple(sorted(names, key=lambda name: int(name[1:])))
+
+    @cached_property
+    def uses_groups(self) -> bool:
+        """Whether `G` occurs."""
+        return any(dim.power_of("G") for _, dim in self.dims)
+
+    @cached_property
+    def fixed_size(self) -> bool:
+        """Whether a weight depends on `H` or `W`, which ties the kernel to one resolution."""
+        weights = [dim for outcome in self.outcomes for dim in outcome.weight or ()]
+        return any(dim.power_of("H") or dim.power_of("W") for dim in weights)
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the normal form: equal for kernels that are the same functions with the same trained parameters."""
+        from kas.language.normal import kernel_hash
+
+        return kernel_hash(self)
+
+    @cached_property
+    def family(self) -> str:
+        """The hash of the form that the kernel fuses to: equal for re-parametrisations of one another."""
+        from kas.language.normal import kernel_family
+
+        return kernel_family(self)
+
+    def draw(self, path: str | Path) -> Path:
+        """Draw the micro-DAG to a `.svg` or `.png` file and return its path."""
+        import importlib
+
+        drawing = importlib.import_module("kas.lowering.drawing")
+        written: Path = drawing.draw(self, path)
+        return written
+
+    def __eq__(self, other: object) -> bool:
+        """The same program, step by step; kernels that only do the same have equal `hash`."""
+        return isinstance(other, Kernel) and self.rank == other.rank and self.steps == other.steps
+
+    def __hash__(self) -> int:
+        return hash((self.rank, self.steps))
+
+    def __repr__(self) -> str:
+        return f"<Kernel rank {self.rank}: {' '.join(step.op for step in self.steps)}>"
+
+
+def _dims_of(kind: str, value: Any) -> tuple[Dim, ...]:
+    if kind == "dim":
+        return (value,)
+    return tuple(d for d in value if d is not ONE) if kind == "dims" else ()
+
+
+def _parse(text: str | bytes) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidKernel(f"the key {name!r} occurs twice in one object")
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise InvalidKernel(f"this is not JSON: {error}") from None
+
+
+def _read_step(number: int, entry: Any) -> Step:
+    if not isinstance(entry, dict):
+        raise InvalidKernel(f"step {number}: a step is a JSON object, not {entry!r}")
+    op = entry.get("op")
+    if not isinstance(op, str) or op not in OPS:
+        known = ", ".join(OPS)
+        raise InvalidKernel(f"step {number}: unknown op {op!r}; the ops are {known}")
+    try:
+        return OPS[op].from_dict(entry)
+    except InvalidKernel as error:
+        raise InvalidKernel(f"step {number} ({op}): {error}") from None
