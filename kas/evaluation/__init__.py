@@ -1,4 +1,4 @@
-"""Judging a network: data, models, training, latency, health. Names load on first use, so that importing this is cheap."""
+"""Judging a network: data, models, training, latency, health. Names load on first use: importing this is cheap."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ class DataSettings:
     """What networks are trained and validated on.
 
     Args:
-        name: digits, mnist5k, cluttered, mnist5k_columns (1-D), cifar10, cifar100 or imagefolder. Ignored if factory is given.
+        name: digits, mnist5k, cluttered, mnist5k_columns (1-D), cifar10, cifar100, imagefolder. Unused with a factory.
         root: Folder of a data set that lives on disk (cifar10, cifar100, imagefolder).
         download: Whether a missing data set may be fetched into root (cifar10, cifar100).
         size: Side of the images in pixels (of sequences: their length). By default the data set's own.
         batch_size: Samples in a training batch.
         eval_batch_size: Samples in a validation batch.
-        train_samples: Use only so many training samples, balanced over classes. For cluttered: how many scenes to compose.
+        train_samples: Use only so many training samples, balanced over classes. For cluttered: scenes to compose.
         val_samples: The same for validation.
         augment: Random shifts, crops and flips of the training images, whatever suits the data set.
         workers: Loader processes (imagefolder alone; the other sets are held in memory and need none).
@@ -48,8 +48,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples"):
-            _at_least("data", key, getattr(self, key), 1)
-        _at_least("data", "workers", self.workers, 0)
+            _count("data", key, getattr(self, key), 1)
+        _count("data", "workers", self.workers, 0)
         _is_factory("data.factory", self.factory)
 
 
@@ -58,8 +58,9 @@ class ModelSettings:
     """The network whose convolutions are replaced.
 
     Args:
-        name: small_resnet, small_conv1d, mlp or any torchvision classifier (resnet18, vgg16_bn, ...). Ignored if factory is given.
-        factory: "package.module:function" that returns your own network (with its weights). It is given num_classes and input_shape if it takes them.
+        name: small_resnet, small_conv1d, mlp or any torchvision classifier (resnet18, ...). Unused with a factory.
+        factory: "package.module:function" that returns your own network (with its weights).
+            It is given num_classes and input_shape if it takes them.
         args: Keyword arguments of the network, such as width, blocks and stages of small_resnet.
     """
 
@@ -107,7 +108,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         self.model = dict(self.model or {})
-        _at_least("training", "epochs", self.epochs, 1)
+        _count("training", "epochs", self.epochs, 1)
         _one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
         _one_of("training.precision", self.precision, PRECISIONS)
         _one_of("training.init", self.init, ("scratch", "original"))
@@ -150,9 +151,9 @@ class CostSettings:
     def __post_init__(self) -> None:
         self.model = dict(self.model or {})
         for key in ("size", "batch_size", "threads"):
-            _at_least("cost", key, getattr(self, key), 1)
-        _at_least("cost", "repeats", self.repeats, 3)
-        _at_least("cost", "warmup", self.warmup, 1)
+            _count("cost", key, getattr(self, key), 1)
+        _count("cost", "repeats", self.repeats, 3)
+        _count("cost", "warmup", self.warmup, 1)
         _at_least("cost", "min_block_ms", self.min_block_ms, 0)
         _one_of("cost.compiler", self.compiler, ("eager", "compile"))
         for key in ("max_ratio", "time_limit_s"):
@@ -168,7 +169,7 @@ class HealthSettings:
         batch_size: Training samples that the check looks at.
         max_gradient_ratio: Largest gradient norm at the start, in norms of the original's.
         min_gradient: Smallest gradient of a weight, relative to the median weight and to the original's smallest.
-        min_dependence: Smallest variation of a replaced layer's output over samples, in variations of the original layer's.
+        min_dependence: Smallest variation of a replaced layer's output over samples, in variations of the original's.
         max_scale: Largest scale of a replaced layer's output, in scales of the original layer's; smallest: its inverse.
     """
 
@@ -180,7 +181,7 @@ class HealthSettings:
     max_scale: float = 1e4
 
     def __post_init__(self) -> None:
-        _at_least("health", "batch_size", self.batch_size, 2)
+        _count("health", "batch_size", self.batch_size, 2)
         for key in ("max_gradient_ratio", "max_scale"):
             _above("health", key, getattr(self, key))
         for key in ("min_gradient", "min_dependence"):
@@ -195,6 +196,11 @@ def nearest(wanted: str, known: Iterable[str]) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _count(section: str, key: str, value: Any, bound: int) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < bound):
+        raise KasError(f"{section}.{key} is {value!r}; it must be a whole number of at least {bound}")
 
 
 def _at_least(section: str, key: str, value: Any, bound: float) -> None:

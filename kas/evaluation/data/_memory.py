@@ -1,0 +1,143 @@
+"""Data sets that fit in memory: uint8 tensors, cut into batches without worker processes, augmented a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kas.evaluation.data._base import ClassificationData, balanced
+from kas.evaluation.settings import DataSettings
+
+__all__ = ["Augment", "MemoryData", "MemoryLoader", "Split", "random_flip", "random_shift"]
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples of one split: `inputs` uint8 [N, C, H, W] (or [N, C, L]), `labels` int64 [N]."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+class MemoryLoader:
+    """Batches of a split, as float tensors normalised by `mean` and `std` (per channel, of inputs in 0..1).
+
+    With `epoch` (a callable that returns the number of the running epoch) the order and the augmentation are drawn
+    anew from (seed, epoch), so an epoch that is done again after a crash is the same epoch. Without it: in order, as is.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        *,
+        epoch: Callable[[], int] | None = None,
+        seed: int = 0,
+        augment: Augment | None = None,
+    ) -> None:
+        self.split, self.batch_size = split, batch_size
+        self._epoch, self._seed, self._augment = epoch, seed, augment
+        shape = (1, -1) + (1,) * (split.inputs.ndim - 2)
+        self._scale = 1 / (255 * torch.tensor(std).view(shape))
+        self._shift = -torch.tensor(mean).view(shape) / torch.tensor(std).view(shape)
+
+    def __len__(self) -> int:
+        return -(-len(self.split.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        count = len(self.split.labels)
+        if self._epoch is None:
+            order, generator = torch.arange(count), None
+        else:
+            epoch_seed = int(np.random.SeedSequence([self._seed, self._epoch()]).generate_state(1, np.uint64)[0] >> 1)
+            generator = torch.Generator().manual_seed(epoch_seed)
+            order = torch.randperm(count, generator=generator)
+        for chosen in order.split(self.batch_size):
+            inputs = self.split.inputs[chosen]
+            if generator is not None and self._augment is not None:
+                inputs = self._augment(inputs, generator)
+            yield torch.addcmul(self._shift, inputs.float(), self._scale), self.split.labels[chosen]
+
+
+class MemoryData(ClassificationData):
+    """A data module around a function that makes both splits; it is called once, on the first use."""
+
+    def __init__(
+        self,
+        settings: DataSettings,
+        *,
+        num_classes: int,
+        input_shape: tuple[int, ...],
+        load: Callable[[], tuple[Split, Split]],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        augment: Augment | None = None,
+    ) -> None:
+        super().__init__(num_classes, input_shape)
+        self.settings = settings
+        self._load, self._mean, self._std, self._augment = load, mean, std, augment
+        self._splits: tuple[Split, Split] | None = None
+
+    def splits(self) -> tuple[Split, Split]:
+        """The training and the validation samples, cut to `train_samples` and `val_samples`."""
+        if self._splits is None:
+            train, val = self._load()
+            self._splits = (
+                _subset(train, self.settings.train_samples, "data.train_samples"),
+                _subset(val, self.settings.val_samples, "data.val_samples"),
+            )
+        return self._splits
+
+    def prepare_data(self) -> None:
+        self.splits()
+
+    def train_dataloader(self) -> MemoryLoader:
+        augment = self._augment if self.settings.augment else None
+        return MemoryLoader(
+            self.splits()[0],
+            self.settings.batch_size,
+            self._mean,
+            self._std,
+            epoch=self.current_epoch,
+            seed=self.seed,
+            augment=augment,
+        )
+
+    def val_dataloader(self) -> MemoryLoader:
+        return MemoryLoader(self.splits()[1], self.settings.eval_batch_size, self._mean, self._std)
+
+
+def _subset(split: Split, count: int | None, key: str) -> Split:
+    chosen = torch.from_numpy(balanced(split.labels.numpy(), count, key))
+    return split if len(chosen) == len(split.labels) else Split(split.inputs[chosen], split.labels[chosen])
+
+
+def random_shift(pixels: int) -> Augment:
+    """Moves each sample by up to `pixels` along every spatial axis; what comes in is zero (a random crop with padding)."""
+
+    def shift(inputs: Tensor, generator: torch.Generator) -> Tensor:
+        count, sizes = inputs.shape[0], inputs.shape[2:]
+        padded = torch.nn.functional.pad(inputs, (pixels, pixels) * len(sizes))
+        index: list[Tensor] = [torch.arange(count).view(-1, *[1] * len(sizes))]
+        for axis, size in enumerate(sizes):
+            start = torch.randint(0, 2 * pixels + 1, (count, 1), generator=generator)
+            view = [1] * len(sizes)
+            view[axis] = size
+            index.append((start + torch.arange(size)).view(count, *view))
+        return padded.movedim(1, -1)[tuple(index)].movedim(-1, 1)
+
+    return shift
+
+
+def random_flip(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirrors every second image [N, C, H, W], at random, left to right."""
+    mirrored = torch.rand((len(inputs), 1, 1, 1), generator=generator) < 0.5
+    return torch.where(mirrored, inputs.flip(-1), inputs)

@@ -1,0 +1,54 @@
+"""Calling what the user's study file names: `package.module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from kas.evaluation.settings import nearest
+from kas.language.errors import KasError
+
+__all__ = ["call_factory"]
+
+
+def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: dict[str, Any]) -> Any:
+    """Import `factory`, call it with `arguments` and with those of `offered` that it takes.
+
+    `where` is the key of the study file, for messages. Raises KasError if there is no such module or function, or if it
+    does not take the arguments; what the function itself raises passes through.
+    """
+    function = _find(where, factory)
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return function(**arguments)
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    extra = {key: value for key, value in offered.items() if key in parameters or takes_all}
+    call = {**extra, **arguments}
+    try:
+        inspect.signature(function).bind(**call)
+    except TypeError as error:
+        raise KasError(
+            f"{where}: {factory} does not take these arguments ({', '.join(call) or 'none'}): {error}"
+        ) from None
+    return function(**call)
+
+
+def _find(where: str, factory: str) -> Callable[..., Any]:
+    module_name, _, name = factory.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise KasError(f"{where}: module {module_name} needs {error.name}, which is not installed") from error
+        raise KasError(
+            f"{where}: there is no module {module_name} (of {factory}); it must be importable, "
+            f"for instance lie in the folder that the command is started from"
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise KasError(f"{where}: module {module_name} has no function {name}{nearest(name, public)}")
+    return function  # type: ignore[no-any-return]
