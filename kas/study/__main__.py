@@ -1,0 +1,76 @@
+"""The command: `python -m kas.study COMMAND ...`.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser
+
+from kas.language.errors import KasError
+from kas.study.commands import COMMANDS, Command
+
+__all__ = ["main"]
+
+DESCRIPTION = """\
+Kernel Architecture Search: find kernels that replace the convolutions of a network, faster on this device at nearly the
+same accuracy. Start with `run` and a study file; everything else works on a study by its name."""
+
+EPILOG = """\
+examples:
+  python -m kas.study run studies/digits.yaml              a first search, a few minutes on two cores
+  python -m kas.study run my.yaml --set training.epochs=3  a study file with one key changed
+  python -m kas.study resume digits                        go on after Ctrl-C, a crash or kill -9
+  python -m kas.study status digits                        how far it is, and the best kernels so far
+  python -m kas.study dashboard digits                     watch it in a browser
+  python -m kas.study export digits --kernel 3f2a --to py  take a kernel home
+
+where things are:
+  A study lives in DIR/NAME (DIR is `runs` unless --dir is given):
+    study.db     trials, in SQLite; --storage URL puts them into any other storage of Optuna instead
+    study.yaml   the whole configuration, as it was when the study was made
+    kernels/     each kernel of the Pareto front: .json, .py, .svg and a checkpoint
+    report.html  the report, which needs no server
+
+exit codes:
+  0 done   1 failed   2 wrong use or bad input   130 interrupted (`resume NAME` goes on)"""
+
+
+def parser() -> ArgumentParser:
+    """The parser of the whole command line, one subcommand for each module of `kas.study.commands`."""
+    top = ArgumentParser(
+        prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
+    )
+    subcommands = top.add_subcommands(required=True, dest="command", title="commands", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = ArgumentParser(
+            description=command.description, epilog=command.epilog or None, formatter_class=RawDescriptionHelpFormatter
+        )
+        command.add_arguments(sub)
+        subcommands.add_subcommand(name, sub, help=command.summary)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit code; a `KasError` is one message on stderr, without a traceback."""
+    args = parser().parse_args(None if argv is None else list(argv))
+    command: Command = COMMANDS[args.command]
+    try:
+        return command.execute(args[args.command])
+    except KasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as in `list | head`
+        sys.stderr.close()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`dashboard NAME`: optuna-dashboard on the study, until Ctrl-C."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from kas.language.errors import KasError
+from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._studies import open_study
+
+__all__ = ["command"]
+
+HOST = "127.0.0.1"
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", type=str, help="the study")
+    parser.add_argument("--port", type=int, default=8080, help="the port on 127.0.0.1 (default: 8080)")
+    add_place(parser)
+
+
+def _execute(args: Any) -> int:
+    place = Place.of(args)
+    study = open_study(place, args.name)
+    _check_port(args.port)
+    from optuna_dashboard import run_server
+
+    from kas.study.files import StudyFolder
+
+    artifacts = StudyFolder(place.folder(args.name)).artifacts
+    print(f"study {args.name}: http://{HOST}:{args.port}/dashboard/studies/{study._study_id}  (Ctrl-C ends)", flush=True)
+    try:
+        run_server(study._storage, host=HOST, port=args.port, artifact_store=_store(artifacts))
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _check_port(port: int) -> None:
+    if not 0 < port < 65536:
+        raise KasError(f"--port must be from 1 to 65535, not {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise KasError(f"port {port} on {HOST} cannot be used ({error.strerror}); choose another with --port") from None
+
+
+def _store(path: Any) -> Any:
+    from optuna.artifacts import FileSystemArtifactStore
+
+    path.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(str(path))
+
+
+command = Command(
+    summary="watch a study in the browser",
+    description="Start optuna-dashboard on 127.0.0.1 with the study's trials, notes and drawings; it also follows a running study.",
+    add_arguments=_add_arguments,
+    execute=_execute,
+)

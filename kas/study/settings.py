@@ -1,0 +1,84 @@
+"""The sections of a study file that belong to the search itself: targets, search and objectives (no torch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kas.generation.settings import GenerationSettings
+from kas.language.errors import KasError
+from kas.study.schema import nearest
+
+__all__ = ["ObjectiveSettings", "SearchSettings", "TargetSettings"]
+
+LAYER_TYPES = ("Conv1d", "Conv2d", "Linear")
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """Which layers are replaced. By default: every convolution with a kernel over 1, not depthwise, not the stem.
+
+    Args:
+        names: Patterns of module names, as in `layer[34].*.conv2`; they go before the other filters. null: all names.
+        types: The types of layers to look for: Conv2d, Conv1d, Linear.
+        min_kernel: Replace only layers whose kernel is at least this large along some axis.
+        stem: Replace also the first convolution, which reads the image.
+        depthwise: Replace also depthwise convolutions.
+    """
+
+    names: list[str] | None = None
+    types: list[str] = field(default_factory=lambda: ["Conv2d", "Conv1d"])
+    min_kernel: int = 2
+    stem: bool = False
+    depthwise: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.types:
+            if name not in LAYER_TYPES:
+                near = nearest(name, list(LAYER_TYPES))
+                hint = f"; did you mean {near}?" if near else ""
+                raise KasError(f"types {name!r} is not one of {', '.join(LAYER_TYPES)}{hint}")
+        if self.names is not None and not self.names:
+            raise KasError("names is an empty list, which chooses no layer; leave it out to choose by the filters")
+        if self.min_kernel < 1:
+            raise KasError(f"min_kernel must be at least 1, not {self.min_kernel}")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How kernels are proposed: known kernels first, then blind samples, then NSGA-II on programs.
+
+    Args:
+        population: Kernels that may become parents (a generation).
+        seeds: Known kernels (names of `kas.zoo`) evaluated first, in this order. null: all that fit the rank; []: none.
+        mutation: Share of children made by mutation of one parent; the others are spliced from two.
+        blind: Share of blind samples among later proposals, which keep the population diverse.
+        generation: What sampled programs look like.
+    """
+
+    population: int = 12
+    seeds: list[str] | None = None
+    mutation: float = 0.7
+    blind: float = 0.1
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+
+    def __post_init__(self) -> None:
+        if self.population < 2:
+            raise KasError(f"population must be at least 2, not {self.population}")
+        for name in ("mutation", "blind"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise KasError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """The two objectives: an accuracy to raise and a cost to lower.
+
+    Args:
+        accuracy: The name of the first objective; the metric itself is `training.metric`.
+        cost: latency: measured on this device, against the original in the same process. work: the analytic
+            macs + elementwise/2; then nothing measured decides anything, and a run can be repeated exactly.
+    """
+
+    accuracy: str = "accuracy"
+    cost: Literal["latency", "work"] = "latency"
