@@ -60,7 +60,7 @@ class MemoryLoader:
             epoch_seed = int(np.random.SeedSequence([self._seed, self._epoch()]).generate_state(1, np.uint64)[0] >> 1)
             generator = torch.Generator().manual_seed(epoch_seed)
             order = torch.randperm(count, generator=generator)
-        for chosen in order.split(self.batch_size):
+        for chosen in torch.split(order, self.batch_size):
             inputs = self.split.inputs[chosen]
             if generator is not None and self._augment is not None:
                 inputs = self._augment(inputs, generator)

@@ -147,7 +147,7 @@ def _read(folder: Path, files: tuple[str, ...], layout: _Layout, size: int) -> S
     if size != 32:
         parts = [
             torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", antialias=True).round()
-            for part in inputs.split(1000)
+            for part in torch.split(inputs, 1000)
         ]
         inputs = torch.cat([part.to(torch.uint8) for part in parts])
     return Split(inputs, torch.from_numpy(np.concatenate(labels)))

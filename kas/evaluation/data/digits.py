@@ -13,7 +13,7 @@ __all__ = ["digits"]
 
 
 def digits(settings: DataSettings) -> MemoryData:
-    """Ten classes, [1, size, size] (16 by default); 1,437 images for training, 360 for validation, stratified."""
+    """Ten classes, [1, size, size] (16 by default); 1,438 images for training, 359 for validation, stratified."""
     size = settings.size or 16
 
     def load() -> tuple[Split, Split]:

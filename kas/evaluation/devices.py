@@ -1,0 +1,68 @@
+"""From a study file's `device` to a torch device, and its name for the record."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kas.language.errors import KasError
+
+__all__ = ["describe_device", "resolve_device", "synchronize"]
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` (CUDA, then MPS, then CPU), `cpu`, `mps`, `cuda` or `cuda:N`. KasError if it is not there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if device == "cpu":
+        return torch.device("cpu")
+    if device == "mps":
+        if not torch.backends.mps.is_available():
+            raise KasError("device: mps is asked for, but torch finds none; use device: auto or cpu")
+        return torch.device("mps")
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or (index and not index.isdigit()) or device.endswith(":"):
+        raise KasError(f"device is {device!r}; it must be auto, cpu, mps, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise KasError(f"device: {device} is asked for, but torch finds no CUDA device; use device: auto or cpu")
+    if int(index or 0) >= count:
+        raise KasError(f"device: {device} is asked for, but there are {count} CUDA devices, numbered from 0")
+    return torch.device("cuda", int(index or 0))
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name: the GPU's, or the processor's with its number of torch threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"{platform.processor()} (MPS)"
+    return f"{_processor()} ({torch.get_num_threads()} threads)"
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def lightning_accelerator(device: torch.device) -> dict[str, Any]:
+    """The Trainer's arguments that train on exactly this device."""
+    return {"accelerator": device.type, "devices": [device.index or 0] if device.type == "cuda" else 1}
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
