@@ -1,0 +1,146 @@
+"""What a running study tells whoever shows it: a terminal, a log, a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kas.study.records import Reference, TrialRecord
+
+__all__ = ["Listener", "Listeners", "Silent", "StudyStarted", "StudySummary"]
+
+
+@dataclass(frozen=True)
+class StudyStarted:
+    """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`."""
+
+    name: str
+    folder: Path
+    storage: str
+    wanted: int
+    finished: int
+    device: str
+    cost: str
+    epochs: int
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study that has come to an end (or was interrupted). reason: why it ended early, for exit codes other than 0."""
+
+    name: str
+    folder: Path
+    storage: str
+    wanted: int
+    finished: int
+    reference: Reference | None
+    records: Sequence[TrialRecord]
+    front: Sequence[TrialRecord]
+    exit_code: int
+    reason: str | None = None
+
+
+class Listener(Protocol):
+    """Events of one worker, in the order in which they happen, from its main thread. None may raise."""
+
+    def study_started(self, event: StudyStarted) -> None:
+        """The study is open."""
+
+    def reference_ready(self, reference: Reference) -> None:
+        """The original is trained and timed, now or earlier."""
+
+    def trial_started(self, number: int, retry_of: int | None) -> None:
+        """A trial of this worker begins; `retry_of` is the trial that it goes on from, if any."""
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """A trial (None: the reference) enters a stage: `kernel`, `solve`, `build`, `health`, `latency`, `training`."""
+
+    def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """An epoch (from 1) of a trial's (None: of the reference's) training is done."""
+
+    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
+        """A trial has ended, of this worker (`own`) or of another that shares the study."""
+
+    def study_finished(self, summary: StudySummary) -> None:
+        """This worker is done with the study."""
+
+    def message(self, text: str) -> None:
+        """Something worth a line, in plain words."""
+
+
+class Silent:
+    """A listener that shows nothing; the base of those that show something."""
+
+    def study_started(self, event: StudyStarted) -> None:
+        """Nothing."""
+
+    def reference_ready(self, reference: Reference) -> None:
+        """Nothing."""
+
+    def trial_started(self, number: int, retry_of: int | None) -> None:
+        """Nothing."""
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """Nothing."""
+
+    def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """Nothing."""
+
+    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
+        """Nothing."""
+
+    def study_finished(self, summary: StudySummary) -> None:
+        """Nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+
+class Listeners:
+    """Passes every event on to several listeners."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def study_started(self, event: StudyStarted) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.study_started(event)
+
+    def reference_ready(self, reference: Reference) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.reference_ready(reference)
+
+    def trial_started(self, number: int, retry_of: int | None) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.trial_started(number, retry_of)
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.stage(number, name, detail)
+
+    def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.epoch(number, epoch, epochs, accuracy)
+
+    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.trial_finished(record, finished, wanted, own)
+
+    def study_finished(self, summary: StudySummary) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.study_finished(summary)
+
+    def message(self, text: str) -> None:
+        """To each."""
+        for listener in self._listeners:
+            listener.message(text)

@@ -1,0 +1,104 @@
+"""Where a study's files are, `DIR/NAME/`, and writing them so that a reader or a crash never meets half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["StudyFolder", "write_atomically", "write_bytes", "write_json", "write_text"]
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The folder of one study. Nothing is created until `make`, or until something is written.
+
+    root: `DIR/NAME`.
+    """
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The default storage, an SQLite file."""
+        return self.root / "study.db"
+
+    @property
+    def reference(self) -> Path:
+        """Checkpoints of the original network's training."""
+        return self.root / "reference"
+
+    @property
+    def kernels(self) -> Path:
+        """The exported kernels of the front."""
+        return self.root / "kernels"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files. They may be deleted when nothing runs."""
+        return self.root / "locks"
+
+    @property
+    def log(self) -> Path:
+        """What every worker logged."""
+        return self.root / "log.txt"
+
+    @property
+    def report(self) -> Path:
+        """The report of the study."""
+        return self.root / "report.html"
+
+    def trial(self, key: str) -> Path:
+        """The folder of the checkpoints of one kernel; `key` is its hash, so that a retry finds what the died trial left."""
+        return self.root / "trials" / key
+
+    def kernel(self, key: str, suffix: str) -> Path:
+        """An exported file of the kernel with this hash, as in `kernel(hash, ".json")`."""
+        return self.kernels / f"{key}{suffix}"
+
+    def make(self) -> StudyFolder:
+        """Create the folder (and its parents) if it is not there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a temporary file in the folder of `path` and move it there in one step. Returns `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file in one step."""
+    return write_atomically(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a UTF-8 text file in one step."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, data: Any) -> Path:
+    """Write data as indented JSON in one step."""
+    return write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

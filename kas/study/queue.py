@@ -1,0 +1,238 @@
+"""Handing out the trials of a study to any number of workers, so that none is lost, done twice, or one too many.
+
+All decisions are taken inside the study's lock (`kas.study.mutex`) on everything that is stored, and written before it is
+let go. Nothing is kept in memory: a worker that is killed between any two writes leaves a state that the next decision
+repairs. The rules:
+
+* **A slot**: a trial starts only while `finished + running < wanted`. A running trial becomes at most one finished one,
+  so their sum never exceeds the wanted number; dead, erroneous and duplicate trials give their slot back.
+* **An owner before it runs**: a trial is created (or found) WAITING, gets its owner and first heartbeat, then runs. So a
+  RUNNING trial of ours always has an owner; killed earlier, it still waits and is simply taken by the next worker. RUNNING
+  rows without an owner belong to somebody else's program: they are neither counted nor touched.
+* **Dead trials** (RUNNING, the owner gone) become FAIL with `died`, and a WAITING retry with the same parameters and
+  program and `retry_of` takes their place. Both are derived: a FAIL row without an outcome that no row names in
+  `retry_of` needs a retry, whether its worker was killed, the requeuing worker was, or somebody failed it by hand.
+  Retries are taken before anything else that waits.
+* **A recorded outcome is kept**: attributes are written before the state, `outcome` last; a trial that died in between is
+  finished from its record instead of being retried.
+* **A kernel belongs to one trial**: the hash is looked up and claimed in one step. It is held by a trial that runs, by
+  one that finished with an outcome other than `duplicate` or `error`, and by a retry that waits. So the holder's retry
+  goes on where a holder died, and a kernel that met an error may be tried again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from kas.study import attributes as keys
+from kas.study.attributes import Outcome
+from kas.study.liveness import Beat, Watch, is_alive, this_process
+from kas.study.mutex import StudyMutex
+from kas.study.storage import GRACE_S, HEARTBEAT_S
+
+__all__ = ["Nothing", "TrialQueue"]
+
+MAX_DEATHS = 8  # a kernel whose process died so often is what kills it
+_BEAT = "kas:beat"
+
+
+class Nothing(Enum):
+    """Why no trial was started: WAIT while others may still fail to fill the last slots, DONE when all are finished."""
+
+    WAIT = "wait"
+    DONE = "done"
+
+
+class TrialQueue:
+    """The trials of one study, as one worker sees them; see the module for the rules.
+
+    study, storage: opened with `open_storage`; mutex: of the same study, from `open_mutex`.
+    wanted: the number of finished trials that the study shall have, unless the study itself says (`kas.trials`).
+    heartbeat_s, grace_s: how often to give a sign of life, and after how long without one a trial of another machine is dead.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: BaseStorage,
+        mutex: StudyMutex,
+        *,
+        wanted: int,
+        heartbeat_s: float = HEARTBEAT_S,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self.study = study
+        self.storage = storage
+        self.mutex = mutex
+        self._wanted = wanted
+        self._heartbeat_s = heartbeat_s
+        self._watch = Watch(grace_s)
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._beats = 0
+
+    @property
+    def wanted(self) -> int:
+        """The wanted number of finished trials, as the study says now: another terminal may have raised it."""
+        return int(self.study.user_attrs.get(keys.TRIALS, self._wanted))
+
+    def start(self) -> optuna.Trial | Nothing:
+        """Requeue what died, then take a slot and start a trial in it: a retry, else what waits, else a new one."""
+        with self.mutex.hold():
+            trials = self._recover()
+            finished = sum(map(keys.is_finished, trials))
+            if finished >= self.wanted:
+                return Nothing.DONE
+            if finished + sum(map(keys.is_running, trials)) >= self.wanted:
+                return Nothing.WAIT
+            trial_id = self._next(trials)
+        return optuna.Trial(self.study, trial_id)
+
+    def recover(self) -> None:
+        """Requeue every trial whose process is gone."""
+        with self.mutex.hold():
+            self._recover()
+
+    def claim(self, trial: optuna.Trial, key: str, *, program: str, family: str) -> int | None:
+        """Claim the kernel with hash `key` for a trial. Returns None if it is granted, else the trial that has it."""
+        with self.mutex.hold():
+            for other in self._trials():
+                if other.number != trial.number and other.user_attrs.get("hash") == key and keys.holds_kernel(other):
+                    return other.number
+            trial.set_user_attr("program", program)
+            trial.set_user_attr("family", family)
+            trial.set_user_attr("hash", key)
+        return None
+
+    def finish(self, trial: optuna.Trial, outcome: Outcome) -> bool:
+        """Record an outcome and end the trial. False if it is not ours any more: somebody else has ended it."""
+        outcome = keys.checked(outcome)
+        with self.mutex.hold():
+            if self.is_lost(trial):
+                return False
+            with suppress(UpdateFinishedTrialError, ValueError):  # a foreign program ended it just now
+                self._record(trial, outcome)
+                self._tell(trial.number, outcome.name, outcome.values)
+                return True
+        return False
+
+    def release(self, trial: optuna.Trial) -> None:
+        """Give up a trial that was interrupted, so that whoever comes next goes on from its checkpoint."""
+        with self.mutex.hold():
+            if not self.is_lost(trial):
+                self._fail(self.storage.get_trial(trial._trial_id), deaths=0)
+            self._retry_all(self._trials())
+
+    def is_lost(self, trial: optuna.Trial) -> bool:
+        """Whether somebody else has ended this trial, which we thought to be running."""
+        return bool(self.storage.get_trial(trial._trial_id).state != TrialState.RUNNING)
+
+    def beating(self, trial: optuna.Trial) -> Beat:
+        """`with queue.beating(trial): ...` gives signs of life for it."""
+        return Beat(lambda: self._beat(trial._trial_id), self._heartbeat_s)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _next(self, trials: Sequence[FrozenTrial]) -> int:
+        """The id of a trial that now runs and is ours."""
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        waiting.sort(key=lambda trial: (keys.RETRY_OF not in trial.user_attrs, trial.number))
+        for trial in waiting:
+            with suppress(UpdateFinishedTrialError):
+                if self._take(trial._trial_id):
+                    return trial._trial_id
+        while True:
+            trial_id = self.storage.create_new_trial(self._study_id, create_trial(state=TrialState.WAITING))
+            if self._take(trial_id):  # always, unless a foreign program takes what waits without the lock
+                return trial_id
+
+    def _take(self, trial_id: int) -> bool:
+        self.storage.set_trial_user_attr(trial_id, keys.OWNER, this_process())
+        self._beat(trial_id)
+        return self.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+    def _beat(self, trial_id: int) -> None:
+        if is_heartbeat_enabled(self.storage):
+            assert isinstance(self.storage, BaseHeartbeat)
+            self.storage.record_heartbeat(trial_id)
+        else:
+            self._beats += 1
+            self.storage.set_trial_system_attr(trial_id, _BEAT, self._beats)
+
+    def _recover(self) -> list[FrozenTrial]:
+        """Inside the lock: end what died, enqueue its retries; returns all trials as they are then."""
+        trials = self._trials()
+        dead = self._dead([trial for trial in trials if keys.is_running(trial)])
+        for trial in dead:
+            with suppress(UpdateFinishedTrialError, ValueError):
+                if keys.OUTCOME in trial.user_attrs:
+                    self._tell(trial.number, trial.user_attrs[keys.OUTCOME], trial.user_attrs.get(keys.VALUES))
+                else:
+                    self._fail(trial, deaths=int(trial.user_attrs.get(keys.DEATHS, 0)) + 1)
+        retried = self._retry_all(self._trials() if dead else trials)
+        return self._trials() if dead or retried else trials
+
+    def _dead(self, running: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        lives = {trial.number: is_alive(trial.user_attrs[keys.OWNER]) for trial in running}
+        unseen = [trial for trial in running if lives[trial.number] is None]
+        stale: set[int] = set()
+        if unseen and is_heartbeat_enabled(self.storage):
+            assert isinstance(self.storage, BaseHeartbeat)
+            stale = set(self.storage._get_stale_trial_ids(self._study_id))
+        elif unseen:
+            stale = {t._trial_id for t in unseen if self._watch.stands_still(t._trial_id, t.system_attrs.get(_BEAT))}
+        return [t for t in running if lives[t.number] is False or (lives[t.number] is None and t._trial_id in stale)]
+
+    def _fail(self, trial: FrozenTrial, deaths: int) -> None:
+        """End a trial that was cut off. One that kills its process again and again is an error instead."""
+        trial_id = trial._trial_id
+        self.storage.set_trial_user_attr(trial_id, keys.DIED, True)
+        self.storage.set_trial_user_attr(trial_id, keys.DEATHS, deaths)
+        if deaths >= MAX_DEATHS:
+            reason = f"the process that ran it died {deaths} times"
+            self.storage.set_trial_user_attr(trial_id, keys.REASON, reason)
+            self.storage.set_trial_user_attr(trial_id, keys.OUTCOME, "error")
+        self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def _retry_all(self, trials: Sequence[FrozenTrial]) -> int:
+        """Enqueue the retry of every trial that was cut off and has none. Returns how many."""
+        retried = {trial.user_attrs.get(keys.RETRY_OF) for trial in trials}
+        lacking = [trial for trial in trials if keys.is_cut_off(trial) and trial.number not in retried]
+        retries = [retry for trial in lacking if (retry := keys.retry_of(trial)) is not None]
+        for retry in retries:
+            self.storage.create_new_trial(self._study_id, retry)
+        return len(retries)
+
+    def _record(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Write everything about an outcome, its name last; a duplicate gets its hash after that, it never holds a kernel."""
+        for name, value in outcome.constraints.items():
+            with suppress(TypeError, ValueError):  # NaN
+                trial.set_constraint(name, value)
+        attributes: dict[str, Any] = {
+            **outcome.attributes,
+            **({f"constraint.{name}": value for name, value in outcome.constraints.items() if math.isfinite(value)}),
+            **({keys.REASON: outcome.reason} if outcome.reason else {}),
+            **({keys.VALUES: list(outcome.values)} if outcome.values is not None else {}),
+        }
+        late = attributes.pop("hash", None) if outcome.name == "duplicate" else None
+        for key, value in attributes.items():
+            trial.set_user_attr(key, value)
+        trial.set_user_attr(keys.OUTCOME, outcome.name)
+        if late is not None:
+            trial.set_user_attr("hash", late)
+
+    def _tell(self, number: int, outcome: str, values: Sequence[float] | None) -> None:
+        if outcome == "ok":
+            self.study.tell(number, values=values, state=TrialState.COMPLETE)
+        else:
+            self.study.tell(number, state=TrialState.FAIL if outcome == "error" else TrialState.PRUNED)

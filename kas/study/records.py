@@ -1,0 +1,204 @@
+"""A study as plain records: what the trials found, the reference, the front, the status. Reads storages, needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from kas.reporting import pareto
+from kas.study import attributes as keys
+from kas.study.files import StudyFolder
+from kas.study.liveness import is_alive
+
+__all__ = ["Reference", "TrialRecord", "cost_name", "finished", "front", "read", "reference", "running", "status", "wanted"]
+
+DIRECTIONS = ("maximize", "minimize")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known about one trial. None: not known (yet), or not measured.
+
+    accuracy: a fraction, 0 to 1. latency_ms, original_latency_ms: medians of the network with the kernel and of the
+    original, from the same paired measurement. ratio: candidate over original, ratio_low and ratio_high its quartiles;
+    speedup: original over candidate. cost: the second objective. macs, params: of what replaces the convolutions of the
+    network as deployed, per sample. seconds: from start to end. measured: sessions that `latency_ms` and `ratio` pool.
+    """
+
+    number: int
+    state: str
+    outcome: str | None = None
+    reason: str | None = None
+    hash: str | None = None
+    family: str | None = None
+    program: str | None = None
+    accuracy: float | None = None
+    cost: float | None = None
+    latency_ms: float | None = None
+    original_latency_ms: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    speedup: float | None = None
+    macs: int | None = None
+    params: int | None = None
+    work: float | None = None
+    sizes: Mapping[str, Any] | None = None
+    epochs: int | None = None
+    resumed_from_epoch: int | None = None
+    train_seconds: float | None = None
+    device: str | None = None
+    seconds: float | None = None
+    retry_of: int | None = None
+    duplicate_of: int | None = None
+    error: str | None = None
+    measured: int = 1
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trial counts towards the wanted number."""
+        return self.outcome is not None and self.outcome not in keys.UNFINISHED_OUTCOMES
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The original network, trained and timed as a candidate is.
+
+    accuracy: a fraction. latency_ms: median of a forward pass of the network as deployed; None if cost is the analytic
+    work. macs, params, work: of the layers that are replaced. seconds: of its training. device: where it was measured.
+    """
+
+    accuracy: float
+    latency_ms: float | None
+    macs: int
+    params: int
+    work: float
+    device: str
+    epochs: int
+    seconds: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reference:
+        """What `to_dict` wrote; keys of a later kas are left out."""
+        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
+
+
+def read(study: optuna.Study) -> list[TrialRecord]:
+    """A record of every trial that a worker has begun, in the order of their numbers, re-measured latencies included."""
+    pooled = study.user_attrs.get(keys.FRONT, {})
+    trials = study.get_trials(deepcopy=False)
+    return [_record(trial, pooled) for trial in trials if trial.state != optuna.trial.TrialState.WAITING]
+
+
+def finished(trials: Sequence[FrozenTrial] | optuna.Study) -> int:
+    """How many trials are finished: have an outcome other than `duplicate` and `error`."""
+    return sum(map(keys.is_finished, _trials(trials)))
+
+
+def running(trials: Sequence[FrozenTrial] | optuna.Study) -> int:
+    """How many trials are running, without those whose process is known to be gone."""
+    return sum(keys.is_running(t) and is_alive(t.user_attrs[keys.OWNER]) is not False for t in _trials(trials))
+
+
+def wanted(study: optuna.Study) -> int | None:
+    """The wanted number of finished trials; None if the study does not say."""
+    attributes = study.user_attrs
+    value = attributes.get(keys.TRIALS, _config(attributes).get("trials"))
+    return None if value is None else int(value)
+
+
+def reference(study: optuna.Study) -> Reference | None:
+    """The original network's numbers; None before they are made."""
+    data = study.user_attrs.get(keys.REFERENCE)
+    return None if data is None else Reference.from_dict(json.loads(data) if isinstance(data, str) else data)
+
+
+def front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The non-dominated `ok` kernels, the cheapest first. The original is no trial and so never among them."""
+    candidates = [record for record in records if record.outcome == "ok" and record.state == "COMPLETE"]
+    points = [(record.accuracy or 0.0, record.cost if record.cost is not None else float("inf")) for record in candidates]
+    members = [candidates[position] for position in pareto.front(points, DIRECTIONS)]
+    distinct = {record.hash or str(record.number): record for record in reversed(members)}
+    return sorted(distinct.values(), key=lambda record: (record.cost or 0.0, record.number))
+
+
+def cost_name(study: optuna.Study) -> str:
+    """What the second objective is: `latency` or `work`."""
+    objectives = _config(study.user_attrs).get("objectives") or {}
+    return str(objectives.get("cost", "latency"))
+
+
+def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
+    """The status of a study as JSON data. `folder`: of the study, where the kernel files are."""
+    trials = study.get_trials(deepcopy=False)
+    records = read(study)
+    original = reference(study)
+    place = StudyFolder(folder)
+    return {
+        "name": study.study_name,
+        "finished": finished(trials),
+        "running": running(trials),
+        "trials": wanted(study),
+        "outcomes": dict(sorted(Counter(record.outcome for record in records if record.outcome).items())),
+        "original": {
+            "accuracy": original.accuracy if original else None,
+            "latency_ms": original.latency_ms if original else None,
+        },
+        "front": [
+            {
+                "hash": record.hash,
+                "accuracy": record.accuracy,
+                "latency_ms": record.latency_ms,
+                "macs": record.macs,
+                "params": record.params,
+                "speedup": record.speedup,
+                "json": str(place.kernel(str(record.hash), ".json")),
+            }
+            for record in front(records)
+        ],
+    }
+
+
+def _trials(trials: Sequence[FrozenTrial] | optuna.Study) -> Sequence[FrozenTrial]:
+    return trials.get_trials(deepcopy=False) if isinstance(trials, optuna.Study) else trials
+
+
+def _config(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = attributes.get(keys.CONFIG, {})
+    loaded: Mapping[str, Any] = json.loads(data) if isinstance(data, str) else data
+    return loaded
+
+
+def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> TrialRecord:
+    attributes = trial.user_attrs
+    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", "measured"}
+    known: dict[str, Any] = {name: attributes[name] for name in names if name in attributes}
+    outcome = keys.outcome_of(trial)
+    ended, begun = trial.datetime_complete, trial.datetime_start
+    record = TrialRecord(
+        number=trial.number,
+        state=trial.state.name,
+        outcome=outcome,
+        cost=trial.values[1] if outcome == "ok" and trial.values else None,
+        seconds=(ended - begun).total_seconds() if ended and begun else None,
+        **known,
+    )
+    again = pooled.get(str(record.hash)) if outcome == "ok" else None
+    if again is None:
+        return record
+    again = {name: again[name] for name in (*_MEASURED, "measured") if name in again}
+    return replace(record, cost=again.get("ratio", record.cost), **again)
+
+
+_MEASURED = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")

@@ -1,0 +1,204 @@
+"""Opening the storage of a study: SQLite in its folder by default, or any RDB or journal file of Optuna by its URL."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.storages.journal._file import BaseJournalFileLock
+
+from kas.language.errors import KasError
+from kas.study.files import StudyFolder
+from kas.study.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "open_mutex", "open_storage", "safe_url", "storage_url"]
+
+BUSY_TIMEOUT_S = 60
+HEARTBEAT_S = 15  # a running trial says so often that it lives
+GRACE_S = 120  # so long after its last heartbeat, a trial on another machine counts as dead
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def storage_url(url: str | None, folder: Path) -> str:
+    """The full URL of a study's storage: `study.db` in its folder if none is given; a plain path is a journal file."""
+    if url is None:
+        return f"sqlite:///{StudyFolder(folder).database.absolute()}"
+    return url if "://" in url else f"journal://{url}"
+
+
+def safe_url(url: str) -> str:
+    """The URL without its password, for messages and logs."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if url.startswith("journal://"):
+        return url
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return url.partition("://")[0] + "://***"
+
+
+def open_storage(
+    url: str | None, folder: Path, *, create: bool = True, heartbeat_s: int = HEARTBEAT_S, grace_s: int = GRACE_S
+) -> BaseStorage:
+    """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
+
+    SQLite runs with a write-ahead log, `synchronous=NORMAL` and a busy timeout of 60 s. A torn last line of a journal,
+    left by a crash, is cut. RDB storages keep heartbeats (`heartbeat_s`, `grace_s`, in seconds).
+    Raises KasError, without the password, if the storage cannot be opened or is of a kind that kas does not know.
+    """
+    full = storage_url(url, folder)
+    try:
+        if full.startswith("journal://"):
+            return _open_journal(_path(full), create)
+        if full.startswith("sqlite"):
+            return _open_sqlite(full, create, heartbeat_s, grace_s)
+        _dialect(full)
+        engine_kwargs = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 15}}
+        return optuna.storages.get_storage(_rdb(full, engine_kwargs, heartbeat_s, grace_s))
+    except KasError:
+        raise
+    except Exception as error:
+        raise KasError(f"the storage {safe_url(full)} cannot be opened: {_reason(error, full)}") from None
+
+
+def open_mutex(url: str | None, folder: Path, study: str) -> StudyMutex:
+    """The lock of a study in this storage; see `kas.study.mutex`. Raises KasError as `open_storage` does."""
+    full = storage_url(url, folder)
+    if full.startswith(("journal://", "sqlite")):
+        path = _path(full)
+        return FileMutex(path.with_name(path.name + ".mutex"))
+    from sqlalchemy import create_engine
+
+    dialect = _dialect(full)
+    engine = create_engine(full, pool_size=1, max_overflow=4, pool_pre_ping=True, connect_args={"connect_timeout": 15})
+    return PostgresMutex(engine, study) if dialect == "postgresql" else MySQLMutex(engine, study)
+
+
+def _dialect(url: str) -> str:
+    dialect = url.partition("://")[0].partition("+")[0]
+    if dialect not in ("postgresql", "mysql"):
+        raise KasError(
+            f"storage {safe_url(url)}: {dialect!r} is not a storage that kas knows; "
+            f"use sqlite:///FILE, journal://FILE, postgresql+psycopg://USER@HOST/DATABASE or mysql+pymysql://USER@HOST/DATABASE"
+        )
+    return dialect
+
+
+def _path(url: str) -> Path:
+    """The file of a file storage. `sqlite:///relative` and `sqlite:////absolute`, as SQLAlchemy has it."""
+    prefix, _, rest = url.partition("://")
+    name = rest.partition("?")[0].removeprefix("/") if prefix.startswith("sqlite") else rest
+    if not name or name == ":memory:":
+        raise KasError(f"storage {url}: a study needs a file that outlives the process, as in {prefix}:///study.db")
+    return Path(name)
+
+
+def _need(path: Path, create: bool) -> None:
+    if path.is_dir():
+        raise KasError(f"the storage {path} is a folder; name a file in it")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise KasError(f"there is no storage {path}")
+
+
+def _open_sqlite(url: str, create: bool, heartbeat_s: int, grace_s: int) -> BaseStorage:
+    from sqlalchemy import event
+
+    path = _path(url)
+    _need(path, create)
+    with flock(path.with_name(path.name + ".mutex")):  # two processes that create the tables at once collide
+        storage = _rdb(url, {"connect_args": {"timeout": BUSY_TIMEOUT_S}}, heartbeat_s, grace_s)
+        event.listen(storage.engine, "connect", _set_pragmas)
+        storage.engine.dispose()  # connections opened so far have no pragmas
+        with storage.engine.connect():
+            pass
+    return optuna.storages.get_storage(storage)
+
+
+def _set_pragmas(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _rdb(url: str, engine_kwargs: dict[str, Any], heartbeat_s: int, grace_s: int) -> RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats are marked experimental
+        return RDBStorage(url, engine_kwargs=engine_kwargs, heartbeat_interval=heartbeat_s, grace_period=grace_s)
+
+
+def _open_journal(path: Path, create: bool) -> BaseStorage:
+    _need(path, create)
+    lock = _JournalLock(path)
+    with flock(lock.path):
+        cut_torn_line(path)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def cut_torn_line(path: Path) -> int:
+    """Cut what follows the last newline of a journal: the rest of a write that a crash cut off. Returns the bytes cut."""
+    if not path.exists():
+        return 0
+    with open(path, "rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        position, tail = size, b""
+        while position > 0 and b"\n" not in tail:
+            step = min(position, 1 << 16)
+            position -= step
+            file.seek(position)
+            tail = file.read(step)
+        keep = position + tail.rfind(b"\n") + 1
+        if keep < size:
+            file.truncate(keep)
+        return size - keep
+
+
+class _JournalLock(BaseJournalFileLock):
+    """The lock of a journal's writers, by `flock`: it is free at once when its holder is killed, where Optuna's own waits
+    30 s. Each writer first cuts what a writer before it left half written, or its line would be glued to the torn one."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.path = file.with_name(file.name + ".writers")
+        self._held: Any = None
+
+    def acquire(self) -> bool:
+        held = flock(self.path)
+        held.__enter__()
+        self._held = held
+        cut_torn_line(self.file)
+        return True
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        held.__exit__(None, None, None)
+
+
+def _reason(error: Exception, url: str) -> str:
+    """The first line of the innermost error, without the password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    while isinstance(error, optuna.exceptions.StorageInternalError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        error = error.orig
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    try:
+        password = make_url(url).password
+    except (ArgumentError, ValueError):
+        return type(error).__name__
+    return text.replace(str(password), "***") if password else text
