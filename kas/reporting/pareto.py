@@ -75,7 +75,7 @@ def non_dominated_sort(
 
 
 def crowding_distance(values: Sequence[Point], directions: Sequence[str]) -> list[float]:
-    """For each point of one front, the summed side lengths of the box between its neighbours, each objective scaled to 1.
+    """For each point of one front, the summed sides of the box between its neighbours, each objective scaled to 1.
 
     The ends of every objective get infinity, so that the front keeps its extent; an objective in which all points agree
     counts nothing.

@@ -1,0 +1,241 @@
+"""What a report says about a study, read once from Optuna into plain rows.
+
+Any Optuna study will do. Facts that only a kas study has come from the user attributes of its trials (`outcome`,
+`hash`, `latency_ms` ...) and of the study (`kas.reference`, `kas.config` ...); whatever is missing or is not of the
+expected type is None, so that a study of somebody else's, with attributes of the same names, is still shown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from kas.reporting import pareto
+
+__all__ = ["Original", "Row", "Summary", "summarize"]
+
+SHARES = ("maximize", "minimize")  # accuracy, a share of 1, against cost
+SHARE_REFERENCE_POINT = (0.0, 2.0)  # accuracy 0, twice the original's cost: one volume for all studies, comparable
+CLOSE = 0.02  # "nearly the accuracy of the original": within two points
+
+
+@dataclass(frozen=True)
+class Original:
+    """The network that kernels are compared with. Accuracy 0 to 1, latency in ms, MACs a sample."""
+
+    accuracy: float
+    latency_ms: float | None = None
+    macs: float | None = None
+    params: float | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial. `outcome` is the kas outcome, or Optuna's state for a trial without one.
+
+    `values` are there only if all are finite. Units: latency in ms, `ratio` and its quartiles candidate over original,
+    speedup original over candidate, seconds.
+    """
+
+    number: int
+    outcome: str
+    values: tuple[float, ...] | None = None
+    feasible: bool = True
+    reason: str | None = None
+    hash: str | None = None
+    program: str | None = None
+    accuracy: float | None = None
+    latency_ms: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    speedup: float | None = None
+    macs: float | None = None
+    params: float | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the trial has objective values that may stand on the front."""
+        return self.values is not None and self.feasible and self.outcome in ("ok", "complete")
+
+    @property
+    def speedup_range(self) -> tuple[float, float] | None:
+        """The spread of the speedup, the smaller first: the quartiles of the paired measurement."""
+        if not self.ratio_low or not self.ratio_high:
+            return None
+        return 1 / self.ratio_high, 1 / self.ratio_low
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A whole study: rows in trial order, the front sorted from the best of the first objective on.
+
+    `share`: the first objective is an accuracy from 0 to 1. `hypervolume`: pairs of trial number and volume so far.
+    """
+
+    name: str
+    directions: tuple[str, ...]
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    front: tuple[Row, ...]
+    original: Original | None
+    config: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    is_kas: bool
+    share: bool
+    reference: tuple[float, ...]
+    hypervolume: tuple[tuple[int, float], ...]
+    first: datetime | None
+    last: datetime | None
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many rows have each outcome, the most frequent first."""
+        return dict(Counter(row.outcome for row in self.rows).most_common())
+
+    @property
+    def finished(self) -> int:
+        """Rows that count: they ended, and not as a duplicate, an error or cut off."""
+        uncounted = {"duplicate", "error", "died", "running", "waiting", "fail"}
+        return sum(row.outcome not in uncounted for row in self.rows)
+
+    @property
+    def measured(self) -> bool:
+        """Whether latency was measured; otherwise the cost is analytic work."""
+        return any(row.latency_ms is not None for row in self.rows)
+
+    @property
+    def original_hypervolume(self) -> float | None:
+        """The hypervolume of the original alone, at its own accuracy and a cost ratio of 1."""
+        if self.original is None:
+            return None
+        return pareto.hypervolume([(self.original.accuracy, 1.0)], self.directions, self.reference)
+
+    def beats(self, row: Row) -> bool:
+        """Whether the row costs less than the original beyond the measured spread, and is within 2 points of it.
+
+        For a metric that is not a share of 1, "within" means not worse.
+        """
+        if self.original is None or row.values is None:
+            return False
+        cost = row.ratio_high if row.ratio_high is not None else row.values[1]
+        sign = 1.0 if self.directions[0] == "maximize" else -1.0
+        loss = sign * (self.original.accuracy - row.values[0])
+        return cost < 1.0 and loss <= (CLOSE + 1e-9 if self.share else 0.0)
+
+    @property
+    def best(self) -> Row | None:
+        """The cheapest kernel that `beats` the original."""
+        winners = [row for row in self.front if self.beats(row)]
+        return min(winners, key=lambda row: row.values[1] if row.values else math.inf, default=None)
+
+
+def summarize(study: optuna.Study) -> Summary:
+    """Read a study. It is kas's if it has a `kas.*` user attribute and two objectives, the second a cost."""
+    attributes = study.user_attrs
+    directions = tuple(direction.name.lower() for direction in study.directions)
+    is_kas = len(directions) == 2 and directions[1] == "minimize" and any(key.startswith("kas.") for key in attributes)
+    config = loads(attributes.get("kas.config"))
+    metric = text(loads(config.get("training")).get("metric")) or "accuracy"
+    share = is_kas and directions == SHARES and "accuracy" in metric
+    trials = study.get_trials(deepcopy=False)
+    rows = tuple(read_row(trial) for trial in trials)
+    counted = [row for row in rows if row.counts]
+    values = [row.values for row in counted if row.values is not None]
+    reference = SHARE_REFERENCE_POINT if share else tuple(pareto.reference_point(values, directions))
+    history = pareto.hypervolume_history(values, directions, reference)
+    return Summary(
+        name=study.study_name,
+        directions=directions,
+        metrics=_metric_names(study, len(directions)),
+        rows=rows,
+        front=_front(counted, directions),
+        original=_original(loads(attributes.get("kas.reference"))) if is_kas else None,
+        config=config,
+        attributes=attributes,
+        is_kas=is_kas,
+        share=share,
+        reference=reference,
+        hypervolume=tuple((row.number, volume) for row, volume in zip(counted, history, strict=True)),
+        first=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),
+        last=max((trial.datetime_complete for trial in trials if trial.datetime_complete), default=None),
+    )
+
+
+def _front(counted: list[Row], directions: tuple[str, ...]) -> tuple[Row, ...]:
+    """The non-dominated rows, from the best of the first objective on."""
+    points = [row.values or () for row in counted]
+    sign = 1.0 if directions[0] == "minimize" else -1.0
+    return tuple(counted[i] for i in sorted(pareto.front(points, directions), key=lambda i: sign * points[i][0]))
+
+
+def _metric_names(study: optuna.Study, count: int) -> tuple[str, ...]:
+    names = study.metric_names or []
+    return tuple(names) if len(names) == count else tuple(f"objective {number}" for number in range(count))
+
+
+def _original(reference: Mapping[str, Any]) -> Original | None:
+    accuracy = number(reference.get("accuracy"))
+    if accuracy is None:
+        return None
+    numbers = {name: number(reference.get(name)) for name in ("latency_ms", "macs", "params")}
+    return Original(accuracy, device=text(reference.get("device")), **numbers)
+
+
+def read_row(trial: FrozenTrial) -> Row:
+    """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
+    attributes = trial.user_attrs
+    values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
+    numbers = ("accuracy", "latency_ms", "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "epochs")
+    return Row(
+        number=trial.number,
+        outcome=_outcome(trial),
+        values=values if values and all(math.isfinite(value) for value in values) else None,
+        feasible=all(value <= 0 for value in trial.constraints.values()),
+        reason=text(attributes.get("reason")),
+        hash=text(attributes.get("hash")),
+        program=text(attributes.get("program")),
+        seconds=trial.duration.total_seconds() if trial.duration else None,
+        parameters=trial.params,
+        **{name: number(attributes.get(name)) for name in numbers},
+    )
+
+
+def _outcome(trial: FrozenTrial) -> str:
+    if trial.user_attrs.get("died") is True:
+        return "died"
+    return text(trial.user_attrs.get("outcome")) or trial.state.name.lower()
+
+
+def loads(value: Any) -> Mapping[str, Any]:
+    """A mapping that was stored as JSON text or as it is; anything else is an empty one."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def text(value: Any) -> str | None:
+    """A text that is not empty, or None."""
+    return value if isinstance(value, str) and value.strip() else None

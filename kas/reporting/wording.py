@@ -1,0 +1,63 @@
+"""Numbers as people read them, for the report, the notes and the plots: one place, so that all agree."""
+
+from __future__ import annotations
+
+__all__ = ["NOTHING", "accuracy", "count", "difference", "duration", "milliseconds", "plain", "speedup", "spread"]
+
+NOTHING = "–"
+
+
+def accuracy(value: float | None, share: bool = True) -> str:
+    """A share of 1 as a percentage with one decimal, or, for another metric, the number."""
+    if value is None:
+        return NOTHING
+    return f"{100 * value:.1f} %" if share else plain(value)
+
+
+def difference(value: float | None, share: bool = True) -> str:
+    """A signed difference in percentage points, or in the metric's own unit."""
+    if value is None:
+        return NOTHING
+    shown = f"{100 * value:+.1f} points" if share else f"{value:+.4g}"
+    return shown.replace("-", "−")
+
+
+def milliseconds(value: float | None) -> str:
+    """Milliseconds with three significant digits."""
+    return NOTHING if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def count(value: float | None) -> str:
+    """A large count with three significant digits and k, M, G or T."""
+    if value is None:
+        return NOTHING
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:.3g}"
+
+
+def speedup(value: float | None) -> str:
+    """A factor, original over candidate."""
+    return NOTHING if value is None else f"{value:.2f}×"
+
+
+def spread(ends: tuple[float, float] | None) -> str:
+    """A range of factors."""
+    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as s, min or h."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plain(value: object) -> str:
+    """Any parameter or value, floats with four significant digits."""
+    if value is None:
+        return NOTHING
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
