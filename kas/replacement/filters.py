@@ -1,0 +1,182 @@
+"""The filters of `find_targets`: each a reason, as it is counted and reported, and the rule behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from kas.language.errors import KasError
+from kas.replacement.layers import REPLACEABLE, axes_of, rank_of
+from kas.replacement.observe import Call
+from kas.replacement.placeholder import Placeholder
+
+__all__ = ["Choice", "Context", "reason_against", "reasons"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the caller asked for; the arguments of `find_targets`."""
+
+    names: tuple[str, ...] | None
+    types: tuple[type[nn.Module] | str, ...] | None
+    rank: int | None
+    min_kernel: int
+    depthwise: bool
+    stem: bool
+
+    @classmethod
+    def of(
+        cls,
+        names: str | Sequence[str] | None,
+        types: type[nn.Module] | str | Sequence[type[nn.Module] | str] | None,
+        rank: int | None,
+        min_kernel: int,
+        depthwise: bool,
+        stem: bool,
+    ) -> Choice:
+        """The checked arguments. Raises KasError for empty or ill-typed ones."""
+        if isinstance(names, str):
+            names = (names,)
+        if isinstance(types, (str, type)):
+            types = (types,)
+        for argument, given in (("names", names), ("types", types)):
+            if given is not None and len(given) == 0:
+                raise KasError(f"find_targets: {argument} is empty; give at least one, or None for the default layers")
+        for name in names or ():
+            if not isinstance(name, str):
+                raise KasError(f"find_targets: names={names!r}; expected glob patterns of module names")
+        for kind in types or ():
+            if not isinstance(kind, str) and not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+                raise KasError(f"find_targets: types={types!r}; expected module classes or their names")
+        if rank not in (None, 0, 1, 2):
+            raise KasError(f"find_targets: rank={rank!r}; expected 2 (images), 1 (sequences) or 0 (linear)")
+        return cls(
+            None if names is None else tuple(names), None if types is None else tuple(types), rank, min_kernel,
+            depthwise, stem,
+        )  # fmt: skip
+
+    @property
+    def overridable(self) -> tuple[str, ...]:
+        """The reasons that choosing by name sets aside."""
+        return (LINEAR, self.kernel_reason, DEPTHWISE, STEM)
+
+    @property
+    def kernel_reason(self) -> str:
+        return f"kernel size under {self.min_kernel}"
+
+    def has_type(self, layer: nn.Module) -> bool:
+        """Whether the layer is of one of the chosen types."""
+        classes = {base.__name__ for base in type(layer).__mro__}
+        return any(k in classes if isinstance(k, str) else isinstance(layer, k) for k in self.types or ())
+
+    def has_name(self, name: str) -> bool:
+        """Whether one of the chosen patterns matches."""
+        return any(fnmatchcase(name, pattern) for pattern in self.names or ())
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a filter needs to know about the network around a layer."""
+
+    input_shape: tuple[int, ...]
+    first_convolution: str | None
+    has_placeholders: bool
+    shared: frozenset[str]
+
+
+NAME = "name does not match"
+TYPE = "other type"
+PLACEHOLDER = "beside Placeholders"
+UNSUPPORTED = "transposed or 3-D convolution"
+RANK = "other rank"
+LINEAR = "linear layer (only by name or type)"
+UNUSED = "never called"
+SIZES = "called more than once, with different sizes"
+CALLS = "called more than once"
+SHARED = "weight shared with another layer"
+TENSORS = "input or output is not one tensor [N, C, ...]"
+GEOMETRY = "output size is not that of its stride and padding"
+DEPTHWISE = "depthwise (C_in/groups = 1)"
+STEM = "stem (reads the network's input)"
+
+_Rule = Callable[[str, nn.Module, list[Call], Choice, Context], bool]
+
+
+def reasons(choice: Choice) -> list[str]:
+    """The reasons of all filters in force, in the order in which they are tried."""
+    return [reason for reason, _ in _filters(choice)]
+
+
+def reason_against(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> str | None:
+    """The first reason why a layer is no target; None for a target."""
+    for reason, excludes in _filters(choice):
+        if excludes(name, layer, calls, choice, context):
+            return reason
+    return None
+
+
+def _filters(choice: Choice) -> list[tuple[str, _Rule]]:
+    """The filters in force: those of the choice, then what can never be replaced, then what is not worth it."""
+    table: list[tuple[str, _Rule]] = []
+    if choice.names is not None:
+        table.append((NAME, lambda name, layer, calls, choice, context: not choice.has_name(name)))
+    if choice.types is not None:
+        table.append((TYPE, lambda name, layer, calls, choice, context: not choice.has_type(layer)))
+    if choice.names is None and choice.types is None:
+        table.append((PLACEHOLDER, _beside_placeholders))
+    table.append((UNSUPPORTED, lambda name, layer, calls, choice, context: not isinstance(layer, REPLACEABLE)))
+    if choice.rank is not None:
+        table.append((RANK, lambda name, layer, calls, choice, context: rank_of(layer) != choice.rank))
+    if choice.names is None and choice.types is None and choice.rank != 0:
+        table.append((LINEAR, lambda name, layer, calls, choice, context: isinstance(layer, nn.Linear)))
+    table += [(UNUSED, lambda name, layer, calls, choice, context: not calls), (SIZES, _differing), (CALLS, _repeated)]
+    table += [(SHARED, lambda name, layer, calls, choice, context: name in context.shared), (TENSORS, _odd_tensors)]
+    table += [(GEOMETRY, _odd_geometry)]
+    if choice.names is None:
+        table.append((choice.kernel_reason, _small_kernel))
+        table += [(DEPTHWISE, _depthwise)] if not choice.depthwise else []
+        table += [(STEM, _stem)] if not choice.stem else []
+    return table
+
+
+def _beside_placeholders(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    return context.has_placeholders and not isinstance(layer, Placeholder)
+
+
+def _differing(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    return len({(call.inputs, call.outputs) for call in calls}) > 1
+
+
+def _repeated(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    # One target has one cost; a layer that runs k times would cost k times what its target says.
+    return len(calls) > 1
+
+
+def _odd_tensors(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    # So a linear layer over sequences, [N, T, F], is none: its work per sample is not in_features x out_features.
+    inputs, outputs = calls[0].inputs, calls[0].outputs
+    return inputs is None or outputs is None or not len(inputs) == len(outputs) == rank_of(layer) + 2
+
+
+def _odd_geometry(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    # Subclasses may pad in their own way; an adapter could not follow them.
+    inputs, outputs = calls[0].inputs or (), calls[0].outputs or ()
+    return any(axis.outputs(n) != m for axis, n, m in zip(axes_of(layer), inputs[2:], outputs[2:], strict=True))
+
+
+def _small_kernel(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    return isinstance(layer, (nn.Conv1d, nn.Conv2d)) and max(layer.kernel_size) < choice.min_kernel
+
+
+def _depthwise(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    return isinstance(layer, (nn.Conv1d, nn.Conv2d)) and layer.in_channels == layer.groups
+
+
+def _stem(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    if not isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+        return False
+    same_channels = layer.in_channels == context.input_shape[1] if len(context.input_shape) > 1 else False
+    return calls[0].reads_input or (name == context.first_convolution and same_channels)
