@@ -1,0 +1,125 @@
+"""What happens around the epochs and batches of a training."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kas.evaluation._lightning import pl
+from kas.evaluation.classifier import Classifier
+from kas.evaluation.locks import DeviceLock
+from kas.evaluation.outcomes import TimeLimit, TrainingDiverged
+from kas.evaluation.reports import EpochReport
+
+__all__ = ["Epochs", "SharedDevice", "seed_epoch"]
+
+_LOG = logging.getLogger(__name__)
+_CHECK_EVERY = 25  # batches between looks at the loss: each look makes a GPU wait
+
+
+class SharedDevice(pl.Callback):
+    """Holds the device's shared lock during each batch, and counts the seconds spent waiting for it."""
+
+    def __init__(self, lock: DeviceLock | None) -> None:
+        self.lock, self.waited = lock, 0.0
+
+    def _take(self, *_: Any) -> None:
+        if self.lock is not None:
+            start = time.monotonic()
+            self.lock.acquire_shared()
+            self.waited += time.monotonic() - start
+
+    def _give(self, *_: Any) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+    on_train_batch_start = _take
+    on_train_batch_end = _give
+    on_validation_batch_start = _take
+    on_validation_batch_end = _give
+    on_exception = _give
+
+
+class Epochs(pl.Callback):
+    """Seeds, watches, saves and reports each epoch. `history` has one report an epoch, also of those before a resume."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: Path,
+        seed: int,
+        time_limit_s: float | None,
+        device: SharedDevice,
+        on_epoch: Callable[[EpochReport], None] | None,
+    ) -> None:
+        self.history: list[EpochReport] = []
+        self._checkpoint, self._seed, self._on_epoch = checkpoint, seed, on_epoch
+        self._time_limit_s, self._device = time_limit_s, device
+        self._start = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": [report.to_dict() for report in self.history], "seed": self._seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = [EpochReport(**entry) for entry in state_dict["history"]]
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        seed_epoch(self._seed, trainer.current_epoch)
+        self._device.waited = 0.0
+        self._start = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % _CHECK_EVERY == 0 or pl_module.device.type == "cpu":
+            self._check_loss(trainer, pl_module)
+        self._check_time(trainer)
+
+    def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
+        self._check_time(trainer)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Classifier) -> None:
+        self._check_loss(trainer, pl_module)
+        report = EpochReport(
+            epoch=trainer.current_epoch,
+            epochs=trainer.max_epochs,
+            accuracy=pl_module.score(),
+            train_loss=pl_module.train_loss,
+            val_loss=pl_module.val_loss,
+            seconds=self._seconds(),
+        )
+        if not math.isfinite(report.accuracy):
+            raise TrainingDiverged(f"the metric was {report.accuracy} after epoch {report.epoch}")
+        self.history.append(report)
+        trainer.save_checkpoint(self._checkpoint)
+        _LOG.info("epoch %d of %d: accuracy %.4f", report.epoch + 1, report.epochs, report.accuracy)
+        if self._on_epoch is not None:
+            self._on_epoch(report)
+
+    def _check_loss(self, trainer: Any, module: Classifier) -> None:
+        if not math.isfinite(module.train_loss):
+            raise TrainingDiverged(f"the training loss was {module.train_loss} in epoch {trainer.current_epoch}")
+
+    def _check_time(self, trainer: Any) -> None:
+        spent = sum(report.seconds for report in self.history) + self._seconds()
+        if self._time_limit_s is not None and spent > self._time_limit_s:
+            raise TimeLimit(
+                f"the training was in epoch {trainer.current_epoch} of {trainer.max_epochs} "
+                f"after training.time_limit_s = {self._time_limit_s:g} s"
+            )
+
+    def _seconds(self) -> float:
+        """Seconds in this epoch, the wait for the device not counted."""
+        return time.monotonic() - self._start - self._device.waited
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seeds the global generators of torch and numpy for an epoch, so that one done again is the same."""
+    torch_seed, numpy_seed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
+    torch.manual_seed(int(torch_seed))
+    np.random.seed(int(numpy_seed))  # for the data modules of users; ours take no global state

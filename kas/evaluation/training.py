@@ -1,0 +1,126 @@
+"""Training a network with Lightning: seeded, quiet, and never losing more than the epoch that was interrupted."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kas.evaluation._callbacks import Epochs, SharedDevice, seed_epoch
+from kas.evaluation._lightning import pl, quiet
+from kas.evaluation.checkpoints import AtomicCheckpoints, read_checkpoint
+from kas.evaluation.classifier import Classifier
+from kas.evaluation.devices import lightning_accelerator, resolve_device
+from kas.evaluation.failures import memory_errors
+from kas.evaluation.locks import DeviceLock
+from kas.evaluation.reports import EpochReport, TrainResult
+from kas.evaluation.settings import TrainingSettings
+from kas.language.errors import KasError
+
+__all__ = ["CHECKPOINT", "EpochReport", "TrainResult", "train"]
+
+CHECKPOINT = "last.ckpt"
+_LOG = logging.getLogger(__name__)
+
+
+def train(
+    model: nn.Module,
+    data: Any,
+    settings: TrainingSettings,
+    *,
+    folder: Path | str,
+    seed: int = 0,
+    device: str = "auto",
+    lock: DeviceLock | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Train `model` in place on `data` (a data module of `make_data`), and return its validation accuracy.
+
+    After each epoch `folder/last.ckpt` is written; if it is there at the start, training goes on after its last epoch.
+    The order of the samples, augmentation and dropout follow from (seed, epoch) alone; weights are taken as they come.
+    `lock` is held (shared) during each batch. `on_epoch` is called after each epoch has been saved; what it raises ends
+    the training and passes through. `progress` shows Lightning's progress bar.
+
+    Raises TrainingDiverged (the loss is not finite), OutOfMemory, TimeLimit, and KasError if the device is not there or
+    the checkpoint is of another network. Ctrl-C is KeyboardInterrupt, as anywhere.
+    """
+    checkpoint = Path(folder).absolute() / CHECKPOINT
+    where = resolve_device(device)
+    module = Classifier(model, settings, data.num_classes)
+    resumed = _resume_point(checkpoint, module, settings)
+    shared = SharedDevice(lock)
+    epochs = Epochs(
+        checkpoint=checkpoint, seed=seed, time_limit_s=settings.time_limit_s, device=shared, on_epoch=on_epoch
+    )
+    if hasattr(data, "seed"):
+        data.seed = seed
+    with quiet(), memory_errors("training"), _plain_interrupt():
+        trainer = pl.Trainer(
+            **lightning_accelerator(where),
+            max_epochs=settings.epochs,
+            precision=settings.precision,  # type: ignore[arg-type]  # checked by the settings
+            gradient_clip_val=settings.gradient_clip or None,
+            callbacks=[shared, epochs],
+            plugins=[AtomicCheckpoints()],
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            num_sanity_val_steps=0,
+            benchmark=False,
+        )
+        seed_epoch(seed, resumed or 0)
+        model.train()
+        trainer.fit(module, datamodule=data, ckpt_path=None if resumed is None else str(checkpoint))
+    return _result(epochs.history, resumed)
+
+
+def _resume_point(checkpoint: Path, module: Classifier, settings: TrainingSettings) -> int | None:
+    """How many epochs the checkpoint has done; None if there is none. KasError if it does not fit the network."""
+    if not checkpoint.is_file():
+        return None
+    loaded = read_checkpoint(checkpoint)
+    saved, own = loaded.get("state_dict", {}), module.state_dict()
+    if {key: value.shape for key, value in saved.items()} != {key: value.shape for key, value in own.items()}:
+        raise KasError(f"{checkpoint} is of another network than the one to train; remove it to train from the start")
+    done = len(loaded["callbacks"][Epochs.__qualname__]["history"])
+    if done > settings.epochs:
+        raise KasError(f"{checkpoint} has {done} epochs, but training.epochs is {settings.epochs}")
+    _LOG.info("goes on from epoch %d of %d (%s)", done, settings.epochs, checkpoint)
+    return done
+
+
+def _result(history: list[EpochReport], resumed: int | None) -> TrainResult:
+    if not history:
+        raise KasError("the training ended without an epoch: the data module has no training batches")
+    return TrainResult(
+        accuracy=history[-1].accuracy,
+        best_accuracy=max(report.accuracy for report in history),
+        epochs=len(history),
+        seconds=sum(report.seconds for report in history),
+        resumed_from_epoch=resumed,
+        history=tuple(history),
+    )
+
+
+@contextmanager
+def _plain_interrupt() -> Iterator[None]:
+    """Lightning turns Ctrl-C into sys.exit(1) and ignores further ones; here it stays a KeyboardInterrupt."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if main and handler is not None:
+            signal.signal(signal.SIGINT, handler)
