@@ -199,7 +199,7 @@ def _ranges(summary: Summary) -> tuple[tuple[float, float], tuple[float, float]]
 
 def _line(colours: Palette, **place: Any) -> dict[str, Any]:
     style = {"color": colours["original"], "width": 1, "dash": "dot"}
-    return {"type": "line", "layer": "below", "line": style, **place}
+    return {"type": "line", "layer": "between", "line": style, **place}
 
 
 def _label(text: str, colours: Palette, **place: Any) -> dict[str, Any]:
@@ -217,7 +217,8 @@ def _layout(colours: Palette, x: str, y: str) -> dict[str, Any]:
         "margin": {"l": 56, "r": 20, "t": 16, "b": 48},
         "xaxis": {"title": {"text": _escape(x)}, **axis},
         "yaxis": {"title": {"text": _escape(y)}, **axis},
-        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": colours["muted"], "activecolor": colours["ink"]},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
     }

@@ -24,7 +24,7 @@ def difference(value: float | None, share: bool = True) -> str:
 
 def milliseconds(value: float | None) -> str:
     """Milliseconds with three significant digits."""
-    return NOTHING if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+    return NOTHING if value is None else f"{_three_digits(value)} ms"
 
 
 def count(value: float | None) -> str:
@@ -33,7 +33,7 @@ def count(value: float | None) -> str:
         return NOTHING
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * size:
-            return f"{value / size:.3g} {letter}"
+            return f"{_three_digits(value / size)} {letter}"
     return f"{value:.3g}"
 
 
@@ -61,3 +61,8 @@ def plain(value: object) -> str:
     if value is None:
         return NOTHING
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits, zeros at the end kept so that columns line up; whole numbers from 100 on."""
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"

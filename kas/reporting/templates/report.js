@@ -20,7 +20,7 @@
     for (const [name, figure] of Object.entries(figures)) {
       const { data, layout } = painted(figure, style);
       layout.hoverlabel = { align: "left", bgcolor: style.getPropertyValue("--panel").trim(), bordercolor: style.getPropertyValue("--rule").trim(), font: { color: style.getPropertyValue("--ink").trim() } };
-      Plotly.react("plot-" + name, data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+      Plotly.react("plot-" + name, data, layout, { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
     }
   };
   draw();

@@ -1,0 +1,186 @@
+"""What optuna-dashboard shows beside a trial and a study: notes, drawings as artifacts, the front as a card.
+
+Notes and cards are study attributes in the storage, which every page of the dashboard loads: they are kept short.
+Artifacts belong to a trial and must be uploaded while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+
+from kas.language.errors import KasError
+from kas.reporting import wording
+from kas.reporting.facts import facts, sentence
+from kas.reporting.figures import CARD_COLOURS, front_figure
+from kas.reporting.summary import Summary, number, summarize, text
+
+__all__ = [
+    "CARD",
+    "artifact_store",
+    "save_front_card",
+    "save_study_note",
+    "save_trial_note",
+    "study_note",
+    "trial_note",
+    "upload_drawings",
+]
+
+CARD = "kas-front"  # the card's identity: saved again, it replaces itself
+_ERROR_LINES = 12
+_TEXT_LIMIT = 600
+_FRONT_LIMIT = 20
+_CARD_POINTS = 400
+
+
+def trial_note(attributes: Mapping[str, Any]) -> str:
+    """A trial in markdown from its user attributes: what came out, the numbers, the program. Missing ones are left out."""
+    outcome = text(attributes.get("outcome"))
+    parts = [f"**{_inline(outcome.replace('_', ' '))}**" if outcome else "", _reason(attributes), _numbers(attributes)]
+    program, error = text(attributes.get("program")), text(attributes.get("error"))
+    if program:
+        parts.append(_fenced(readable_program(program), "json"))
+    if error:
+        parts.append(_fenced("\n".join(error.strip().splitlines()[-_ERROR_LINES:]), "text"))
+    return "\n\n".join(part for part in parts if part)
+
+
+def save_trial_note(trial: optuna.Trial) -> None:
+    """Write the note of a running trial from the user attributes that it has by now; later calls replace it."""
+    from optuna_dashboard import save_note
+
+    save_note(trial, trial_note(trial.user_attrs))
+
+
+def study_note(summary: Summary) -> str:
+    """A study in markdown: what is searched, where, the result so far and the front with the original as first row."""
+    lines = [f"- **{label}**: {_inline(value)}" for label, value in facts(summary)]
+    parts = [f"## {_inline(summary.name)}", sentence(summary), "\n".join(lines)]
+    if summary.is_kas and (summary.front or summary.original):
+        parts.append(_front_table(summary))
+    return "\n\n".join(part for part in parts if part)
+
+
+def save_study_note(study: optuna.Study) -> None:
+    """Write or replace the note of the study."""
+    from optuna_dashboard import save_note
+
+    save_note(study, study_note(summarize(study)))
+
+
+def save_front_card(study: optuna.Study) -> None:
+    """Write or replace the dashboard's card with the front. Of a large study the newest trials off the front are drawn."""
+    import plotly.graph_objects as go
+    from optuna_dashboard import save_plotly_graph_object
+
+    figure = front_figure(summarize(study), CARD_COLOURS)
+    for trace in figure["data"]:
+        if trace["name"] == "trials":
+            trace.update({key: trace[key][-_CARD_POINTS:] for key in ("x", "y", "text")})
+    figure["layout"]["title"] = {"text": "Accuracy against cost", "font": {"size": 15}}
+    figure["layout"]["margin"] |= {"t": 64}
+    save_plotly_graph_object(study, go.Figure(figure), graph_object_id=CARD)
+
+
+def artifact_store(folder: str | os.PathLike[str]) -> FileSystemArtifactStore:
+    """The store for a study's drawings in `folder`, made if it is not there. Raises KasError if it cannot be made."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KasError(f"cannot make the artifact folder {folder}: {error.strerror or error}") from error
+    return FileSystemArtifactStore(os.fspath(folder))
+
+
+def upload_drawings(
+    trial: optuna.Trial, store: Any, *, name: str, svg: str | None = None, png: bytes | None = None
+) -> list[str]:
+    """Attach drawings to a running trial as `name`.svg and `name`.png; returns the file names that are new.
+
+    What the trial has already is not uploaded again, so that a trial that goes on after a crash keeps one of each.
+    `store`: any Optuna artifact store.
+    """
+    files = {f"{name}.svg": svg.encode() if svg is not None else None, f"{name}.png": png}
+    present = {meta.filename for meta in get_all_artifact_meta(trial)}
+    wanted = {file: content for file, content in files.items() if content is not None and file not in present}
+    with tempfile.TemporaryDirectory(prefix="kas-") as folder:
+        for file, content in wanted.items():
+            path = Path(folder, file)
+            path.write_bytes(content)
+            upload_artifact(artifact_store=store, file_path=os.fspath(path), study_or_trial=trial)
+    return list(wanted)
+
+
+def readable_program(program: str) -> str:
+    """A kernel's canonical JSON with one step a line; text that is not a kernel as it is."""
+    try:
+        kernel = json.loads(program)
+        steps = [json.dumps(step) for step in kernel.pop("steps")]
+        head = ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in kernel.items())
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return program
+    return f"{{{head}, " + '"steps": [\n  ' + ",\n  ".join(steps) + "]}"
+
+
+def _reason(attributes: Mapping[str, Any]) -> str:
+    reason = text(attributes.get("reason"))
+    return _inline(reason) if reason else ""
+
+
+def _numbers(attributes: Mapping[str, Any]) -> str:
+    """The measured values as a list."""
+    values = {name: number(attributes.get(name)) for name in ("accuracy", "latency_ms", "speedup", "macs", "params")}
+    low, high = number(attributes.get("ratio_low")), number(attributes.get("ratio_high"))
+    spread = f" ({wording.spread((1 / high, 1 / low))})" if low and high else ""
+    shown = [
+        ("accuracy", wording.plain(values["accuracy"])),
+        ("latency", wording.milliseconds(values["latency_ms"])),
+        ("speedup", wording.speedup(values["speedup"]) + spread),
+        ("MACs", wording.count(values["macs"])),
+        ("parameters", wording.count(values["params"])),
+        ("kernel", f"`{hash_[:12]}`" if (hash_ := text(attributes.get("hash"))) else wording.NOTHING),
+    ]
+    return "\n".join(f"- {label}: {value}" for label, value in shown if not value.startswith(wording.NOTHING))
+
+
+def _front_table(summary: Summary) -> str:
+    lines = ["| | accuracy | latency | cost ratio | trial |", "|---|---|---|---|---|"]
+    if summary.original is not None:
+        accuracy = wording.accuracy(summary.original.accuracy, summary.share)
+        lines.append(f"| **original** | {accuracy} | {wording.milliseconds(summary.original.latency_ms)} | 1.00× | |")
+    for row in summary.front[:_FRONT_LIMIT]:
+        accuracy, cost = wording.accuracy((row.values or (None,))[0], summary.share), (row.values or (0, 0))[1]
+        name = f"`{_cell(row.hash[:12])}`" if row.hash else ""
+        latency = wording.milliseconds(row.latency_ms)
+        lines.append(f"| {name} | {accuracy} | {latency} | {wording.speedup(cost)} | {row.number} |")
+    if len(summary.front) > _FRONT_LIMIT:
+        lines.append(f"| and {len(summary.front) - _FRONT_LIMIT} more | | | | |")
+    return "\n".join(lines)
+
+
+def _cell(value: str) -> str:
+    return value.replace("|", "").replace("`", "")
+
+
+def _inline(value: str) -> str:
+    """Text of a study as it is: on one line, not too long, nothing in it read as markdown or HTML."""
+    flat = " ".join(value.split())
+    flat = flat if len(flat) <= _TEXT_LIMIT else flat[: _TEXT_LIMIT - 1] + "…"
+    escaped = flat.replace("\\", "\\\\")
+    for mark in "`*_[]#|~":
+        escaped = escaped.replace(mark, "\\" + mark)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _fenced(code: str, language: str) -> str:
+    """A code block whose fence is longer than any run of backquotes in it."""
+    fence = "```"
+    while fence in code:
+        fence += "`"
+    return f"{fence}{language}\n{code}\n{fence}"
