@@ -30,13 +30,13 @@ class SharedDevice(pl.Callback):
     def __init__(self, lock: DeviceLock | None) -> None:
         self.lock, self.waited = lock, 0.0
 
-    def _take(self, *_: Any) -> None:
+    def _take(self, *_: Any, **__: Any) -> None:
         if self.lock is not None:
             start = time.monotonic()
             self.lock.acquire_shared()
             self.waited += time.monotonic() - start
 
-    def _give(self, *_: Any) -> None:
+    def _give(self, *_: Any, **__: Any) -> None:
         if self.lock is not None:
             self.lock.release()
 
@@ -83,7 +83,7 @@ class Epochs(pl.Callback):
     def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
         self._check_time(trainer)
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Classifier) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self._check_loss(trainer, pl_module)
         report = EpochReport(
             epoch=trainer.current_epoch,
