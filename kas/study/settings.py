@@ -11,35 +11,43 @@ from kas.study.schema import nearest
 
 __all__ = ["ObjectiveSettings", "SearchSettings", "TargetSettings"]
 
-LAYER_TYPES = ("Conv1d", "Conv2d", "Linear")
+LAYER_TYPES = ("Conv1d", "Conv2d", "Linear", "Placeholder")
 
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """Which layers are replaced. By default: every convolution with a kernel over 1, not depthwise, not the stem.
+    """Which layers are replaced: the arguments of `kas.find_targets`.
+
+    By default the network's Placeholders if it has any, else every convolution with a kernel over 1 that is not
+    depthwise and not the stem.
 
     Args:
-        names: Patterns of module names, as in `layer[34].*.conv2`; they go before the other filters. null: all names.
-        types: The types of layers to look for: Conv2d, Conv1d, Linear.
-        min_kernel: Replace only layers whose kernel is at least this large along some axis.
-        stem: Replace also the first convolution, which reads the image.
+        names: Patterns of module names, as in `layer[34].*.conv2`; they override the filters below. null: all names.
+        types: Types of layers, as in [Conv2d]. null: convolutions.
+        rank: Only layers of this rank: 2 (images), 1 (sequences) or 0 (linear). null: any.
+        min_kernel: Only convolutions whose kernel is at least this large along some axis.
         depthwise: Replace also depthwise convolutions.
+        stem: Replace also the first convolution, which reads the network's input.
     """
 
     names: list[str] | None = None
-    types: list[str] = field(default_factory=lambda: ["Conv2d", "Conv1d"])
+    types: list[str] | None = None
+    rank: int | None = None
     min_kernel: int = 2
-    stem: bool = False
     depthwise: bool = False
+    stem: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.types:
+        for key in ("names", "types"):
+            if getattr(self, key) is not None and not getattr(self, key):
+                raise KasError(f"{key} is an empty list, which chooses no layer; leave it out for the default layers")
+        for name in self.types or ():
             if name not in LAYER_TYPES:
                 near = nearest(name, list(LAYER_TYPES))
                 hint = f"; did you mean {near}?" if near else ""
                 raise KasError(f"types {name!r} is not one of {', '.join(LAYER_TYPES)}{hint}")
-        if self.names is not None and not self.names:
-            raise KasError("names is an empty list, which chooses no layer; leave it out to choose by the filters")
+        if self.rank not in (None, 0, 1, 2):
+            raise KasError(f"rank must be 2 (images), 1 (sequences) or 0 (linear), not {self.rank}")
         if self.min_kernel < 1:
             raise KasError(f"min_kernel must be at least 1, not {self.min_kernel}")
 

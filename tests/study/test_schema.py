@@ -53,9 +53,7 @@ def problems(data: Any) -> list[str]:
 
 
 def test_values_get_their_types() -> None:
-    instance, _ = schema.build(
-        Outer, {"name": "a", "inner": {"epochs": "4", "rate": "1e-3", "names": ["x"], "flag": True}}
-    )
+    instance, _ = schema.build(Outer, {"name": "a", "inner": {"epochs": "4", "rate": "1e-3", "names": ["x"], "flag": True}})
     assert instance == Outer("a", Inner(4, "adam", 1e-3, ["x"], True))
 
 

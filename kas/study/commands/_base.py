@@ -47,9 +47,7 @@ class Place:
 
 def add_place(parser: ArgumentParser) -> None:
     """Add --dir and --storage."""
-    parser.add_argument(
-        "--dir", type=str, default="runs", metavar="DIR", help="the folder of all studies (default: runs)"
-    )
+    parser.add_argument("--dir", type=str, default="runs", metavar="DIR", help="the folder of all studies (default: runs)")
     parser.add_argument(
         "--storage",
         type=str,

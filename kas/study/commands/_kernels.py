@@ -1,0 +1,85 @@
+"""Finding the kernel that a command line names: a file, a known kernel, or (the start of) a hash in a study."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kas.language.errors import InvalidKernel, KasError
+from kas.language.kernel import Kernel
+from kas.study.commands._base import Place
+from kas.study.commands._studies import open_study, study_names
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["find_kernel", "find_trial", "read_kernel"]
+
+
+def find_kernel(text: str, place: Place) -> Kernel:
+    """The kernel that `text` names. Raises `KasError` if it names none or more than one, or a file that is no kernel."""
+    from kas import zoo
+
+    if text in zoo.names():
+        return zoo.get(text)
+    if text.endswith(".json") or Path(text).is_file():
+        return read_kernel(Path(text))
+    if re.fullmatch(r"[0-9a-f]{4,}", text):
+        return Kernel.from_json(_programs(text, place))
+    try:
+        return zoo.get(text)
+    except KasError as error:
+        raise KasError(f"{text!r} is no file, no hash (4 digits or more) and no known kernel: {error}") from None
+
+
+def read_kernel(path: Path) -> Kernel:
+    """Read a kernel file. Raises `KasError` with the path and the reason."""
+    try:
+        return Kernel.from_json(path.read_text(encoding="utf-8"))
+    except InvalidKernel as error:
+        raise KasError(f"{path} is no kernel: {error}") from None
+    except UnicodeDecodeError:
+        raise KasError(f"{path} is no kernel: it is not text in UTF-8") from None
+    except OSError as error:
+        raise KasError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def find_trial(study: optuna.Study, start: str) -> optuna.trial.FrozenTrial:
+    """The trial with the kernel whose hash starts so, the best evaluated one first.
+
+    Raises `KasError` if there is none, or if several kernels match.
+    """
+    trials = [trial for trial in study.get_trials(deepcopy=False) if _hash(trial).startswith(start)]
+    hashes = sorted({_hash(trial) for trial in trials})
+    if not start or not hashes:
+        known = sorted({_hash(trial) for trial in study.get_trials(deepcopy=False) if _hash(trial)})
+        shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+        raise KasError(f"study {study.study_name} has no kernel {start!r}; it has {shown or 'none yet'}")
+    if len(hashes) > 1:
+        raise KasError(f"{start!r} is the start of {len(hashes)} kernels of study {study.study_name}: {', '.join(hashes)}")
+    return min(trials, key=lambda trial: (trial.user_attrs.get("outcome") != "ok", trial.number))
+
+
+def _hash(trial: optuna.trial.FrozenTrial) -> str:
+    value = trial.user_attrs.get("hash")
+    return value if isinstance(value, str) and trial.user_attrs.get("program") else ""
+
+
+def _programs(start: str, place: Place) -> str:
+    """The stored program of the one kernel whose hash starts so, in any study of the place."""
+    found: dict[str, str] = {}
+    for name in study_names(place):
+        attributes: list[dict[str, Any]] = [trial.user_attrs for trial in open_study(place, name).get_trials(deepcopy=False)]
+        found.update(
+            {
+                str(one["hash"]): str(one["program"])
+                for one in attributes
+                if str(one.get("hash", "")).startswith(start) and "program" in one
+            }
+        )
+    if not found:
+        raise KasError(f"no kernel of any study in {place.storage or place.dir} has a hash that starts with {start!r}")
+    if len(found) > 1:
+        raise KasError(f"{start!r} is the start of {len(found)} hashes: {', '.join(sorted(found))}")
+    return next(iter(found.values()))

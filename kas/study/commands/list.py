@@ -1,0 +1,61 @@
+"""`list`: the studies in a place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kas.language.errors import KasError
+from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._studies import open_study, study_names
+
+__all__ = ["command"]
+
+
+def _execute(args: Any) -> int:
+    place = Place.of(args)
+    names = study_names(place)
+    if not names:
+        print(f"no studies in {place.storage or place.dir}")
+        return 0
+    from rich import box
+    from rich.table import Table
+
+    from kas.study.progress import make_console
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("study", "finished", "running", "on the front", "best within 2 points", "folder"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("study", "folder") else "right")
+    for name in names:
+        table.add_row(name, *_row(place, name), str(place.folder(name)))
+    make_console().print(table)
+    return 0
+
+
+def _row(place: Place, name: str) -> list[str]:
+    from kas.reporting import wording
+    from kas.study import records
+    from kas.study.overview import beats
+
+    try:
+        study = open_study(place, name)
+    except KasError:  # one broken study does not hide the others
+        return ["unreadable", "", "", ""]
+    rows = records.read(study)
+    front, original = records.front(rows), records.reference(study)
+    best = max((record.speedup or 0 for record in front if beats(record, original)), default=None)
+    wanted = records.wanted(study)
+    finished = sum(record.is_finished for record in rows)
+    return [
+        f"{finished}" if wanted is None else f"{finished} of {wanted}",
+        str(records.running(study)),
+        str(len(front)),
+        wording.speedup(best or None),
+    ]
+
+
+command = Command(
+    summary="the studies that exist",
+    description="List the studies in --dir (or in --storage): how far each is, and the best speed-up near the original's accuracy.",
+    add_arguments=add_place,
+    execute=_execute,
+)

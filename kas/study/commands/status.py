@@ -1,0 +1,60 @@
+"""`status NAME`: how far a study is, and its Pareto front."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._studies import open_study
+
+__all__ = ["command"]
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", type=str, help="the study")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object, for scripts")
+    add_place(parser)
+
+
+def _execute(args: Any) -> int:
+    from kas.study import records
+
+    place = Place.of(args)
+    study = open_study(place, args.name)
+    state = records.status(study, place.folder(args.name))
+    if args.json:
+        print(json.dumps(state, indent=2, ensure_ascii=False))
+        return 0
+    from kas.study.overview import front_table
+    from kas.study.progress import make_console
+
+    console = make_console()
+    wanted = "" if state["trials"] is None else f" of {state['trials']}"
+    outcomes = ", ".join(f"{count} {name}" for name, count in state["outcomes"].items())
+    console.print(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
+    console.print(f"files {place.folder(args.name)}")
+    if outcomes:
+        console.print(f"outcomes: {outcomes}")
+    original = records.reference(study)
+    if original is None:
+        console.print("the original network is not trained and timed yet")
+        return 0
+    console.print()
+    console.print(front_table(original, records.front(records.read(study)), records.cost_name(study)))
+    return 0
+
+
+command = Command(
+    summary="how far a study is, and the best kernels so far",
+    description="Show how far a study is: trials finished and running, outcomes, and the Pareto front with the original first.",
+    add_arguments=_add_arguments,
+    execute=_execute,
+    epilog="""\
+keys of --json:
+  name, finished, running, trials (wanted), outcomes {outcome: rows}, original {accuracy, latency_ms},
+  front [{hash, accuracy, latency_ms, macs, params, speedup, json}]
+  Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement.""",
+)

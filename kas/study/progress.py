@@ -1,0 +1,209 @@
+"""What a running study shows: a line for each trial, a live line for the current one, the front at the end.
+
+In a terminal the current trial and a bar with the time left stand below the lines; elsewhere (a pipe, a log) there are
+only plain lines.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from kas.reporting import wording
+from kas.study.events import StudyStarted, StudySummary
+from kas.study.files import StudyFolder
+from kas.study.overview import beats, front_table
+from kas.study.records import Reference, TrialRecord
+
+__all__ = ["Terminal", "Worker", "make_console", "remaining_s", "trial_line"]
+
+_STYLES = {"ok": "green", "error": "bold red", "duplicate": "dim"}
+
+
+def trial_line(record: TrialRecord, reference: Reference | None, cost: str, *, own: bool = True) -> Text:
+    """One ended trial: number, outcome, kernel, accuracy, cost against the original, or the reason."""
+    outcome = record.outcome or "cut off"
+    line = Text(f"trial {record.number:>4}  ")
+    line.append(f"{outcome:<13}", style=_STYLES.get(outcome, "yellow"))
+    line.append(f" {(record.hash or '')[:8]:<8}  ")
+    if outcome == "ok":
+        gain = None if reference is None or record.accuracy is None else record.accuracy - reference.accuracy
+        line.append(f"accuracy {wording.accuracy(record.accuracy):>7} ({wording.difference(gain)})  ")
+        line.append(_cost(record, cost), style="bold green" if beats(record, reference) else "")
+    else:
+        line.append(_first_line(record.reason or ""))
+    if record.retry_of is not None:
+        line.append(f"  (goes on from trial {record.retry_of})", style="dim")
+    if not own:
+        line.append("  [other worker]", style="dim")
+    return line
+
+
+def _cost(record: TrialRecord, cost: str) -> str:
+    if cost == "latency" and record.latency_ms is not None:
+        return f"latency {wording.milliseconds(record.latency_ms)}, {wording.speedup(record.speedup)} the original's speed"
+    return f"{cost} {record.cost:.2f}× the original's" if record.cost is not None else ""
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")
+
+
+def remaining_s(seconds: float, done: int, left: int) -> float | None:
+    """The time left, in seconds, if the trials that are left take as long as those done so far; None if none is done."""
+    return seconds / done * left if done > 0 else None
+
+
+def make_console() -> Console:
+    """The console of a command: lines are never broken; tables have room for all columns where there is no terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
+
+
+class Terminal:
+    """The listener that shows a study to a person. `clock`: seconds, for tests."""
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console = console or make_console()
+        self._clock = clock
+        self._live: Live | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+        )
+        self._task = self._bar.add_task("trials", total=1, left="")
+        self._study: StudyStarted | None = None
+        self._reference: Reference | None = None
+        self._begun = clock()
+        self._finished_here = 0
+        self._current = ""
+
+    def study_started(self, event: StudyStarted) -> None:
+        """Show what is run and where, and start the live line."""
+        self._study = event
+        self._begun = self._clock()
+        had = f", {event.finished} of them finished" if event.finished else ""
+        self._print(f"study {event.name}: {event.wanted} trials{had}, on {event.device}, cost: {event.cost}")
+        self._print(f"files {event.folder}   trials in {event.storage}")
+        self._bar.update(self._task, total=event.wanted, completed=event.finished)
+        if self.console.is_terminal and self._live is None:
+            self._live = Live(console=self.console, get_renderable=self._below, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def reference_ready(self, reference: Reference) -> None:
+        """Show the original's numbers; the trials' time begins."""
+        self._reference = reference
+        self._current = ""
+        latency = "" if reference.latency_ms is None else f", latency {wording.milliseconds(reference.latency_ms)}"
+        self._print(
+            f"original: accuracy {wording.accuracy(reference.accuracy)}{latency}, "
+            f"{wording.count(reference.macs)} MACs in the layers to replace, on {reference.device}"
+        )
+        self._begun = self._clock()
+
+    def trial_started(self, number: int, retry_of: int | None) -> None:
+        """Show the trial in the live line."""
+        self._current = f"trial {number}"
+        if retry_of is not None:
+            self._print(f"trial {number:>4}  goes on where trial {retry_of} was cut off")
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """Show the stage in the live line; the reference's training, which takes a while, also as a plain line."""
+        self._current = f"{_whose(number)}: {name}{f' ({detail})' if detail else ''}"
+        if number is None and name == "training" and self._live is None:
+            self._print("original: training ...")
+
+    def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """Show the epoch in the live line."""
+        reached = "" if accuracy is None else f", accuracy {wording.accuracy(accuracy)}"
+        self._current = f"{_whose(number)}: training, epoch {epoch} of {epochs}{reached}"
+
+    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
+        """A line for the trial, with how far the study is and the time left."""
+        self._finished_here += record.is_finished
+        left = self._left(finished, wanted)
+        self._bar.update(self._task, total=wanted, completed=finished, left=left)
+        self._current = "" if own else self._current
+        cost = self._study.cost if self._study else "latency"
+        line = trial_line(record, self._reference, cost, own=own)
+        if self._live is None:
+            line.append(f"  [{finished}/{wanted}{', ' + left if left else ''}]")
+        self._print(line)
+
+    def message(self, text: str) -> None:
+        """A line."""
+        self._print(text)
+
+    def study_finished(self, summary: StudySummary) -> None:
+        """End the live line; show the front and where the files are, or how to go on."""
+        self.close()
+        cost = self._study.cost if self._study else "latency"
+        if summary.reference is not None:
+            self._print("")
+            self._print("Pareto front, the original first" if summary.front else "no kernel is on the front yet")
+            self._print(front_table(summary.reference, summary.front, cost))
+        folder = StudyFolder(summary.folder)
+        better = [record for record in summary.front if beats(record, summary.reference)]
+        if better:
+            best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
+            gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
+            self._print(f"best within 2 points of the original: {best.hash} ({gain}), {folder.kernel(str(best.hash), '.py')}")
+        for name, path in (("kernels", folder.kernels), ("report", folder.report), ("log", folder.log)):
+            if Path(path).exists():
+                self._print(f"{name:<8} {path}")
+        self._print(f"{summary.finished} of {summary.wanted} trials are finished")
+        if summary.reason:
+            self._print(summary.reason)
+
+    def close(self) -> None:
+        """End the live line; harmless if there is none."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _left(self, finished: int, wanted: int) -> str:
+        seconds = remaining_s(self._clock() - self._begun, self._finished_here, max(0, wanted - finished))
+        return "" if seconds is None or finished >= wanted else f"about {wording.duration(seconds)} left"
+
+    def _below(self) -> Table:
+        grid = Table.grid()
+        grid.add_row(Text(self._current or "waiting", style="cyan", no_wrap=True, overflow="ellipsis"))
+        grid.add_row(self._bar)
+        return grid
+
+    def _print(self, item: str | Text | Table) -> None:
+        # Text, not markup: an error message may hold square brackets.
+        self.console.print(Text(item) if isinstance(item, str) else item)
+
+
+class Worker(Terminal):
+    """The listener of a further process of `run --workers`: its own trials as lines, which the first process passes on."""
+
+    def study_started(self, event: StudyStarted) -> None:
+        """Nothing to show: the first process has said it."""
+        self._study = event
+
+    def reference_ready(self, reference: Reference) -> None:
+        """Nothing to show."""
+        self._reference = reference
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """Nothing to show."""
+
+    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
+        """Nothing to show: the first process sees every trial end."""
+
+    def study_finished(self, summary: StudySummary) -> None:
+        """Only why it ended early."""
+        if summary.reason and summary.exit_code not in (0, 130):
+            self._print(summary.reason)
+
+
+def _whose(number: int | None) -> str:
+    return "original" if number is None else f"trial {number}"
