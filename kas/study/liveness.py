@@ -37,7 +37,7 @@ def this_process() -> dict[str, Any]:
 
 
 def is_alive(owner: Mapping[str, Any]) -> bool | None:
-    """Whether the owner's process lives; None if it is of another machine (or an unreadable record): not to be seen from here."""
+    """Whether the owner's process lives; None if that is not to be seen from here: it is of another machine."""
     pid = owner.get("pid")
     if owner.get("machine") != _machine() or not isinstance(pid, int):
         return None

@@ -129,7 +129,7 @@ class TrialQueue:
         """Give up a trial that was interrupted, so that whoever comes next goes on from its checkpoint."""
         with self.mutex.hold():
             if not self.is_lost(trial):
-                self._fail(self.storage.get_trial(trial._trial_id), deaths=0)
+                self._end(self.storage.get_trial(trial._trial_id), deaths=0)
             self._retry_all(self._trials())
 
     def is_lost(self, trial: optuna.Trial) -> bool:
@@ -174,11 +174,7 @@ class TrialQueue:
         trials = self._trials()
         dead = self._dead([trial for trial in trials if keys.is_running(trial)])
         for trial in dead:
-            with suppress(UpdateFinishedTrialError, ValueError):
-                if keys.OUTCOME in trial.user_attrs:
-                    self._tell(trial.number, trial.user_attrs[keys.OUTCOME], trial.user_attrs.get(keys.VALUES))
-                else:
-                    self._fail(trial, deaths=int(trial.user_attrs.get(keys.DEATHS, 0)) + 1)
+            self._end(trial, deaths=int(trial.user_attrs.get(keys.DEATHS, 0)) + 1)
         retried = self._retry_all(self._trials() if dead else trials)
         return self._trials() if dead or retried else trials
 
@@ -193,9 +189,16 @@ class TrialQueue:
             stale = {t._trial_id for t in unseen if self._watch.stands_still(t._trial_id, t.system_attrs.get(_BEAT))}
         return [t for t in running if lives[t.number] is False or (lives[t.number] is None and t._trial_id in stale)]
 
-    def _fail(self, trial: FrozenTrial, deaths: int) -> None:
-        """End a trial that was cut off. One that kills its process again and again is an error instead."""
-        trial_id = trial._trial_id
+    def _end(self, trial: FrozenTrial, deaths: int) -> None:
+        """End a trial that was cut off: as it is recorded, if its outcome is, or so that it gets a retry."""
+        with suppress(UpdateFinishedTrialError, ValueError):  # a foreign program ended it just now
+            if keys.OUTCOME in trial.user_attrs:
+                self._tell(trial.number, trial.user_attrs[keys.OUTCOME], trial.user_attrs.get(keys.VALUES))
+            else:
+                self._fail(trial._trial_id, deaths)
+
+    def _fail(self, trial_id: int, deaths: int) -> None:
+        """Fail a trial that was cut off. One that kills its process again and again is an error instead of a retry."""
         self.storage.set_trial_user_attr(trial_id, keys.DIED, True)
         self.storage.set_trial_user_attr(trial_id, keys.DEATHS, deaths)
         if deaths >= MAX_DEATHS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
@@ -15,9 +15,6 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from kas.language.errors import KasError
 from kas.study.files import StudyFolder
 from kas.study.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 __all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "open_mutex", "open_storage", "safe_url", "storage_url"]
 

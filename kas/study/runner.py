@@ -1,0 +1,168 @@
+"""The loop of one worker: start a trial, evaluate it, record its outcome, until the study has its finished trials.
+
+The evaluation is a function that is given to the runner (`kas.study.trial.Pipeline` is the real one), so that the loop
+knows nothing of torch. Any number of workers run this loop on one study; `kas.study.queue` keeps them apart.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import optuna
+
+from kas.study import records
+from kas.study.attributes import Outcome
+from kas.study.events import Listener
+from kas.study.interruption import Interruption
+from kas.study.queue import Nothing, TrialQueue
+
+__all__ = ["MAX_DUPLICATES", "MAX_ERRORS", "Result", "Runner", "TrialContext", "interrupted"]
+
+MAX_ERRORS = 10  # more in a row end the run
+MAX_DUPLICATES = 200  # so many in a row end the run
+_log = logging.getLogger("kas.study")
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What an evaluation is given.
+
+    trial: to suggest the genome from. number: its number. queue: to claim the kernel. listener: for stages and epochs.
+    """
+
+    trial: optuna.Trial
+    queue: TrialQueue
+    listener: Listener
+
+    @property
+    def number(self) -> int:
+        """The number of the trial."""
+        return self.trial.number
+
+    def claim(self, key: str, *, program: str, family: str) -> int | None:
+        """Claim the kernel with this hash; None if granted, else the number of the trial that has it."""
+        return self.queue.claim(self.trial, key, program=program, family=family)
+
+
+Evaluate = Callable[[TrialContext], Outcome]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a worker's loop ended. exit_code: 0 done, 1 failed, 130 interrupted. reason: why, for 1."""
+
+    exit_code: int
+    reason: str | None = None
+
+
+class Runner:
+    """One worker.
+
+    evaluate: from a context to an outcome; whatever it raises becomes the outcome `error` and is recorded.
+    interruption: entered by the caller, so that a signal outside a trial ends the run as well.
+    poll_s: how long to wait, in seconds, when every slot is taken by others.
+    """
+
+    def __init__(
+        self,
+        queue: TrialQueue,
+        evaluate: Evaluate,
+        listener: Listener,
+        interruption: Interruption,
+        *,
+        poll_s: float = 1.0,
+    ) -> None:
+        self._queue = queue
+        self._evaluate = evaluate
+        self._listener = listener
+        self._interruption = interruption
+        self._poll_s = poll_s
+        self._errors = 0
+        self._duplicates = 0
+        self._own: set[int] = set()
+        self._told = {trial.number for trial in self._ended()}
+
+    def run(self) -> Result:
+        """Work until the study has its finished trials, or until it makes no progress. Raises KeyboardInterrupt when
+        interrupted, after the running trial has been released."""
+        waiting = False
+        while True:
+            trial = self._queue.start()
+            self._tell_news()
+            if trial is Nothing.DONE:
+                return Result(0)
+            if isinstance(trial, Nothing):
+                if not waiting:
+                    self._listener.message("waiting for the last trials of the other workers")
+                waiting = True
+                self._interruption.wait(self._poll_s)
+                continue
+            waiting = False
+            self._run(trial)
+            self._tell_news()
+            if reason := self._hopeless():
+                return Result(1, reason)
+
+    def _run(self, trial: optuna.Trial) -> None:
+        self._own.add(trial.number)
+        self._listener.trial_started(trial.number, trial.user_attrs.get("retry_of"))
+        try:
+            with self._queue.beating(trial):
+                outcome = self._outcome(trial)
+                kept = outcome is not None and self._queue.finish(trial, outcome)
+        except (KeyboardInterrupt, SystemExit):  # a signal, or a library's way out of one
+            _log.info("trial %d is interrupted; it will go on from its checkpoint", trial.number)
+            self._queue.release(trial)
+            raise KeyboardInterrupt from None
+        if outcome is None or not kept:
+            self._listener.message(f"trial {trial.number} was ended by somebody else; its retry takes its place")
+            return
+        self._count(outcome.name)
+
+    def _outcome(self, trial: optuna.Trial) -> Outcome | None:
+        """The outcome of an evaluation; None if the trial is not ours any more."""
+        try:
+            return self._evaluate(TrialContext(trial, self._queue, self._listener))
+        except Exception as error:
+            if self._queue.is_lost(trial):
+                return None
+            _log.exception("trial %d met an error", trial.number)
+            text = "".join(traceback.format_exception(error))
+            first = next(iter(str(error).splitlines()), "")
+            return Outcome("error", f"{type(error).__name__}: {first}"[:300], attributes={"error": text[-4000:]})
+
+    def _count(self, outcome: str) -> None:
+        self._duplicates = self._duplicates + 1 if outcome == "duplicate" else 0
+        if outcome != "duplicate":
+            self._errors = self._errors + 1 if outcome == "error" else 0
+
+    def _hopeless(self) -> str | None:
+        if self._errors > MAX_ERRORS:
+            last = next((r.reason for r in reversed(self._ended()) if r.outcome == "error"), None)
+            return f"{self._errors} trials in a row met an error, the last: {last}"
+        if self._duplicates >= MAX_DUPLICATES:
+            return (
+                f"{self._duplicates} proposals in a row were kernels that the study has already evaluated; "
+                f"the search space is exhausted: allow more steps or ops, or a larger budget"
+            )
+        return None
+
+    def _ended(self) -> list[records.TrialRecord]:
+        return [record for record in records.read(self._queue.study) if record.outcome is not None]
+
+    def _tell_news(self) -> None:
+        """Tell the listener about every trial that has ended since the last time, also those of other workers."""
+        ended = self._ended()
+        done = sum(record.is_finished for record in ended)
+        for record in ended:
+            if record.number not in self._told:
+                self._told.add(record.number)
+                self._listener.trial_finished(record, done, self._queue.wanted, record.number in self._own)
+
+
+def interrupted(name: str, options: str = "") -> str:
+    """The message that says how to go on after an interruption. `options`: --dir and --storage, if given."""
+    return f"interrupted; go on with: python -m kas.study resume {name}{' ' + options if options else ''}"
