@@ -1,0 +1,126 @@
+"""Writing the body of a forward: sizes as Python expressions, the checks that they need, and lines with comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from kas.language.dims import Dim
+from kas.language.kernel import Kernel
+from kas.language.primitives.spatial import Shift
+from kas.language.shapes import Shape
+
+__all__ = ["Code", "axis_position", "form_of"]
+
+Form = tuple[Dim, ...]
+
+
+def form_of(shape: Shape) -> Form:
+    """The dims of a tensor that has one torch axis for each non-empty axis, the batch not counted."""
+    return tuple(dim for _, dim in shape.axes())
+
+
+def axis_position(shape: Shape, name: str) -> int:
+    """The torch axis (the batch is 0) of a named axis in that form."""
+    return 1 + [axis for axis, _ in shape.axes()].index(name)
+
+
+class Code:
+    """The lines of a forward under construction, for a kernel at given sizes.
+
+    Sizes that depend on the positions are read from the input's shape as `h` and `w`, unless the kernel is tied to one size;
+    the batch is `n`. All others are written as numbers.
+    """
+
+    def __init__(self, kernel: Kernel, env: Mapping[str, int]):
+        self.kernel = kernel
+        self.env = env
+        self.lines: list[tuple[str, str, str]] = []
+        self.names: set[str] = set()  # which of n, h, w are read
+        self.channel_check = True  # whether nothing else would notice an input of other channels
+        self.symbolic = "" if kernel.fixed_size else "HW"[: kernel.rank]
+
+    def number(self, dim: Dim) -> int:
+        """The value of a dim at the sizes that the module is built for."""
+        return dim.value(self.env)
+
+    def constant(self, dim: Dim) -> bool:
+        """Whether the value of a dim does not depend on the input."""
+        return not any(dim.power_of(symbol) for symbol in self.symbolic)
+
+    def size(self, dim: Dim) -> str:
+        """A dim as a Python expression."""
+        if self.constant(dim):
+            return str(self.number(dim))
+        factor, names = self._split(dim)
+        self.names.update(names)
+        above = " * ".join([str(factor.numerator)] * (factor.numerator != 1) + names)
+        return above if factor.denominator == 1 else f"{above} // {factor.denominator}"
+
+    def _split(self, dim: Dim) -> tuple[Fraction, list[str]]:
+        """The constant factor of a dim, and the names of the positions that it is multiplied by."""
+        names = []
+        for symbol in self.symbolic:
+            for _ in range(dim.power_of(symbol)):
+                names.append(symbol.lower())
+                dim = dim / Dim.symbol(symbol)
+        return dim.rational(self.env), names
+
+    def sizes(self, dims: Iterable[Dim]) -> str:
+        """The batch and dims as arguments of `reshape`."""
+        self.names.add("n")
+        return ", ".join(["n", *(self.size(dim) for dim in dims)])
+
+    def view(self, tensor: str, old: Form, new: Form) -> str:
+        """A tensor of one form in another form with the same elements in the same order."""
+        return tensor if old == new else f"{tensor}.reshape({self.sizes(new)})"
+
+    def root(self, dim: Dim) -> str:
+        """The square root of a dim; empty where it is 1."""
+        if self.constant(dim):
+            value = self.number(dim)
+            return "" if value == 1 else repr(value**0.5)
+        return f"({self.size(dim)}) ** 0.5"
+
+    def add(self, name: str, expression: str, comment: str) -> None:
+        """One more line: `name = expression  # comment`."""
+        self.lines.append((name, expression, comment))
+
+    def checks(self) -> list[tuple[str, str]]:
+        """Condition and message of what must hold of an input, beyond what was checked when the module was built."""
+        if self.kernel.fixed_size:
+            return [self._size_check()]
+        found: dict[str, str] = {}
+        for number, dim in self.kernel.dims:
+            factor, names = self._split(dim)
+            if factor.denominator != 1:
+                self.names.update(names)
+                above = " * ".join([str(factor.numerator)] * (factor.numerator != 1) + names)
+                condition = f"({above}) % {factor.denominator}" if " " in above else f"{above} % {factor.denominator}"
+                found.setdefault(condition, f"{self._where(number)}: the dim {dim} is no integer at {self._at(names)}")
+        for number, step in enumerate(self.kernel.steps, 1):
+            for name in step.axes if isinstance(step, Shift) else ():
+                self._shift_check(number, step, self.kernel.shapes[step.ins[0]].axis(name), found)
+        return list(found.items())
+
+    def _shift_check(self, number: int, step: Shift, dim: Dim, found: dict[str, str]) -> None:
+        if not self.constant(dim):
+            _, names = self._split(dim)
+            condition = f"{self.size(dim)} <= {abs(step.by)}"
+            message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {step.by} at {self._at(names)}"
+            found.setdefault(condition, message)
+
+    def _size_check(self) -> tuple[str, str]:
+        names = ["h", "w"][: self.kernel.rank]
+        self.names.update(names)
+        size = tuple(self.env[name.upper()] for name in names)
+        condition = " or ".join(f"{name} != {value}" for name, value in zip(names, size, strict=True))
+        found = "{(h, w)}" if len(names) == 2 else "{(h,)}"
+        return condition, f"this kernel has weights over positions and was built for the size {size}, not {found}"
+
+    def _where(self, number: int) -> str:
+        return f"step {number} ({self.kernel.steps[number - 1].op})"
+
+    @staticmethod
+    def _at(names: list[str]) -> str:
+        return ", ".join(f"{name.upper()} = {{{name}}}" for name in dict.fromkeys(names))

@@ -1,0 +1,127 @@
+"""From a kernel with sizes to the text of a standalone Python file that needs only torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from textwrap import indent
+
+from kas.language.costs import Cost, cost, environment
+from kas.language.errors import KasError
+from kas.language.kernel import Kernel
+from kas.lowering.code import Code
+from kas.lowering.parameters import Parameter, parameters
+from kas.lowering.plain import plain
+
+__all__ = ["LOWERINGS", "class_name", "source"]
+
+LOWERINGS: dict[str, Callable[[Kernel, Mapping[str, int]], Code]] = {"plain": plain, "optimized": plain}
+
+_FUNCTIONAL = "import torch.nn.functional as F\n"
+
+
+def source(
+    kernel: Kernel,
+    *,
+    channels: int,
+    size: tuple[int, ...],
+    groups: int = 1,
+    values: Mapping[str, int] | None = None,
+    lowering: str = "optimized",
+) -> str:
+    """The source of a module `[N, channels, *size] -> [N, channels, *size]`; its class is `class_name(kernel)`.
+
+    `lowering` is "optimized" or "plain" (one torch call a step, the reference); both have the same parameters.
+    Raises Infeasible with the step, the dim and the value if the kernel does not exist at these sizes.
+    """
+    if lowering not in LOWERINGS:
+        raise KasError(f"lowering must be one of {', '.join(LOWERINGS)}, not {lowering!r}")
+    size = tuple(size)
+    env = environment(kernel, channels, size, groups, values or {})
+    code = LOWERINGS[lowering](kernel, env)
+    price = cost(kernel, channels, size, groups, values)
+    body = _forward(code, channels)
+    text = "import torch\nfrom torch import Tensor, nn\n"
+    if "F." in body:
+        text = "import torch\n" + _FUNCTIONAL + "from torch import Tensor, nn\n"
+    name = class_name(kernel)
+    title = f"A kernel of {price.macs:,} MACs and {price.params:,} parameters."
+    module = _init(parameters(kernel, env)) + body
+    return f'"""{title}"""\n\n{text}\n\nclass {name}(nn.Module):\n{indent(_docstring(kernel, env, price), "    ")}\n{module}'
+
+
+def class_name(kernel: Kernel) -> str:
+    """The name of a kernel's module class: `Kernel` and the start of its hash."""
+    return f"Kernel{kernel.hash[:10]}"
+
+
+def _docstring(kernel: Kernel, env: Mapping[str, int], price: Cost) -> str:
+    """What the module is: shapes, the values of the symbols, cost, the program."""
+    axes = ", ".join(["N", str(env["C"]), *"HW"[: kernel.rank]])
+    symbols = ", ".join(f"{name} = {value}" for name, value in env.items() if name != "G" or kernel.uses_groups)
+    fixed = "built for this size only" if kernel.fixed_size else "for any size at which its dims are integers"
+    program = [_program_line(number, step.to_dict()) for number, step in enumerate(kernel.steps, 1)]
+    return "\n".join(
+        [
+            f'"""Maps [{axes}] to [{axes}], {fixed}. Written for {symbols}.'.replace(", built for", "; built for"),
+            "",
+            f"Cost for one sample at that size: {price.macs:,} MACs, {price.params:,} parameters, "
+            f"{price.elementwise:,} element-wise,",
+            f"{price.memory:,} bytes of activations at the peak. Tensor 0 is the input; the program:",
+            "",
+            *(f"    {line}" for line in program),
+            '"""',
+            "",
+        ]
+    )
+
+
+def _program_line(number: int, entry: dict[str, object]) -> str:
+    attributes = ", ".join(f"{key}={_plainly(value)}" for key, value in entry.items() if key not in ("op", "ins"))
+    ins = entry["ins"]
+    assert isinstance(ins, list)
+    read = ", ".join(map(str, ins))
+    return f"{number}: {entry['op']} of {read}" + (f" ({attributes})" if attributes else "")
+
+
+def _plainly(value: object) -> str:
+    return f"[{', '.join(map(_plainly, value))}]" if isinstance(value, list) else str(value)
+
+
+def _init(params: list[Parameter]) -> str:
+    """The constructor and, where there are parameters, their initial values."""
+    if not params:
+        return ""
+    lines = ["def __init__(self) -> None:", "    super().__init__()"]
+    lines += [f"    self.{p.name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))" for p in params]
+    lines += ["    self.reset_parameters()", "", "def reset_parameters(self) -> None:"]
+    lines += ['    """Weights that keep the variance (fan-in), drawn from torch\'s generator."""']
+    for p in params:
+        if p.std:
+            lines.append(f"    nn.init.normal_(self.{p.name}, std={p.std:.8g})")
+        else:
+            lines.append(f"    nn.init.{'ones' if p.start else 'zeros'}_(self.{p.name})")
+    return indent("\n".join(lines), "    ") + "\n\n"
+
+
+def _forward(code: Code, channels: int) -> str:
+    """The forward: sizes, checks, the lines."""
+    checks = code.checks()
+    lines = []
+    if code.channel_check:
+        checks.insert(0, (f"c != {channels}", f"this kernel was built for {channels} channels, not {{c}}"))
+        code.names.add("c")
+    if code.names:
+        read = ["n", "c", "h", "w"][: code.kernel.rank + 2]
+        lines.append(f"{', '.join(name if name in code.names else '_' for name in read)} = x.shape")
+        if len(read) == 2 and code.names == {"n"}:
+            lines[-1] = "n = x.shape[0]"
+    for condition, message in checks:
+        lines += [f"if {condition}:", f"    raise ValueError({'f' if '{' in message else ''}{_quoted(message)})"]
+    for name, expression, comment in code.lines:
+        line = f"{name} = {expression}" if name else f"return {expression}"
+        lines.append(f"{line}  # {comment}" if comment else line)
+    return indent("\n".join(["def forward(self, x: Tensor) -> Tensor:", *(f"    {line}" for line in lines)]), "    ") + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
