@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kas.reporting import wording
-from kas.reporting.summary import Summary, loads, number, text
+from kas.reporting.rows import loads, number, text
+from kas.reporting.summary import Summary
 
 __all__ = ["facts", "sentence", "target_count"]
 
@@ -59,7 +60,7 @@ def _plain_facts(summary: Summary) -> list[tuple[str, str]]:
 
 def _network(model: Mapping[str, Any], deployed: Mapping[str, Any]) -> str:
     """The network with the arguments of its deployed version, where they differ."""
-    arguments = loads(model.get("args")) | deployed if deployed else loads(model.get("args"))
+    arguments = {**loads(model.get("args")), **deployed}
     words = " ".join(f"{key} {value}" for key, value in arguments.items())
     return ", ".join(part for part in (_named(model), words) if part)
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kas.reporting import wording
-from kas.reporting.summary import CLOSE, Row, Summary
+from kas.reporting.rows import Row
+from kas.reporting.summary import CLOSE, Summary
 
 __all__ = ["CARD_COLOURS", "REPORT_COLOURS", "front_figure", "hypervolume_figure"]
 

@@ -23,7 +23,8 @@ import optuna
 from kas.language.errors import KasError
 from kas.reporting import figures, wording
 from kas.reporting.facts import facts, sentence
-from kas.reporting.summary import Row, Summary, summarize
+from kas.reporting.rows import Row
+from kas.reporting.summary import Summary, summarize
 
 __all__ = ["render_report", "write_report"]
 

@@ -7,20 +7,19 @@ expected type is None, so that a study of somebody else's, with attributes of th
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from kas.reporting import pareto
+from kas.reporting.rows import Row, loads, number, read_row, remeasured, text
 
-__all__ = ["Original", "Row", "Summary", "summarize"]
+__all__ = ["CLOSE", "Original", "Summary", "summarize"]
 
 SHARES = ("maximize", "minimize")  # accuracy, a share of 1, against cost
 SHARE_REFERENCE_POINT = (0.0, 2.0)  # accuracy 0, twice the original's cost: one volume for all studies, comparable
@@ -39,48 +38,8 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One trial. `outcome` is the kas outcome, or Optuna's state for a trial without one.
-
-    `values` are there only if all are finite. Units: latency in ms, `ratio` and its quartiles candidate over original,
-    speedup original over candidate, seconds.
-    """
-
-    number: int
-    outcome: str
-    values: tuple[float, ...] | None = None
-    feasible: bool = True
-    reason: str | None = None
-    hash: str | None = None
-    program: str | None = None
-    accuracy: float | None = None
-    latency_ms: float | None = None
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    speedup: float | None = None
-    macs: float | None = None
-    params: float | None = None
-    epochs: float | None = None
-    seconds: float | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> bool:
-        """Whether the trial has objective values that may stand on the front."""
-        return self.values is not None and self.feasible and self.outcome in ("ok", "complete")
-
-    @property
-    def speedup_range(self) -> tuple[float, float] | None:
-        """The spread of the speedup, the smaller first: the quartiles of the paired measurement."""
-        if not self.ratio_low or not self.ratio_high:
-            return None
-        return 1 / self.ratio_high, 1 / self.ratio_low
-
-
-@dataclass(frozen=True)
 class Summary:
-    """A whole study: rows in trial order, the front sorted from the best of the first objective on.
+    """A whole study: rows in trial order, the front from the cheapest kernel on (not of kas: the best first objective).
 
     `share`: the first objective is an accuracy from 0 to 1. `hypervolume`: pairs of trial number and volume so far.
     """
@@ -151,7 +110,8 @@ def summarize(study: optuna.Study) -> Summary:
     metric = text(loads(config.get("training")).get("metric")) or "accuracy"
     share = is_kas and directions == SHARES and "accuracy" in metric
     trials = study.get_trials(deepcopy=False)
-    rows = tuple(read_row(trial) for trial in trials)
+    again = loads(attributes.get("kas.front")) if is_kas else {}
+    rows = tuple(remeasured(read_row(trial), again) for trial in trials)
     counted = [row for row in rows if row.counts]
     values = [row.values for row in counted if row.values is not None]
     reference = SHARE_REFERENCE_POINT if share else tuple(pareto.reference_point(values, directions))
@@ -161,7 +121,7 @@ def summarize(study: optuna.Study) -> Summary:
         directions=directions,
         metrics=_metric_names(study, len(directions)),
         rows=rows,
-        front=_front(counted, directions),
+        front=_front(counted, directions, by=1 if is_kas else 0),
         original=_original(loads(attributes.get("kas.reference"))) if is_kas else None,
         config=config,
         attributes=attributes,
@@ -174,11 +134,11 @@ def summarize(study: optuna.Study) -> Summary:
     )
 
 
-def _front(counted: list[Row], directions: tuple[str, ...]) -> tuple[Row, ...]:
-    """The non-dominated rows, from the best of the first objective on."""
+def _front(counted: list[Row], directions: tuple[str, ...], by: int) -> tuple[Row, ...]:
+    """The non-dominated rows, the best of the objective `by` first (of a kas study: the cheapest)."""
     points = [row.values or () for row in counted]
-    sign = 1.0 if directions[0] == "minimize" else -1.0
-    return tuple(counted[i] for i in sorted(pareto.front(points, directions), key=lambda i: sign * points[i][0]))
+    sign = 1.0 if directions[by] == "minimize" else -1.0
+    return tuple(counted[i] for i in sorted(pareto.front(points, directions), key=lambda i: sign * points[i][by]))
 
 
 def _metric_names(study: optuna.Study, count: int) -> tuple[str, ...]:
@@ -192,50 +152,3 @@ def _original(reference: Mapping[str, Any]) -> Original | None:
         return None
     numbers = {name: number(reference.get(name)) for name in ("latency_ms", "macs", "params")}
     return Original(accuracy, device=text(reference.get("device")), **numbers)
-
-
-def read_row(trial: FrozenTrial) -> Row:
-    """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
-    attributes = trial.user_attrs
-    values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-    numbers = ("accuracy", "latency_ms", "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "epochs")
-    return Row(
-        number=trial.number,
-        outcome=_outcome(trial),
-        values=values if values and all(math.isfinite(value) for value in values) else None,
-        feasible=all(value <= 0 for value in trial.constraints.values()),
-        reason=text(attributes.get("reason")),
-        hash=text(attributes.get("hash")),
-        program=text(attributes.get("program")),
-        seconds=trial.duration.total_seconds() if trial.duration else None,
-        parameters=trial.params,
-        **{name: number(attributes.get(name)) for name in numbers},
-    )
-
-
-def _outcome(trial: FrozenTrial) -> str:
-    if trial.user_attrs.get("died") is True:
-        return "died"
-    return text(trial.user_attrs.get("outcome")) or trial.state.name.lower()
-
-
-def loads(value: Any) -> Mapping[str, Any]:
-    """A mapping that was stored as JSON text or as it is; anything else is an empty one."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return value
-
-
-def text(value: Any) -> str | None:
-    """A text that is not empty, or None."""
-    return value if isinstance(value, str) and value.strip() else None

@@ -1,0 +1,111 @@
+"""One trial of any Optuna study as a row: plain, checked facts, from its values and its user attributes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = ["Row", "loads", "number", "read_row", "remeasured", "text"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial. `outcome` is the kas outcome, or Optuna's state for a trial without one.
+
+    `values` are there only if all are finite. Units: latency in ms, `ratio` and its quartiles candidate over original,
+    speedup original over candidate, seconds.
+    """
+
+    number: int
+    outcome: str
+    values: tuple[float, ...] | None = None
+    feasible: bool = True
+    reason: str | None = None
+    hash: str | None = None
+    program: str | None = None
+    accuracy: float | None = None
+    latency_ms: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    speedup: float | None = None
+    macs: float | None = None
+    params: float | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the trial has objective values that may stand on the front. An `ok` of kas met its limits."""
+        return self.values is not None and (self.outcome == "ok" or (self.outcome == "complete" and self.feasible))
+
+    @property
+    def speedup_range(self) -> tuple[float, float] | None:
+        """The spread of the speedup, the smaller first: the quartiles of the paired measurement."""
+        if not self.ratio_low or not self.ratio_high:
+            return None
+        return 1 / self.ratio_high, 1 / self.ratio_low
+
+
+def read_row(trial: FrozenTrial) -> Row:
+    """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
+    attributes = trial.user_attrs
+    values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
+    numbers = ("accuracy", "latency_ms", "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "epochs")
+    return Row(
+        number=trial.number,
+        outcome=_outcome(trial),
+        values=values if values and all(math.isfinite(value) for value in values) else None,
+        feasible=all(value <= 0 for value in trial.constraints.values()),
+        reason=text(attributes.get("reason")),
+        hash=text(attributes.get("hash")),
+        program=text(attributes.get("program")),
+        seconds=trial.duration.total_seconds() if trial.duration else None,
+        parameters=trial.params,
+        **{name: number(attributes.get(name)) for name in numbers},
+    )
+
+
+def remeasured(row: Row, again: Mapping[str, Any]) -> Row:
+    """The row with the latency that later sessions measured for its kernel, if the study has one."""
+    measured = loads(again.get(row.hash or ""))
+    ratio = number(measured.get("ratio"))
+    if ratio is None or not row.counts or row.values is None:
+        return row
+    names = ("latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+    known: dict[str, Any] = {name: number(measured.get(name)) for name in names}
+    return replace(row, values=(row.values[0], ratio), **known)
+
+
+def _outcome(trial: FrozenTrial) -> str:
+    if trial.user_attrs.get("died") is True:
+        return "died"
+    return text(trial.user_attrs.get("outcome")) or trial.state.name.lower()
+
+
+def loads(value: Any) -> Mapping[str, Any]:
+    """A mapping that was stored as JSON text or as it is; anything else is an empty one."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def text(value: Any) -> str | None:
+    """A text that is not empty, or None."""
+    return value if isinstance(value, str) and value.strip() else None

@@ -1,0 +1,204 @@
+"""The HTML report: what it shows, that it is complete in itself, that text from a study stays text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import create_trial
+from reporting_studies import DRAWING, SEPARABLE, kas_study, plain_study
+
+from kas.language.errors import KasError
+from kas.reporting.report import program_lines, render_report, svg_url, write_report
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+VOID = {"meta", "input", "img", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects the texts of table cells, script elements and every attribute."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.rows: dict[str, list[list[str]]] = {}
+        self.attributes: list[tuple[str, str, str]] = []
+        self.scripts: list[str] = []
+        self.table = ""
+        self.feed(text)
+        assert self.open == [], f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag == "table":
+            self.table = dict(attrs).get("id") or ""
+            self.rows[self.table] = []
+        if tag == "tr":
+            self.rows[self.table].append([])
+        if tag in ("td", "th"):
+            self.rows[self.table][-1].append("")
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self.open:
+            self.scripts[-1] += data
+        elif "td" in self.open or "th" in self.open:
+            self.rows[self.table][-1][-1] += data
+
+
+def words(row: list[str]) -> str:
+    return " ".join(" ".join(row).split())
+
+
+def test_the_original_is_the_first_row_of_the_front() -> None:
+    study = kas_study()
+    page = Page(render_report(study, {study.best_trials[0].user_attrs["hash"]: DRAWING}))
+    head, original, *kernels = page.rows["kernels"]
+    assert words(head) == "Kernel Accuracy Latency Speedup MACs Parameters Trial"
+    assert words(original) == "Original the network as it is 91.3 % 48.2 ms 1.00× 142 M 1.33 M"
+    assert {int(row[-1]) for row in kernels} == {trial.number for trial in study.best_trials}
+    assert sum(name == "data-picture" for _, name, _ in page.attributes) == 1
+    assert sum("no drawing" in words(row) for row in kernels) == len(kernels) - 1
+    first = study.trials[int(kernels[0][-1])]
+    assert first.user_attrs["hash"][:12] in words(kernels[0])
+    assert "1 conv(0) to=C k=[3,3] d=[1,1] depthwise=true 2 relu(1) 3 fc(2) to=C" in words(kernels[0])
+    assert f"{first.user_attrs['speedup']:.2f}×" in words(kernels[0])
+
+
+def test_every_trial_and_every_outcome_is_listed() -> None:
+    study = kas_study()
+    text = render_report(study)
+    page = Page(text)
+    assert [row[0] for row in page.rows["trials"][1:]] == [str(trial.number) for trial in study.trials]
+    rows = zip(study.trials, page.rows["trials"][1:], strict=True)
+    assert all(trial.user_attrs["outcome"] in words(row) for trial, row in rows)
+    assert "too slow</span>" in text
+    assert "the same kernel as trial 4" in text
+
+
+def test_the_plots_hold_the_trials() -> None:
+    study = kas_study()
+    figures = json.loads(Page(render_report(study)).scripts[0])
+    assert set(figures) == {"front", "hypervolume"}
+    traces = {trace["name"]: trace for trace in figures["front"]["data"]}
+    complete = [trial for trial in study.trials if trial.values]
+    drawn = {
+        point
+        for name in ("trials", "Pareto front")
+        for point in zip(traces[name]["x"], traces[name]["y"], strict=True)
+    }
+    assert drawn == {(round(trial.values[1], 6), round(trial.values[0], 6)) for trial in complete}
+    assert (traces["original"]["x"], traces["original"]["y"]) == ([1.0], [0.913])
+    assert figures["front"]["layout"]["xaxis"]["title"]["text"] == "latency (x original)"
+    assert len(figures["hypervolume"]["data"][0]["x"]) == len(complete)
+
+
+def test_it_is_complete_in_itself() -> None:
+    study = kas_study(8)
+    text = render_report(study, {trial.user_attrs["hash"]: DRAWING for trial in study.trials})
+    loading = [
+        value
+        for _, name, value in Page(text).attributes
+        if name in ("src", "href", "srcset", "data", "action") and not value.startswith("data:image/svg+xml;base64,")
+    ]
+    assert loading == []
+    assert "default-src 'none'" in text
+    assert "@import" not in text
+    assert "plotly.js v" in text, "plotly's script is inside"
+    nonces = set(re.findall(r"nonce[=-]\"?([\w-]{20,})", text[:2000] + text[-9000:]))
+    assert len(nonces) == 1
+    assert nonces != set(re.findall(r"'nonce-([\w-]+)'", render_report(study)))
+
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
+
+
+def test_text_from_a_study_stays_text() -> None:
+    study = optuna.create_study(study_name=EVIL, directions=["maximize", "minimize"])
+    study.set_metric_names([EVIL, "b" + EVIL])
+    study.set_user_attr("kas.reference", {"accuracy": 0.5, "device": EVIL})
+    study.set_user_attr("kas.config", {"model": {"name": EVIL, "args": {EVIL: EVIL}}, "budget": {EVIL: EVIL}})
+    program = json.dumps({"steps": [{"op": EVIL, "ins": [0], EVIL: EVIL}]})
+    texts = {"outcome": "ok", "reason": EVIL, "hash": EVIL, "program": program}
+    study.add_trial(create_trial(values=[0.5, 0.5], user_attrs=texts))
+    study.add_trial(create_trial(values=[0.6, 0.7], user_attrs={**texts, "outcome": EVIL}))
+    page = Page(render_report(study, {EVIL: f'<svg xmlns="http://www.w3.org/2000/svg"><script>{EVIL}</script></svg>'}))
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert len(page.scripts) == 3, "the data, plotly, and the report's own"
+    assert not any("alert(1)" in script for script in page.scripts[1:])
+    assert not set("<>&'") & set(page.scripts[0]), "the data cannot end its element"
+    assert not any("49" in words(row) for rows in page.rows.values() for row in rows), "no template runs in a text"
+    plain = optuna.create_study(study_name=EVIL)
+    plain.set_user_attr(EVIL, EVIL)
+    plain.add_trial(create_trial(value=1.0, params={EVIL: EVIL}, distributions={EVIL: choice()}))
+    assert len(Page(render_report(plain)).scripts) == 3
+
+
+def choice() -> optuna.distributions.CategoricalDistribution:
+    return optuna.distributions.CategoricalDistribution([EVIL, "other"])
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_a_plain_study(objectives: int) -> None:
+    study = plain_study(objectives)
+    page = Page(render_report(study))
+    head, *rows = page.rows["kernels"]
+    assert len(head) == objectives + 2
+    assert {int(row[0]) for row in rows} == {trial.number for trial in study.best_trials}
+    assert len(page.rows["trials"]) == 26
+    assert "kind = " in words(rows[0])
+
+
+def test_an_empty_study() -> None:
+    text = render_report(optuna.create_study(directions=["maximize", "minimize"]))
+    Page(text)
+    assert "No trial is complete yet." in text
+
+
+def test_work_instead_of_latency_has_no_latency_column() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    study.set_user_attr("kas.reference", {"accuracy": 0.9, "latency_ms": None, "macs": 1e6, "params": 1e4})
+    attributes = {"outcome": "ok", "accuracy": 0.91, "hash": "ab" * 32, "program": SEPARABLE, "macs": 2e5, "params": 1e3}
+    study.add_trial(create_trial(values=[0.91, 0.4], user_attrs=attributes))
+    page = Page(render_report(study))
+    assert words(page.rows["kernels"][0]) == "Kernel Accuracy Work MACs Parameters Trial"
+    assert words(page.rows["kernels"][2]).endswith("91.0 % +1.0 points 0.40× 200 k 1.00 k 0")
+
+
+def test_writing_replaces_the_file_in_one_step(tmp_path: Path) -> None:
+    path = write_report(kas_study(3), tmp_path / "new" / "report.html")
+    before = path.read_text(encoding="utf-8")
+    assert write_report(kas_study(5), path) == path
+    assert path.read_text(encoding="utf-8") != before
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KasError, match=r"cannot write the report to .*file/report.html: "):
+        write_report(kas_study(1), tmp_path / "file" / "report.html")
+
+
+def test_a_drawing_becomes_a_picture_without_its_preamble() -> None:
+    start, _, content = svg_url(DRAWING).partition(",")
+    assert start == "data:image/svg+xml;base64"
+    assert base64.b64decode(content).decode() == DRAWING[DRAWING.index("<svg") :]
+
+
+@pytest.mark.parametrize("program", [None, "", "no json", "[1]", '{"steps": 3}', '{"steps": [{"ins": [0]}]}', '{"steps": [7]}'])
+def test_a_program_that_is_none_has_no_lines(program: str | None) -> None:
+    assert program_lines(program) == []
