@@ -47,13 +47,14 @@ def replace(
     Raises KasError if nothing is found or a target is not that layer, Infeasible if no sizes satisfy the budget.
     """
     from kas.lowering import build
-    from kas.solvers import solve
 
     if targets is None:
         targets = find_targets(model, example_input, rank=kernel.rank)
     if wrong := [target for target in targets if target.rank != kernel.rank]:
         raise KasError(f"replace: target {wrong[0].name!r} has rank {wrong[0].rank}, the kernel rank {kernel.rank}")
     if sizes is None:
+        from kas.solvers import solve
+
         sizes = solve(kernel, targets, budget)
     if missing := [target.name for target in targets if target.name not in sizes.values]:
         raise KasError(f"replace: the sizes have no values for {missing}; they hold {sorted(sizes.values)}")
