@@ -63,7 +63,7 @@ def save_trial_note(trial: optuna.Trial) -> None:
 def study_note(summary: Summary) -> str:
     """A study in markdown: what is searched, where, the result so far and the front with the original as first row."""
     lines = [f"- **{label}**: {_inline(value)}" for label, value in facts(summary)]
-    parts = [f"## {_inline(summary.name)}", sentence(summary), "\n".join(lines)]
+    parts = [f"## {_inline(summary.name)}", _inline(sentence(summary)), "\n".join(lines)]
     if summary.is_kas and (summary.front or summary.original):
         parts.append(_front_table(summary))
     return "\n\n".join(part for part in parts if part)
