@@ -32,7 +32,7 @@ CONFIG, FORMAT, VERSION, OPS = "kas.config", "kas.format", "kas.version", "kas.o
 REFERENCE, TARGETS, TRIALS, FRONT, SEEDED = "kas.reference", "kas.targets", "kas.trials", "kas.front", "kas.seeded"
 
 # of a trial
-OUTCOME, REASON, VALUES, OWNER = "outcome", "reason", "values", "owner"
+OUTCOME, REASON, VALUES, OWNER, PROGRAM = "outcome", "reason", "values", "owner", "program"
 RETRY_OF, DIED, DEATHS, DUPLICATE_OF = "retry_of", "died", "deaths", "duplicate_of"
 RESULTS = frozenset({
     OUTCOME, REASON, VALUES, OWNER, DIED, RETRY_OF, DUPLICATE_OF, "sizes", "accuracy", "latency_ms", "original_latency_ms",
@@ -117,7 +117,7 @@ def retry_of(trial: FrozenTrial) -> FrozenTrial | None:
 
     Constraints are left out: they are set again. So are all results and the old owner.
     """
-    if "program" not in trial.user_attrs and "fixed_params" not in trial.system_attrs:
+    if PROGRAM not in trial.user_attrs and "fixed_params" not in trial.system_attrs:
         return None
     attributes = {
         key: value for key, value in trial.user_attrs.items() if key not in RESULTS and not key.startswith("constraint.")

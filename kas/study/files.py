@@ -38,6 +38,11 @@ class StudyFolder:
         return self.root / "kernels"
 
     @property
+    def artifacts(self) -> Path:
+        """Drawings of kernels, as the dashboard shows them."""
+        return self.root / "artifacts"
+
+    @property
     def locks(self) -> Path:
         """Lock files. They may be deleted when nothing runs."""
         return self.root / "locks"

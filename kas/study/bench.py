@@ -1,0 +1,181 @@
+"""What every trial of a study is judged on: the data, the original network twice, the targets in each, the device.
+
+*Deployed* is the network whose latency and budget count (`cost.model`, `cost.size`), *trained* the one that gives the
+accuracy (`training.model`), often a narrower one. The same program is solved for the targets of each.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kas import solve
+from kas.evaluation import DeviceLock, describe_device, make_data, make_model, resolve_device
+from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.training import CHECKPOINT
+from kas.language import Infeasible, KasError, Kernel, cost
+from kas.replacement import find_targets, replace
+from kas.solvers.targets import Target
+from kas.study.config import StudyConfig
+from kas.study.files import StudyFolder
+from kas.study.settings import TargetSettings
+
+__all__ = ["Bench", "Network", "kernel_work", "replaced_work"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """An original network in its initial state, on the CPU, an example input [N, ...] for it, and its targets."""
+
+    model: nn.Module
+    example: Tensor
+    targets: tuple[Target, ...]
+
+
+class Bench:
+    """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
+
+    def __init__(self, config: StudyConfig, folder: StudyFolder) -> None:
+        self.config = config
+        self.folder = folder
+        self.device = resolve_device(config.device)
+        self.device_name = describe_device(self.device)
+        self.data = make_data(config.data)
+        shape = tuple(int(size) for size in self.data.input_shape)
+        self.trained = self._network(config.training.model, shape, batch=2)
+        self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)
+
+    @cached_property
+    def lock(self) -> DeviceLock:
+        """The lock that workers on this device share: trainings pause while one of them measures."""
+        device = str(self.device).replace(":", "")
+        return DeviceLock(self.folder.locks / f"{platform.node() or 'host'}-{device}")
+
+    @property
+    def rank(self) -> int:
+        """The rank of the kernels that fit."""
+        return self.deployed.targets[0].rank
+
+    @property
+    def budget(self) -> dict[str, Any] | None:
+        """The budget as the solver takes it."""
+        return dict(self.config.budget) or None
+
+    @property
+    def measures(self) -> bool:
+        """Whether latency is measured; False if the cost is the analytic work, when nothing measured decides anything."""
+        return self.config.objectives.cost == "latency"
+
+    def solve(self, kernel: Kernel) -> tuple[Any, Any]:
+        """Sizes for the deployed and for the trained network. Raises Infeasible.
+
+        The budget is that of the network as deployed. The trained one keeps to the same ratios if it can; where a
+        narrow network cannot, only its original is the limit.
+        """
+        deployed = solve(kernel, list(self.deployed.targets), self.budget)
+        targets = list(self.trained.targets)
+        try:
+            return deployed, solve(kernel, targets, self.budget)
+        except Infeasible:
+            return deployed, solve(kernel, targets, None)
+
+    def deploy(self, kernel: Kernel, sizes: Any) -> nn.Module:
+        """The deployed network with the kernel, freshly initialised."""
+        return self._replace(self.deployed, self.deployed.model, kernel, sizes)
+
+    def start(self, kernel: Kernel, sizes: Any) -> nn.Module:
+        """The trained network with the kernel, as its training starts: from scratch, or from the original's weights."""
+        original = self.trained_original if self.config.training.init == "original" else self.trained.model
+        return self._replace(self.trained, original, kernel, sizes)
+
+    def fresh_original(self) -> nn.Module:
+        """The original of the trained kind, freshly initialised, for the reference's training."""
+        return self._make(self.config.training.model, tuple(self.trained.example.shape[1:]))
+
+    @cached_property
+    def trained_original(self) -> nn.Module:
+        """The original with the weights of the reference's training. Raises KasError if these are not on this machine."""
+        path = self.folder.reference / CHECKPOINT
+        if not path.exists():
+            raise KasError(
+                f"training.init: original needs the weights of the original network, which another machine trained: "
+                f"share the folder {self.folder.root} or copy {path} here"
+            )
+        return load_model(self.fresh_original(), path)
+
+    def batch(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first validation-style batch of training samples, [count, ...] and labels [count], on the device."""
+        self.data.prepare_data()
+        self.data.setup("fit")
+        generator_state = torch.random.get_rng_state()
+        torch.manual_seed(self.config.seed)
+        inputs, labels = next(iter(self.data.train_dataloader()))
+        torch.random.set_rng_state(generator_state)
+        return inputs[:count].to(self.device), labels[:count].to(self.device)
+
+    def _replace(self, network: Network, model: nn.Module, kernel: Kernel, sizes: Any) -> nn.Module:
+        torch.manual_seed(self.config.seed)
+        example = network.example[:2]
+        return replace(model, kernel, example, targets=list(network.targets), sizes=sizes)
+
+    def _network(self, overrides: dict[str, Any], shape: tuple[int, ...], batch: int) -> Network:
+        model = self._make(overrides, shape)
+        example = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+        return Network(model, example, tuple(_targets(model, example[:2], self.config.targets)))
+
+    def _make(self, overrides: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+        torch.manual_seed(self.config.seed)
+        return make_model(self.config.model, self.data.num_classes, shape, overrides)
+
+
+def load_model(model: nn.Module, checkpoint: Any) -> nn.Module:
+    """Load the network of a training checkpoint into `model`, and return it."""
+    state = {
+        key.removeprefix("model."): value
+        for key, value in read_checkpoint(checkpoint)["state_dict"].items()
+        if key.startswith("model.")
+    }
+    model.load_state_dict(state)
+    return model
+
+
+def kernel_work(kernel: Kernel, targets: Sequence[Target], sizes: Any) -> float:
+    """The work (macs + elementwise/2, per sample) of the layers with the kernel: templates and adapters."""
+    total = 0.0
+    for target in targets:
+        one = cost(kernel, target.channels, target.size, sizes.groups, sizes.values[target.name])
+        adapter = target.adapter
+        total += adapter.templates * one.work + adapter.macs + adapter.elementwise / 2
+    return total
+
+
+def replaced_work(targets: Sequence[Target]) -> float:
+    """The work of the original layers."""
+    return float(sum(target.macs + (target.out_channels * target.positions / 2 if target.bias else 0) for target in targets))
+
+
+def _resized(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
+    return shape if size is None else (shape[0], *(size for _ in shape[1:]))
+
+
+def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> list[Target]:
+    """The targets of the rank that has most of the work; a kernel has one rank."""
+    found = find_targets(
+        model,
+        example,
+        names=settings.names,
+        types=settings.types,
+        rank=settings.rank,
+        min_kernel=settings.min_kernel,
+        depthwise=settings.depthwise,
+        stem=settings.stem,
+    )
+    ranks = {target.rank for target in found}
+    rank = max(ranks, key=lambda rank: sum(target.macs for target in found if target.rank == rank))
+    return [target for target in found if target.rank == rank]

@@ -1,0 +1,65 @@
+"""The reference: the original network, trained and timed exactly as a candidate is, once for a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import optuna
+
+from kas.evaluation import compare
+from kas.evaluation.failures import memory_errors
+from kas.study import attributes as keys
+from kas.study import records
+from kas.study.bench import Bench, replaced_work
+from kas.study.claims import Claims
+from kas.study.events import Listener
+from kas.study.records import Reference
+from kas.study.trial import train_on
+
+__all__ = ["ensure_reference"]
+
+
+def ensure_reference(
+    study: optuna.Study, bench: Bench, claims: Claims, listener: Listener, wait: Callable[[], None]
+) -> Reference:
+    """The study's reference; made here if nobody has made it and nobody is at it, otherwise waited for.
+
+    Its training goes on from its checkpoint after a crash. It is no trial and counts nowhere.
+    """
+    known = records.reference(study)
+    if known is None:
+        known = claims.do("reference", lambda: _make(study, bench, listener), wait)
+    listener.reference_ready(known)
+    return known
+
+
+def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
+    known = records.reference(study)
+    if known is not None:  # somebody else made it while we waited
+        return known
+    latency = _latency(bench, listener)
+    result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
+    targets = bench.deployed.targets
+    reference = Reference(
+        accuracy=result.accuracy,
+        latency_ms=latency,
+        macs=sum(target.macs for target in targets),
+        params=sum(target.params for target in targets),
+        work=replaced_work(targets),
+        device=bench.device_name,
+        epochs=result.epochs,
+        seconds=round(result.seconds, 3),
+    )
+    study.set_user_attr(keys.REFERENCE, json.dumps(keys.finite(reference.to_dict())))
+    return reference
+
+
+def _latency(bench: Bench, listener: Listener) -> float | None:
+    """Median milliseconds of the deployed original, measured in the same way as a candidate: paired, with itself."""
+    if not bench.measures:
+        return None
+    listener.stage(None, "latency")
+    with memory_errors("measuring the original"):
+        model, example = bench.deployed.model.to(bench.device), bench.deployed.example.to(bench.device)
+    return compare(model, model, example, bench.config.cost, lock=bench.lock).original_ms

@@ -1,0 +1,187 @@
+"""One worker's whole session: open the study, make what is missing, work, finish the front, sum up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.storages import BaseStorage
+
+from kas.language import Kernel
+from kas.study import attributes as keys
+from kas.study import records
+from kas.study.claims import Claims
+from kas.study.config import StudyConfig
+from kas.study.create import create_or_join, own_folder
+from kas.study.events import Listener, StudyStarted, StudySummary
+from kas.study.files import StudyFolder
+from kas.study.interruption import Interruption
+from kas.study.mutex import StudyMutex
+from kas.study.queue import TrialQueue
+from kas.study.runner import Result, Runner, interrupted
+from kas.study.storage import open_mutex, open_storage, safe_url, storage_url
+
+if TYPE_CHECKING:
+    from kas.study.bench import Bench
+
+__all__ = ["run_study"]
+
+_log = logging.getLogger("kas.study")
+POLL_S = 1.0
+
+
+def run_study(
+    config: StudyConfig,
+    folder: Path,
+    url: str | None,
+    listener: Listener,
+    options: Sequence[str] = (),
+) -> int:
+    """Take part in a study until it has its finished trials (`config.trials`); create it if it is not there.
+
+    folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. options: what `resume` needs to
+    find the study again, for the message after an interruption. Any number of processes may do this on one study.
+
+    Returns the exit code, 0 for done or 1 if there is no progress (the listener hears why). Raises KeyboardInterrupt
+    after an interruption, when everything is left as `resume` needs it, and KasError for bad input: a configuration
+    that differs from the study's, missing data, device or model, nothing to replace, a storage that cannot be opened.
+    """
+    place = StudyFolder(folder)
+    storage, mutex = open_storage(url, folder), open_mutex(url, folder, config.name)
+    study = create_or_join(config, storage, mutex)
+    own_folder(study, place)
+    session = _Session(config, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
+    with _logging_to(place.log), Interruption() as interruption:
+        try:
+            result = session.work(interruption)
+        except KeyboardInterrupt:
+            _log.info("interrupted")
+            listener.study_finished(session.summary(Result(130, interrupted(config.name, " ".join(options)))))
+            raise
+        listener.study_finished(session.summary(result))
+    return result.exit_code
+
+
+class _Session:
+    """The parts of a session, put together from the outside in."""
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        place: StudyFolder,
+        storage_name: str,
+        study: optuna.Study,
+        storage: BaseStorage,
+        mutex: StudyMutex,
+        listener: Listener,
+    ) -> None:
+        self.config, self.place, self.storage_name = config, place, storage_name
+        self.study, self.storage, self.mutex, self.listener = study, storage, mutex, listener
+
+    def work(self, interruption: Interruption) -> Result:
+        """Everything between opening the study and summing it up."""
+        from kas.study.bench import Bench
+        from kas.study.front import export_front, remeasure_front
+        from kas.study.genome import suggest_program
+        from kas.study.publication import Publication
+        from kas.study.reference import ensure_reference
+        from kas.study.seeds import enqueue_seeds
+        from kas.study.trial import Pipeline
+
+        bench = Bench(self.config, self.place)
+        self._announce(bench.device_name)
+        self._record_targets(bench)
+        claims = Claims(self.study, self.mutex)
+
+        def wait() -> None:
+            interruption.wait(POLL_S)
+
+        ensure_reference(self.study, bench, claims, self.listener, wait)
+        self.study.sampler = _sampler(self.config, bench)
+        with self.mutex.hold():
+            enqueue_seeds(self.config, self.study, bench)
+        ops = list(self.study.user_attrs[keys.OPS])
+
+        def suggest(trial: optuna.Trial) -> Kernel:
+            return suggest_program(trial, ops, bench.rank)
+
+        pipeline = Pipeline(bench, suggest, Publication(self.place.artifacts))
+        queue = TrialQueue(self.study, self.storage, self.mutex, wanted=self.config.trials)
+        result = Runner(queue, pipeline, self.listener, interruption).run()
+
+        def finish() -> None:
+            remeasure_front(self.study, bench, self.listener)
+            export_front(self.study, bench, self.listener)
+
+        claims.do("front", finish, wait)
+        return result
+
+    def summary(self, result: Result) -> StudySummary:
+        """What the study has come to."""
+        read = records.read(self.study)
+        return StudySummary(
+            name=self.config.name,
+            folder=self.place.root,
+            storage=self.storage_name,
+            wanted=records.wanted(self.study) or self.config.trials,
+            finished=records.finished(self.study),
+            reference=records.reference(self.study),
+            records=read,
+            front=records.front(read),
+            exit_code=result.exit_code,
+            reason=result.reason,
+        )
+
+    def _announce(self, device: str) -> None:
+        self.listener.study_started(
+            StudyStarted(
+                name=self.config.name,
+                folder=self.place.root,
+                storage=self.storage_name,
+                wanted=self.config.trials,
+                finished=records.finished(self.study),
+                device=device,
+                cost=self.config.objectives.cost,
+                epochs=self.config.training.epochs,
+            )
+        )
+
+    def _record_targets(self, bench: Bench) -> None:
+        if keys.TARGETS not in self.study.user_attrs:
+            networks = {"deployed": bench.deployed, "trained": bench.trained}
+            data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
+            self.study.set_user_attr(keys.TARGETS, json.dumps(data))
+
+
+def _sampler(config: StudyConfig, bench: Bench) -> optuna.samplers.BaseSampler:
+    from kas.study.sampler import KernelSampler
+
+    return KernelSampler(
+        list(bench.deployed.targets),
+        bench.budget,
+        settings=config.search,
+        population_size=config.search.population,
+        seed=config.seed,
+    )
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Append what kas logs to a file, with the time and the process."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    logger = logging.getLogger("kas")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

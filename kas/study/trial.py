@@ -1,0 +1,187 @@
+"""One trial: a genome becomes a kernel, a network, a verdict. The steps are those of the design, the cheap ones first."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import optuna
+from torch import nn
+
+from kas.evaluation import EpochReport, OutOfMemory, Paired, TimeLimit, TrainingDiverged, TrainResult, check, compare, train
+from kas.evaluation.failures import memory_errors
+from kas.language import Infeasible, InvalidKernel, Kernel
+from kas.study import attributes as keys
+from kas.study.attributes import Outcome
+from kas.study.bench import Bench, kernel_work, replaced_work
+from kas.study.events import Listener
+from kas.study.publication import Publication
+from kas.study.runner import TrialContext
+
+__all__ = ["Pipeline", "latency_attributes", "measure", "train_on"]
+
+_NAMES: dict[type[Exception], str] = {
+    InvalidKernel: "infeasible",
+    Infeasible: "infeasible",
+    TrainingDiverged: "unhealthy",
+    OutOfMemory: "out_of_memory",
+    TimeLimit: "timeout",
+}
+
+
+class _Ended(Exception):
+    """A trial that ends early with an outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.name)
+        self.outcome = outcome
+
+
+class Pipeline:
+    """The evaluation of a study's trials: `pipeline(context)` returns the outcome.
+
+    suggest: from a trial to its kernel; it suggests the whole genome.
+    publication: what the dashboard is shown, if anything.
+    """
+
+    def __init__(self, bench: Bench, suggest: Callable[[optuna.Trial], Kernel], publication: Publication | None = None) -> None:
+        self._bench = bench
+        self._suggest = suggest
+        self._publication = publication
+
+    def __call__(self, context: TrialContext) -> Outcome:
+        found: dict[str, Any] = {"device": self._bench.device_name}
+        kernel: Kernel | None = None
+        try:
+            kernel = self._kernel(context, found)
+            outcome = self._judge(context, kernel, found)
+        except _Ended as ended:
+            outcome = ended.outcome
+        except tuple(_NAMES) as error:
+            name = next(name for kind, name in _NAMES.items() if isinstance(error, kind))
+            outcome = Outcome(name, str(error))
+        outcome = replace(outcome, attributes={**found, **outcome.attributes})
+        if kernel is not None and outcome.name != "ok":
+            self._forget(kernel, outcome)
+        if self._publication is not None:
+            self._publication.outcome(context.trial, outcome)
+        return outcome
+
+    def _kernel(self, context: TrialContext, found: dict[str, Any]) -> Kernel:
+        """The kernel of the genome, claimed for this trial."""
+        context.listener.stage(context.number, "kernel")
+        kernel = self._suggest(context.trial)
+        program = kernel.to_json()
+        holder = context.claim(kernel.hash, program=program, family=kernel.family)
+        if holder is not None:
+            same = {"program": program, "family": kernel.family, "hash": kernel.hash, keys.DUPLICATE_OF: holder}
+            raise _Ended(Outcome("duplicate", f"the kernel of trial {holder}", attributes=same))
+        if self._publication is not None:
+            self._publication.kernel(context.trial, kernel)
+        return kernel
+
+    def _judge(self, context: TrialContext, kernel: Kernel, found: dict[str, Any]) -> Outcome:
+        bench, number, listener = self._bench, context.number, context.listener
+        listener.stage(number, "solve")
+        deployed_sizes, trained_sizes = bench.solve(kernel)
+        work = kernel_work(kernel, bench.deployed.targets, deployed_sizes)
+        found |= {
+            "macs": deployed_sizes.macs,
+            "params": deployed_sizes.params,
+            "work": work,
+            "sizes": {"groups": deployed_sizes.groups, "values": deployed_sizes.values, "use": deployed_sizes.use},
+        }
+        listener.stage(number, "build")
+        with memory_errors("building the network"):
+            network = bench.start(kernel, trained_sizes)
+        self._check_health(context, network, found)
+        cost = work / replaced_work(bench.deployed.targets)
+        constraints = {}
+        if bench.measures:
+            cost = self._measure(context, kernel, deployed_sizes, found)
+            constraints["latency"] = cost - bench.config.cost.max_ratio
+        result = train_on(bench, network, bench.folder.trial(kernel.hash), listener, number)
+        found |= {
+            "accuracy": result.accuracy,
+            "epochs": result.epochs,
+            "resumed_from_epoch": result.resumed_from_epoch,
+            "train_seconds": round(result.seconds, 3),
+        }
+        return Outcome("ok", values=(result.accuracy, cost), constraints=constraints)
+
+    def _check_health(self, context: TrialContext, network: nn.Module, found: dict[str, Any]) -> None:
+        bench, settings = self._bench, self._bench.config.health
+        if not settings.enabled:
+            return
+        context.listener.stage(context.number, "health")
+        inputs, labels = bench.batch(settings.batch_size)
+        names = [target.name for target in bench.trained.targets]
+        report = check(network, bench.trained.model, inputs, labels, settings, targets=names)
+        found["health"] = {name: float(f"{value:.4g}") for name, value in report.numbers.items()}
+        if not report.ok:
+            raise _Ended(Outcome("unhealthy", report.reason))
+
+    def _measure(self, context: TrialContext, kernel: Kernel, sizes: Any, found: dict[str, Any]) -> float:
+        """The latency ratio of the deployed network; too slow ends the trial."""
+        context.listener.stage(context.number, "latency")
+        paired = measure(self._bench, kernel, sizes)
+        found |= latency_attributes(paired)
+        limit = self._bench.config.cost.max_ratio
+        if paired.ratio > limit:
+            reason = f"{paired.ratio:.2f} times the original's latency, over cost.max_ratio {limit:g}"
+            raise _Ended(Outcome("too_slow", reason, constraints={"latency": paired.ratio - limit}))
+        return paired.ratio
+
+    def _forget(self, kernel: Kernel, outcome: Outcome) -> None:
+        """Remove the checkpoint of a kernel that came to nothing. A duplicate's belongs to the other trial."""
+        if outcome.name != "duplicate":
+            shutil.rmtree(self._bench.folder.trial(kernel.hash), ignore_errors=True)
+
+
+def measure(bench: Bench, kernel: Kernel, sizes: Any) -> Paired:
+    """Time the deployed network with the kernel against the original: one paired session."""
+    with memory_errors("building the network"):
+        candidate = bench.deploy(kernel, sizes).to(bench.device)
+        original = bench.deployed.model.to(bench.device)
+    return compare(original, candidate, bench.deployed.example.to(bench.device), bench.config.cost, lock=bench.lock)
+
+
+def latency_attributes(paired: Paired) -> dict[str, Any]:
+    """A paired measurement as user attributes; milliseconds, ratios."""
+    return {
+        "latency_ms": paired.candidate_ms,
+        "original_latency_ms": paired.original_ms,
+        "ratio": paired.ratio,
+        "ratio_low": paired.ratio_low,
+        "ratio_high": paired.ratio_high,
+        "speedup": paired.speedup,
+    }
+
+
+def train_on(bench: Bench, network: nn.Module, folder: Any, listener: Listener, number: int | None) -> TrainResult:
+    """Train a network of the study, the original (`number` None) and candidates alike; goes on from `folder`'s checkpoint.
+
+    Without measured costs no time limit applies, so that a run can be repeated. The log says from which epoch it goes on.
+    """
+    settings = bench.config.training if bench.measures else replace(bench.config.training, time_limit_s=None)
+    listener.stage(number, "training")
+
+    def on_epoch(report: EpochReport) -> None:
+        listener.epoch(number, report.epoch + 1, report.epochs, report.accuracy)
+
+    result = train(
+        network,
+        bench.data,
+        settings,
+        folder=folder,
+        seed=bench.config.seed,
+        device=str(bench.device),
+        lock=bench.lock,
+        on_epoch=on_epoch,
+    )
+    if result.resumed_from_epoch is not None:
+        who = "the reference" if number is None else f"trial {number}"
+        listener.message(f"{who} went on from epoch {result.resumed_from_epoch} of {result.epochs}")
+    return result
