@@ -126,13 +126,13 @@ def random_shift(pixels: int) -> Augment:
     def shift(inputs: Tensor, generator: torch.Generator) -> Tensor:
         count, sizes = inputs.shape[0], inputs.shape[2:]
         padded = torch.nn.functional.pad(inputs, (pixels, pixels) * len(sizes))
-        index: list[Tensor] = [torch.arange(count).view(-1, *[1] * len(sizes))]
+        ones = [1] * len(sizes)
+        index = [torch.arange(count).view(-1, 1, *ones), torch.arange(inputs.shape[1]).view(1, -1, *ones)]
         for axis, size in enumerate(sizes):
             start = torch.randint(0, 2 * pixels + 1, (count, 1), generator=generator)
-            view = [1] * len(sizes)
-            view[axis] = size
-            index.append((start + torch.arange(size)).view(count, *view))
-        return padded.movedim(1, -1)[tuple(index)].movedim(-1, 1)
+            view = [*ones[:axis], size, *ones[axis + 1 :]]
+            index.append((start + torch.arange(size)).view(count, 1, *view))
+        return padded[tuple(index)]
 
     return shift
 
