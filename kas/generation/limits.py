@@ -1,0 +1,134 @@
+"""What a growing program may not exceed: the sizes of the targets, the budget, the size of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import gcd
+from typing import Any
+
+from kas.generation.settings import GenerationSettings
+from kas.language import Outcome, Shape, Step
+from kas.language.dims import Dim
+from kas.language.primitives.linear import Conv
+from kas.language.primitives.spatial import Shift, Unfold
+from kas.language.shapes import input_shape
+from kas.solvers.limits import parse_budget, resolve
+from kas.solvers.targets import Target
+
+__all__ = ["Limits"]
+
+
+def _nominal(rank: int) -> Target:
+    """What stands for the targets where none are given."""
+    return Target("", in_channels=64, out_channels=64, size=(16, 16)[:rank], kernel_size=(3, 3)[:rank])
+
+
+
+def _environment(target: Target) -> dict[str, int]:
+    return {"C": target.channels, "G": 1, **dict(zip("HW", target.size, strict=False))}
+
+
+def _ceilings(budget: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, float]:
+    """What the templates of all targets together may cost: the upper limits, less what the adapters cost."""
+    ceilings = {}
+    for limit in resolve(parse_budget(budget), targets):
+        if limit.total is not None and limit.key != "memory":  # memory depends on the order of the steps: the solver decides
+            most = limit.total / 2 if limit.key == "work" else limit.total
+            field = "params" if limit.key == "params" else "macs"
+            ceilings[limit.key] = most - sum(getattr(t.adapter, field) for t in targets)
+    return ceilings
+
+
+class Limits:
+    """Lower bounds of a program's cost at the targets, and what they may not pass.
+
+    Free variables are taken as 1 in costs (nothing is cheaper) and as a quarter of the channels in the size of tensors.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        targets: Sequence[Target] | None,
+        budget: Mapping[str, Any] | None,
+        settings: GenerationSettings,
+        also: Sequence[Target] = (),
+    ):
+        """`also`: further targets at which kernels must exist; the budget is not theirs."""
+        self.settings = settings
+        chosen = list(targets or [_nominal(rank)])
+        self._envs = [_environment(t) for t in (*chosen, *also)]
+        self._groups = gcd(*(t.channels for t in chosen))
+        self._templates = [t.adapter.templates for t in chosen]
+        self._limits = _ceilings(budget, chosen) if budget is not None and targets else {}
+        self._input = [input_shape(rank).product.value(env) for env in self._envs]
+        self._totals: dict[Dim, int] = {}
+        self._exists: dict[Dim, bool] = {}
+        self._small: dict[Dim, bool] = {}
+
+    def allow(self, step: Step, source: Shape, outcome: Outcome, before: Sequence[Outcome]) -> bool:
+        """Whether a step may follow: its dims exist at every target, its taps are inside, its tensor and cost are not over."""
+        if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
+            return False
+        dims = [dim for _, dim in outcome.shape.axes()]
+        if not all(self._is_integer(dim) for dim in (*dims, *outcome.quotients)):
+            return False
+        if not self._is_small(outcome.shape.product):
+            return False
+        if isinstance(step, Conv | Unfold | Shift) and not self._reaches(step, source):
+            return False
+        return all(self._within(key, outcome, before) for key in self._limits)
+
+    def _is_integer(self, dim: Dim) -> bool:
+        known = self._exists.get(dim)
+        if known is None:
+            known = all(self._value(dim, env, 1).denominator == 1 for env in self._envs) if not dim.variables else True
+            self._exists[dim] = known
+        return known
+
+    def _is_small(self, size: Dim) -> bool:
+        known = self._small.get(size)
+        if known is None:
+            most = self.settings.max_tensor
+            sizes = zip(self._envs, self._input, strict=True)
+            known = all(self._value(size, env, max(env["C"] // 4, 1)) <= most * whole for env, whole in sizes)
+            self._small[size] = known
+        return known
+
+    def _reaches(self, step: Conv | Unfold | Shift, source: Shape) -> bool:
+        """Whether every tap (or the shifted position) can be inside at every target."""
+        if isinstance(step, Shift):
+            reach = {name: abs(step.by) + 1 for name in step.axes}
+        elif isinstance(step, Unfold):
+            reach = {f"1.{axis}": step.d * (step.k - 1) // 2 + 1 for axis in step.over}
+        else:
+            taps = zip("hw", step.k, step.d, strict=True)
+            reach = {f"1.{axis}": d * (k - 1) // 2 + 1 for axis, k, d in taps if k > 1}
+        return all(self._value(source.axis(name), env, 1) >= least for name, least in reach.items() for env in self._envs)
+
+    def _within(self, key: str, outcome: Outcome, before: Sequence[Outcome]) -> bool:
+        spent = sum(self._cost(key, one) for one in (*before, outcome))
+        return spent <= self._limits[key]
+
+    def _cost(self, key: str, outcome: Outcome) -> float:
+        if key == "params":
+            return self._total(outcome.params) if outcome.params is not None else 0
+        macs = self._total(outcome.macs) if outcome.macs is not None else 0
+        if key == "work" and outcome.elementwise is not None:
+            return macs + outcome.elementwise[0] * self._total(outcome.elementwise[1]) / 2
+        return macs
+
+    def _total(self, dim: Dim) -> int:
+        """Summed over the targets and their templates, with every variable at 1 and as many groups as possible."""
+        known = self._totals.get(dim)
+        if known is None:
+            known = 0
+            for env, templates in zip(self._envs, self._templates, strict=False):
+                value = dim.rational({**env, "G": self._groups, **dict.fromkeys(dim.variables, 1)})
+                known += int(value) * templates
+            self._totals[dim] = known
+        return known
+
+    @staticmethod
+    def _value(dim: Dim, env: dict[str, int], variable: int) -> Fraction:
+        return dim.rational({**env, **dict.fromkeys(dim.variables, variable)})

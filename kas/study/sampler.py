@@ -1,0 +1,198 @@
+"""The sampler: NSGA-II whose genomes are programs, as an Optuna sampler for anybody's study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseGASampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from kas import zoo
+from kas.generation import GenerationSettings, Sampler, crossover, mutate
+from kas.generation.growth import pick
+from kas.language import OPS, KasError, Kernel
+from kas.reporting.pareto import crowding_distance, non_dominated_sort, select
+from kas.solvers.targets import Target
+from kas.study import attributes as keys
+from kas.study.genome import encode, fits_genome, program_of, search_space
+
+__all__ = ["DEFAULT_SEEDS", "KernelSampler"]
+
+# What people already know, by rank: the head of a search that names no seeds, where the budget allows it.
+DEFAULT_SEEDS = {
+    2: ("depthwise_separable", "grouped3x3", "bottleneck", "inverted_residual", "shufflenet_unit", "ghost"),
+    1: ("depthwise_separable1d", "grouped1d3", "bottleneck1d"),
+    0: ("low_rank_linear", "grouped_linear"),
+}
+_FEWEST_PARENTS = 3  # before so many trials are complete, kernels are drawn blindly
+_ATTEMPTS = 50  # to find a kernel that the study has not had
+
+
+class KernelSampler(BaseGASampler):
+    """Suggests whole legal kernels: first known ones, then children of the best by crossover and mutation of programs.
+
+    For `kas.suggest_kernel(trial, ...)` in any `study.optimize`; other parameters of the trial are drawn at random.
+    Parents are chosen by NSGA-II's constrained non-dominated sort and crowding distance.
+
+    Args:
+        targets, budget: kernels that fit these are suggested (`kas.find_targets`, `kas.solve`); None: any.
+        rank: of the kernels; taken from the targets if given.
+        settings: what sampled programs look like.
+        seeds: known kernels (or names of `kas.zoo`) to begin with. None: well-known ones that fit; (): none.
+        population_size: kernels in a generation.
+        mutation: share of children made by mutation; the others are spliced from two parents.
+        blind: share of blind samples among the children.
+        seed: of all draws. The draw of a trial depends on the seed, its number, and what the study holds.
+        also: further targets at which kernels must exist, outside the budget.
+
+    Raises KasError for an unknown seed kernel, a budget that is none, or targets of another rank.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target] | None = None,
+        budget: Mapping[str, Any] | None = None,
+        *,
+        rank: int | None = None,
+        settings: GenerationSettings | None = None,
+        seeds: Sequence[Kernel | str] | None = None,
+        population_size: int = 12,
+        mutation: float = 0.7,
+        blind: float = 0.1,
+        seed: int = 0,
+        also: Sequence[Target] = (),
+    ):
+        super().__init__(population_size)
+        self.rank = targets[0].rank if targets else 2 if rank is None else rank
+        self.source = Sampler(self.rank, targets, budget, settings, also)
+        self.mutation, self.blind, self.seed = mutation, blind, seed
+        self.seeds = self._seeds(seeds)
+        self._others = RandomSampler(seed=seed)
+
+    def _seeds(self, seeds: Sequence[Kernel | str] | None) -> list[Kernel]:
+        if seeds is None:
+            known = [zoo.get(name) for name in DEFAULT_SEEDS[self.rank]]
+            forbidden = set(self.source.settings.forbidden)
+            return [k for k in known if self.source.fits(k) and not forbidden & {step.op for step in k.steps}]
+        chosen = [zoo.get(seed) if isinstance(seed, str) else seed for seed in seeds]
+        for kernel in chosen:
+            if kernel.rank != self.rank:
+                raise KasError(f"the seed {kernel!r} is of rank {kernel.rank}; the search is for kernels of rank {self.rank}")
+        return chosen
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The genome: two parameters for each step."""
+        return dict(search_space(self.ops(study)))
+
+    def ops(self, study: optuna.Study) -> tuple[str, ...]:
+        """The ops of a study, stored when it was created: ops of a later kas join new studies only."""
+        stored = study.user_attrs.get(keys.OPS)
+        if stored is None:
+            stored = list(OPS)
+            study.set_user_attr(keys.OPS, stored)
+        return tuple(stored)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Assign the generation now, so that enqueued trials become parents too."""
+        self.get_trial_generation(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The genome of a kernel that the study has not had; that of the attribute `program` if the trial has one."""
+        ops = self.ops(study)
+        text = trial.user_attrs.get(keys.PROGRAM)
+        if text or "fixed_params" in trial.system_attrs:
+            return (encode(Kernel.from_json(text), ops) or {}) if text else {}
+        kernel = self.propose(study, trial, ops)
+        params = encode(kernel, ops)
+        if params is None:  # a seed that no genome holds
+            study._storage.set_trial_user_attr(trial._trial_id, keys.PROGRAM, kernel.to_json())
+        return params or {}
+
+    def propose(self, study: optuna.Study, trial: FrozenTrial, ops: Sequence[str]) -> Kernel:
+        """The next kernel: a seed that was not evaluated yet, a child of the best, or a blind sample."""
+        seen = self._seen(study, trial)
+        for kernel in self.seeds:
+            if kernel.hash not in seen:
+                return kernel
+        rng = np.random.default_rng([self.seed, trial.number])
+        parents = self._parents(study, self.get_trial_generation(study, trial))
+        kernel = self.source.draw(rng)
+        for _ in range(_ATTEMPTS):
+            kernel = self._child(parents, rng)
+            if kernel.hash not in seen and fits_genome(kernel) and all(step.op in ops for step in kernel.steps):
+                break
+        return kernel
+
+    def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+        if len(parents) < _FEWEST_PARENTS or rng.random() < self.blind:
+            return self.source.draw(rng)
+        first = _tournament(parents, rng)
+        if rng.random() < self.mutation:
+            return mutate(first, self.source, rng)
+        return crossover(first, _tournament(parents, rng), self.source, rng)
+
+    def _seen(self, study: optuna.Study, trial: FrozenTrial) -> set[str]:
+        """The hashes of the kernels that other trials hold or held."""
+        hashes: set[str] = set()
+        for other in study.get_trials(deepcopy=False):
+            if other.number == trial.number:
+                continue
+            if "hash" in other.user_attrs:
+                hashes.add(other.user_attrs["hash"])
+            elif (kernel := program_of(other, self.rank)) is not None:
+                hashes.add(kernel.hash)
+        return hashes
+
+    def _parents(self, study: optuna.Study, generation: int) -> list[tuple[Kernel, tuple[int, float]]]:
+        """The kernels to breed from, each with its front and how crowded it is there (lower is better in both)."""
+        chosen = self.get_parent_population(study, generation) if generation else self.select_parent(study, 1)
+        kernels = [(trial, program_of(trial, self.rank)) for trial in chosen]
+        usable = [(trial, kernel) for trial, kernel in kernels if kernel is not None and kernel.rank == self.rank]
+        values = [tuple(trial.values) for trial, _ in usable]
+        directions = [direction.name.lower() for direction in study.directions]
+        standing: dict[int, tuple[int, float]] = {}
+        for rank, members in enumerate(non_dominated_sort(values, directions, [_violation(t) for t, _ in usable])):
+            distances = crowding_distance([values[i] for i in members], directions)
+            standing.update({i: (rank, -distance) for i, distance in zip(members, distances, strict=True)})
+        return [(kernel, standing[i]) for i, (_, kernel) in enumerate(usable)]
+
+    def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The best of the generation before and of its own parents: whole fronts, then the least crowded."""
+        candidates = [*self.get_population(study, generation - 1), *self.get_parent_population(study, generation - 1)]
+        unique = list({trial.number: trial for trial in candidates if trial.state == TrialState.COMPLETE}.values())
+        values = [tuple(trial.values) for trial in unique]
+        directions = [direction.name.lower() for direction in study.directions]
+        size = self.population_size or len(unique)
+        return [unique[i] for i in select(values, directions, size, [_violation(trial) for trial in unique])]
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Any parameter that is not of the genome: at random."""
+        return self._others.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """For parallel use by Optuna; the draws of kernels depend on the trial's number and need nothing."""
+        self._others.reseed_rng()
+
+
+# The keys under which Optuna stores generations and parents: named here, so that a rename of the class restarts no search.
+KernelSampler._GENERATION_KEY = "kas.KernelSampler:generation"
+KernelSampler._PARENT_CACHE_KEY_PREFIX = "kas.KernelSampler:parent:"
+
+
+def _violation(trial: FrozenTrial) -> float:
+    """How far a trial is past its constraints, 0 if it meets them all."""
+    return sum(max(value, 0.0) for value in trial.constraints.values())
+
+
+def _tournament(parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+    """The better of two parents drawn at random."""
+    one, other = pick(rng, parents), pick(rng, parents)
+    return one[0] if one[1] <= other[1] else other[0]
