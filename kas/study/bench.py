@@ -15,18 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kas import solve
 from kas.evaluation import DeviceLock, describe_device, make_data, make_model, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.training import CHECKPOINT
-from kas.language import Infeasible, KasError, Kernel, cost
+from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import find_targets, replace
-from kas.solvers.targets import Target
+from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
 from kas.study.files import StudyFolder
 from kas.study.settings import TargetSettings
 
-__all__ = ["Bench", "Network", "kernel_work", "replaced_work"]
+__all__ = ["Bench", "Network", "load_model", "replaced_work"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Bench:
         """Whether latency is measured; False if the cost is the analytic work, when nothing measured decides anything."""
         return self.config.objectives.cost == "latency"
 
-    def solve(self, kernel: Kernel) -> tuple[Any, Any]:
+    def solve(self, kernel: Kernel) -> tuple[Sizes, Sizes]:
         """Sizes for the deployed and for the trained network. Raises Infeasible.
 
         The budget is that of the network as deployed. The trained one keeps to the same ratios if it can; where a
@@ -85,11 +84,11 @@ class Bench:
         except Infeasible:
             return deployed, solve(kernel, targets, None)
 
-    def deploy(self, kernel: Kernel, sizes: Any) -> nn.Module:
+    def deploy(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
         """The deployed network with the kernel, freshly initialised."""
         return self._replace(self.deployed, self.deployed.model, kernel, sizes)
 
-    def start(self, kernel: Kernel, sizes: Any) -> nn.Module:
+    def start(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
         """The trained network with the kernel, as its training starts: from scratch, or from the original's weights."""
         original = self.trained_original if self.config.training.init == "original" else self.trained.model
         return self._replace(self.trained, original, kernel, sizes)
@@ -119,7 +118,7 @@ class Bench:
         torch.random.set_rng_state(generator_state)
         return inputs[:count].to(self.device), labels[:count].to(self.device)
 
-    def _replace(self, network: Network, model: nn.Module, kernel: Kernel, sizes: Any) -> nn.Module:
+    def _replace(self, network: Network, model: nn.Module, kernel: Kernel, sizes: Sizes) -> nn.Module:
         torch.manual_seed(self.config.seed)
         example = network.example[:2]
         return replace(model, kernel, example, targets=list(network.targets), sizes=sizes)
@@ -145,19 +144,9 @@ def load_model(model: nn.Module, checkpoint: Any) -> nn.Module:
     return model
 
 
-def kernel_work(kernel: Kernel, targets: Sequence[Target], sizes: Any) -> float:
-    """The work (macs + elementwise/2, per sample) of the layers with the kernel: templates and adapters."""
-    total = 0.0
-    for target in targets:
-        one = cost(kernel, target.channels, target.size, sizes.groups, sizes.values[target.name])
-        adapter = target.adapter
-        total += adapter.templates * one.work + adapter.macs + adapter.elementwise / 2
-    return total
-
-
 def replaced_work(targets: Sequence[Target]) -> float:
-    """The work of the original layers."""
-    return float(sum(target.macs + (target.out_channels * target.positions / 2 if target.bias else 0) for target in targets))
+    """The work (macs + elementwise/2, per sample) of the original layers: their MACs, as for the solver's budget."""
+    return float(sum(target.macs for target in targets))
 
 
 def _resized(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from kas.study.events import Listener
 from kas.study.interruption import Interruption
 from kas.study.queue import Nothing, TrialQueue
 
-__all__ = ["MAX_DUPLICATES", "MAX_ERRORS", "Result", "Runner", "TrialContext", "interrupted"]
+__all__ = ["MAX_DUPLICATES", "MAX_ERRORS", "Result", "Runner", "TrialContext"]
 
 MAX_ERRORS = 10  # more in a row end the run
 MAX_DUPLICATES = 200  # so many in a row end the run
@@ -161,8 +161,3 @@ class Runner:
             if record.number not in self._told:
                 self._told.add(record.number)
                 self._listener.trial_finished(record, done, self._queue.wanted, record.number in self._own)
-
-
-def interrupted(name: str, options: str = "") -> str:
-    """The message that says how to go on after an interruption. `options`: --dir and --storage, if given."""
-    return f"interrupted; go on with: python -m kas.study resume {name}{' ' + options if options else ''}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from kas.study.files import StudyFolder
 from kas.study.interruption import Interruption
 from kas.study.mutex import StudyMutex
 from kas.study.queue import TrialQueue
-from kas.study.runner import Result, Runner, interrupted
+from kas.study.runner import Result, Runner
 from kas.study.storage import open_mutex, open_storage, safe_url, storage_url
 
 if TYPE_CHECKING:
@@ -40,15 +40,14 @@ def run_study(
     folder: Path,
     url: str | None,
     listener: Listener,
-    options: Sequence[str] = (),
-) -> int:
+) -> StudySummary:
     """Take part in a study until it has its finished trials (`config.trials`); create it if it is not there.
 
-    folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. options: what `resume` needs to
-    find the study again, for the message after an interruption. Any number of processes may do this on one study.
+    folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. Any number of processes may do
+    this on one study.
 
-    Returns the exit code, 0 for done or 1 if there is no progress (the listener hears why). Raises KeyboardInterrupt
-    after an interruption, when everything is left as `resume` needs it, and KasError for bad input: a configuration
+    Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
+    after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: a configuration
     that differs from the study's, missing data, device or model, nothing to replace, a storage that cannot be opened.
     """
     place = StudyFolder(folder)
@@ -61,10 +60,10 @@ def run_study(
             result = session.work(interruption)
         except KeyboardInterrupt:
             _log.info("interrupted")
-            listener.study_finished(session.summary(Result(130, interrupted(config.name, " ".join(options)))))
-            raise
-        listener.study_finished(session.summary(result))
-    return result.exit_code
+            result = Result(130)
+        summary = session.summary(result)
+        listener.study_finished(summary)
+    return summary
 
 
 class _Session:
@@ -90,7 +89,6 @@ class _Session:
         from kas.study.genome import suggest_program
         from kas.study.publication import Publication
         from kas.study.reference import ensure_reference
-        from kas.study.seeds import enqueue_seeds
         from kas.study.trial import Pipeline
 
         bench = Bench(self.config, self.place)
@@ -103,8 +101,6 @@ class _Session:
 
         ensure_reference(self.study, bench, claims, self.listener, wait)
         self.study.sampler = _sampler(self.config, bench)
-        with self.mutex.hold():
-            enqueue_seeds(self.config, self.study, bench)
         ops = list(self.study.user_attrs[keys.OPS])
 
         def suggest(trial: optuna.Trial) -> Kernel:
@@ -164,9 +160,13 @@ def _sampler(config: StudyConfig, bench: Bench) -> optuna.samplers.BaseSampler:
     return KernelSampler(
         list(bench.deployed.targets),
         bench.budget,
-        settings=config.search,
+        settings=config.search.generation,
+        seeds=config.search.seeds,
         population_size=config.search.population,
+        mutation=config.search.mutation,
+        blind=config.search.blind,
         seed=config.seed,
+        also=list(bench.trained.targets),
     )
 
 

@@ -13,9 +13,10 @@ from torch import nn
 from kas.evaluation import EpochReport, OutOfMemory, Paired, TimeLimit, TrainingDiverged, TrainResult, check, compare, train
 from kas.evaluation.failures import memory_errors
 from kas.language import Infeasible, InvalidKernel, Kernel
+from kas.solvers import Sizes
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
-from kas.study.bench import Bench, kernel_work, replaced_work
+from kas.study.bench import Bench, replaced_work
 from kas.study.events import Listener
 from kas.study.publication import Publication
 from kas.study.runner import TrialContext
@@ -86,18 +87,17 @@ class Pipeline:
         bench, number, listener = self._bench, context.number, context.listener
         listener.stage(number, "solve")
         deployed_sizes, trained_sizes = bench.solve(kernel)
-        work = kernel_work(kernel, bench.deployed.targets, deployed_sizes)
         found |= {
             "macs": deployed_sizes.macs,
             "params": deployed_sizes.params,
-            "work": work,
+            "work": deployed_sizes.work,
             "sizes": {"groups": deployed_sizes.groups, "values": deployed_sizes.values, "use": deployed_sizes.use},
         }
         listener.stage(number, "build")
         with memory_errors("building the network"):
             network = bench.start(kernel, trained_sizes)
         self._check_health(context, network, found)
-        cost = work / replaced_work(bench.deployed.targets)
+        cost = deployed_sizes.work / replaced_work(bench.deployed.targets)
         constraints = {}
         if bench.measures:
             cost = self._measure(context, kernel, deployed_sizes, found)
@@ -123,7 +123,7 @@ class Pipeline:
         if not report.ok:
             raise _Ended(Outcome("unhealthy", report.reason))
 
-    def _measure(self, context: TrialContext, kernel: Kernel, sizes: Any, found: dict[str, Any]) -> float:
+    def _measure(self, context: TrialContext, kernel: Kernel, sizes: Sizes, found: dict[str, Any]) -> float:
         """The latency ratio of the deployed network; too slow ends the trial."""
         context.listener.stage(context.number, "latency")
         paired = measure(self._bench, kernel, sizes)
@@ -140,7 +140,7 @@ class Pipeline:
             shutil.rmtree(self._bench.folder.trial(kernel.hash), ignore_errors=True)
 
 
-def measure(bench: Bench, kernel: Kernel, sizes: Any) -> Paired:
+def measure(bench: Bench, kernel: Kernel, sizes: Sizes) -> Paired:
     """Time the deployed network with the kernel against the original: one paired session."""
     with memory_errors("building the network"):
         candidate = bench.deploy(kernel, sizes).to(bench.device)
