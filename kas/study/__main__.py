@@ -28,6 +28,7 @@ examples:
   python -m kas.study status digits                        how far it is, and the best kernels so far
   python -m kas.study dashboard digits                     watch it in a browser
   python -m kas.study export digits --kernel 3f2a --to py  take a kernel home
+  python -m kas.study keys                                 what a study file may say
 
 where things are:
   A study lives in DIR/NAME (DIR is `runs` unless --dir is given):
@@ -40,16 +41,19 @@ exit codes:
   0 done   1 failed   2 wrong use or bad input   130 interrupted (`resume NAME` goes on)"""
 
 
+class _Help(RawDescriptionHelpFormatter):
+    """Descriptions and examples as they are written; options in one column."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+
+
 def parser() -> ArgumentParser:
     """The parser of the whole command line, one subcommand for each module of `kas.study.commands`."""
-    top = ArgumentParser(
-        prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter
-    )
+    top = ArgumentParser(prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Help)
     subcommands = top.add_subcommands(required=True, dest="command", title="commands", metavar="COMMAND")
     for name, command in COMMANDS.items():
-        sub = ArgumentParser(
-            description=command.description, epilog=command.epilog or None, formatter_class=RawDescriptionHelpFormatter
-        )
+        sub = ArgumentParser(description=command.description, epilog=command.epilog or None, formatter_class=_Help)
         command.add_arguments(sub)
         subcommands.add_subcommand(name, sub, help=command.summary)
     return top

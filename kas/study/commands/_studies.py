@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["open_study", "study_names"]
 
 
-def study_names(place: Place) -> list[str]:
-    """The names of the studies in a place, sorted. Raises `KasError` if a given storage cannot be opened."""
+def study_names(place: Place, *, create: bool = False) -> list[str]:
+    """The names of the studies in a place, sorted. A given storage that is not there yet is made if `create`.
+
+    Raises `KasError` if a given storage cannot be opened.
+    """
     if place.storage is None:
         return sorted(path.parent.name for path in place.dir.glob("*/study.db"))
     import optuna
 
     from kas.study.storage import open_storage
 
-    storage = open_storage(place.storage, place.dir, create=False)
+    storage = open_storage(place.storage, place.dir, create=create)
     return sorted(optuna.get_all_study_names(storage))
 
 

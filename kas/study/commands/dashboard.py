@@ -28,12 +28,13 @@ def _execute(args: Any) -> int:
     _check_port(args.port)
     from optuna_dashboard import run_server
 
+    from kas.reporting.notes import artifact_store
     from kas.study.files import StudyFolder
 
-    artifacts = StudyFolder(place.folder(args.name)).artifacts
+    store = artifact_store(StudyFolder(place.folder(args.name)).artifacts)
     print(f"study {args.name}: http://{HOST}:{args.port}/dashboard/studies/{study._study_id}  (Ctrl-C ends)", flush=True)
     try:
-        run_server(study._storage, host=HOST, port=args.port, artifact_store=_store(artifacts))
+        run_server(study._storage, host=HOST, port=args.port, artifact_store=store)
     except KeyboardInterrupt:
         return 0
     return 0
@@ -50,16 +51,9 @@ def _check_port(port: int) -> None:
             raise KasError(f"port {port} on {HOST} cannot be used ({error.strerror}); choose another with --port") from None
 
 
-def _store(path: Any) -> Any:
-    from optuna.artifacts import FileSystemArtifactStore
-
-    path.mkdir(parents=True, exist_ok=True)
-    return FileSystemArtifactStore(str(path))
-
-
 command = Command(
     summary="watch a study in the browser",
-    description="Start optuna-dashboard on 127.0.0.1 with the study's trials, notes and drawings; it also follows a running study.",
+    description="Start optuna-dashboard on 127.0.0.1 with the study's trials, notes and drawings; it follows a running study.",
     add_arguments=_add_arguments,
     execute=_execute,
 )

@@ -55,7 +55,7 @@ def _row(place: Place, name: str) -> list[str]:
 
 command = Command(
     summary="the studies that exist",
-    description="List the studies in --dir (or in --storage): how far each is, and the best speed-up near the original's accuracy.",
+    description="List the studies in --dir, or in --storage: how far each is, and its best speed-up.",
     add_arguments=add_place,
     execute=_execute,
 )

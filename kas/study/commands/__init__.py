@@ -1,0 +1,21 @@
+"""The subcommands, a file each. They import what they need when they run, so that `--help` starts at once."""
+
+from __future__ import annotations
+
+from kas.study.commands import dashboard, export, keys, report, resume, run, show, status
+from kas.study.commands import list as list_
+from kas.study.commands._base import Command
+
+__all__ = ["COMMANDS", "Command"]
+
+COMMANDS: dict[str, Command] = {
+    "run": run.command,
+    "resume": resume.command,
+    "status": status.command,
+    "list": list_.command,
+    "show": show.command,
+    "keys": keys.command,
+    "export": export.command,
+    "dashboard": dashboard.command,
+    "report": report.command,
+}

@@ -1,0 +1,64 @@
+"""What `run` and `resume` share: the amounts, the workers, the way out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser
+
+from kas.language.errors import KasError
+from kas.study.commands._base import Place
+
+if TYPE_CHECKING:
+    from kas.study.config import StudyConfig
+
+__all__ = ["add_amounts", "check_amounts", "launch"]
+
+
+def add_amounts(parser: ArgumentParser) -> None:
+    """Add --trials and --workers."""
+    parser.add_argument("--trials", type=int, default=None, metavar="N", help="finished trials the study shall have in all")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
+    )
+
+
+def check_amounts(args: Any) -> None:
+    """Raise `KasError` for amounts that make no sense."""
+    for key in ("trials", "workers"):
+        value = getattr(args, key)
+        if value is not None and value < 1:
+            raise KasError(f"--{key} must be at least 1, not {value}")
+
+
+def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int, *, further: bool = False) -> int:
+    """Run the study until it has its trials, with `workers` processes, of which this is the first.
+
+    study_file: what the configuration was read from; None if the study's folder has it already. further: this process
+    is one that another `launch` started. Returns the exit code; an interruption says how to go on.
+    """
+    from kas.study.events import Listeners
+    from kas.study.origin import Keeper
+    from kas.study.progress import Terminal, Worker
+    from kas.study.session import run_study
+    from kas.study.team import Team, end_with_parent
+
+    if further:
+        end_with_parent()
+    terminal = Worker() if further else Terminal()
+    command = [sys.executable, "-m", "kas.study", "resume", config.name, "--further-worker", *place.options()]
+    try:
+        with Team(command, workers - 1, terminal) as team:
+            keeper = Keeper(config, study_file)
+            folder = place.folder(config.name)
+            summary = run_study(config, folder, place.storage, Listeners(keeper, terminal, team))
+            if summary.exit_code:
+                team.interrupt()
+    finally:
+        terminal.close()
+    if summary.exit_code == 130 and not further:
+        options = "".join(f" {option}" for option in place.options())
+        print(f"interrupted; go on with: python -m kas.study resume {config.name}{options}", file=sys.stderr)
+    return summary.exit_code

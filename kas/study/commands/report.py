@@ -1,0 +1,57 @@
+"""`report NAME`: one HTML file about a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser
+
+from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._studies import open_study
+
+if TYPE_CHECKING:
+    from kas.study.files import StudyFolder
+    from kas.study.records import TrialRecord
+
+__all__ = ["command"]
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", type=str, help="the study")
+    parser.add_argument("--out", type=str, metavar="FILE", help="where to write it (default: DIR/NAME/report.html)")
+    add_place(parser)
+
+
+def _execute(args: Any) -> int:
+    place = Place.of(args)
+    study = open_study(place, args.name)
+    from kas.reporting.report import write_report
+    from kas.study import records
+    from kas.study.files import StudyFolder
+
+    folder = StudyFolder(place.folder(args.name))
+    front = records.front(records.read(study))
+    drawings = {str(record.hash): _drawing(record, folder) for record in front if record.hash and record.program}
+    print(f"report {write_report(study, Path(args.out) if args.out else folder.report, drawings)}")
+    return 0
+
+
+def _drawing(record: TrialRecord, folder: StudyFolder) -> str:
+    """The kernel's drawing as SVG text; drawn now if it has not been before."""
+    path = folder.kernel(str(record.hash), ".svg")
+    if not path.exists():
+        from kas.language.kernel import Kernel
+        from kas.study.files import write_atomically
+
+        kernel = Kernel.from_json(str(record.program))
+        write_atomically(path, kernel.draw)
+    return path.read_text(encoding="utf-8")
+
+
+command = Command(
+    summary="write the report of a study, one HTML file",
+    description="Write one self-contained HTML file about a study: the front, its kernels beside the original, every trial.",
+    add_arguments=_add_arguments,
+    execute=_execute,
+)

@@ -1,0 +1,96 @@
+"""Where a study comes from: its configuration in its own folder, and the study file that it was made from.
+
+`DIR/NAME/study.yaml` is written by `run` when the study is made and is the user's own file on this machine, as the study
+file is: `resume` reads it again and imports the factories that it names. Nothing that a storage holds is ever imported:
+a study with factories that is in a storage only (made on another machine) needs its study file here too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kas.language.errors import KasError
+from kas.study.config import StudyConfig, differences, load_config
+from kas.study.events import Silent, StudyStarted
+from kas.study.files import write_json, write_text
+
+__all__ = ["CONFIG_FILE", "Keeper", "allow_imports_beside", "factories", "recall", "refuse_factories_of_storage", "remember"]
+
+CONFIG_FILE = "study.yaml"
+_ORIGIN_FILE = "origin.json"
+_HEADER = """\
+# The whole configuration of this study, written when it was made; `resume` reads it. Changing a key here is refused, as
+# the trials so far belong to the old value: make a new study instead.
+"""
+
+
+class Keeper(Silent):
+    """A listener that keeps the configuration in the study's folder once the study is open and all is well.
+
+    study_file: what the configuration was read from; None where it came from the folder or the storage: nothing to keep.
+    """
+
+    def __init__(self, config: StudyConfig, study_file: Path | None) -> None:
+        self._config, self._study_file = config, study_file
+
+    def study_started(self, event: StudyStarted) -> None:
+        """Write `study.yaml`, unless it is there and says the same."""
+        if self._study_file is not None:
+            remember(event.folder, self._config, self._study_file)
+
+
+def remember(folder: Path, config: StudyConfig, study_file: Path) -> None:
+    """Keep the configuration and the path of the study file in the study's folder."""
+    path = folder / CONFIG_FILE
+    if path.exists() and not differences(_read(path), config.to_dict()):
+        return
+    text = yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+    write_json(folder / _ORIGIN_FILE, {"study_file": str(study_file.resolve())})
+    write_text(path, _HEADER + text)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file as it is; an unreadable one, or one of another kas, counts as empty and is written anew."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
+    """The configuration that `remember` kept, and the path of the study file; None if there is none in this folder."""
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        return None
+    try:
+        origin = json.loads((folder / _ORIGIN_FILE).read_text(encoding="utf-8"))["study_file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return load_config(path), None
+    return load_config(path), Path(str(origin))
+
+
+def factories(config: StudyConfig) -> list[str]:
+    """The factories that a configuration names, each as `key: module:function`."""
+    named = (("model.factory", config.model.factory), ("data.factory", config.data.factory))
+    return [f"{key}: {factory}" for key, factory in named if factory is not None]
+
+
+def allow_imports_beside(study_file: Path | None) -> None:
+    """Let Python also import modules from the folder of the study file, after all others."""
+    if study_file is not None and (folder := str(study_file.resolve().parent)) not in sys.path:
+        sys.path.append(folder)
+
+
+def refuse_factories_of_storage(name: str, config: StudyConfig) -> None:
+    """Raise `KasError` if a configuration that comes from a storage names anything to import."""
+    if named := factories(config):
+        raise KasError(
+            f"study {name} names {' and '.join(named)}, and factories are only taken from a study file on this machine: "
+            f"go on with `run STUDY.yaml` instead of `resume {name}`"
+        )
