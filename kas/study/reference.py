@@ -42,7 +42,7 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
     targets = bench.deployed.targets
     reference = Reference(
-        accuracy=result.accuracy,
+        accuracy=round(result.accuracy, 6),
         latency_ms=latency,
         macs=sum(target.macs for target in targets),
         params=sum(target.params for target in targets),

@@ -103,13 +103,14 @@ class Pipeline:
             cost = self._measure(context, kernel, deployed_sizes, found)
             constraints["latency"] = cost - bench.config.cost.max_ratio
         result = train_on(bench, network, bench.folder.trial(kernel.hash), listener, number)
+        accuracy = round(result.accuracy, 6)
         found |= {
-            "accuracy": result.accuracy,
+            "accuracy": accuracy,
             "epochs": result.epochs,
             "resumed_from_epoch": result.resumed_from_epoch,
             "train_seconds": round(result.seconds, 3),
         }
-        return Outcome("ok", values=(result.accuracy, cost), constraints=constraints)
+        return Outcome("ok", values=(accuracy, cost), constraints=constraints)
 
     def _check_health(self, context: TrialContext, network: nn.Module, found: dict[str, Any]) -> None:
         bench, settings = self._bench, self._bench.config.health
