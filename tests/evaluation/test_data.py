@@ -30,7 +30,9 @@ from kas.language.errors import KasError
         ("mnist5k_columns", 56, (28, 56), (4000, 1000)),
     ],
 )
-def test_images_that_packages_ship(name: str, size: int | None, shape: tuple[int, ...], counts: tuple[int, int]) -> None:
+def test_images_that_packages_ship(
+    name: str, size: int | None, shape: tuple[int, ...], counts: tuple[int, int]
+) -> None:
     data = make_data(DataSettings(name=name, size=size))
     assert (data.num_classes, data.input_shape) == (10, shape)
     train_split, val_split = data.splits()
@@ -120,7 +122,10 @@ def test_sets_on_disk_train_an_epoch(name: str, tmp_path: Path) -> None:
     root = write(tmp_path / "data")
     size = 32 if name == "imagefolder" else None
     data = make_data(DataSettings(name=name, root=str(root), batch_size=16, size=size))
-    assert (data.num_classes, data.input_shape) == ({"cifar10": 10, "cifar100": 100, "imagefolder": 3}[name], (3, 32, 32))
+    assert (data.num_classes, data.input_shape) == (
+        {"cifar10": 10, "cifar100": 100, "imagefolder": 3}[name],
+        (3, 32, 32),
+    )
     model = make_model(ModelSettings(args={"width": 4}), data.num_classes, data.input_shape)
     result = train(model, data, TrainingSettings(epochs=1), folder=tmp_path / "run", device="cpu")
     assert result.epochs == 1

@@ -18,7 +18,11 @@ from kas.language.errors import KasError
         (DataSettings, {"batch_size": 0}, "data.batch_size is 0; it must be a whole number of at least 1"),
         (DataSettings, {"size": 1.5}, "data.size is 1.5; it must be a whole number of at least 1"),
         (DataSettings, {"factory": "mine"}, "data.factory is 'mine'; it must have the form package.module:function"),
-        (ModelSettings, {"factory": "a:b c"}, "model.factory is 'a:b c'; it must have the form package.module:function"),
+        (
+            ModelSettings,
+            {"factory": "a:b c"},
+            "model.factory is 'a:b c'; it must have the form package.module:function",
+        ),
         (TrainingSettings, {"epochs": 0}, "training.epochs is 0; it must be a whole number of at least 1"),
         (TrainingSettings, {"optimizer": "adam"}, "must be one of adamw, sgd; did you mean 'adamw'?"),
         (TrainingSettings, {"lr": 0}, "training.lr is 0; it must be a number above 0"),

@@ -53,7 +53,10 @@ def own_model(num_classes: int, width: int = 4) -> nn.Module:
     [
         ({"name": "resnet81"}, "model.name is 'resnet81'; known are small_resnet"),
         ({"name": "small_renset"}, "did you mean 'small_resnet'?"),
-        ({"args": {"widht": 3}}, "model small_resnet has no argument 'widht'; known are width, blocks, stages; did you mean"),
+        (
+            {"args": {"widht": 3}},
+            "model small_resnet has no argument 'widht'; known are width, blocks, stages; did you mean",
+        ),
         ({"args": {"width": "wide"}}, "model small_resnet: width is 'wide'; it must be a whole number"),
         ({"args": {"width": 0}}, "all must be at least 1"),
         ({"args": {"blocks": [1, 2], "stages": 3}}, "a list of blocks has one number for each stage"),
