@@ -46,20 +46,20 @@ def test_the_schema_notices_mistakes(schema: Draft202012Validator, key: str, val
 
 
 def test_the_services(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"database", "dashboard", "worker"}
+    assert set(compose["services"]) == {"database", "tables", "dashboard", "worker"}
     assert compose["services"]["database"]["image"].startswith("postgres:")
     assert set(raw("compose.cuda.yaml")["services"]) == {"worker"}
 
 
 def test_only_the_dashboard_is_open_and_only_on_this_machine(compose: dict[str, Any]) -> None:
     ports = {name: service.get("ports", []) for name, service in compose["services"].items()}
-    assert ports == {"database": [], "dashboard": ["127.0.0.1:8080:8080"], "worker": []}
+    assert ports == {"database": [], "tables": [], "dashboard": ["127.0.0.1:8080:8080"], "worker": []}
     assert not any("network_mode" in service for service in compose["services"].values())
 
 
 @pytest.mark.parametrize("environment", [{}, {"KAS_PASSWORD": ""}])
 def test_without_a_password_it_fails_clearly(environment: dict[str, str]) -> None:
-    for service in ("database", "dashboard", "worker"):
+    for service in ("database", "tables", "dashboard", "worker"):
         with pytest.raises(Missing, match=r"^KAS_PASSWORD: set it to a password for the database$"):
             filled(raw()["services"][service], environment)
 
@@ -67,7 +67,8 @@ def test_without_a_password_it_fails_clearly(environment: dict[str, str]) -> Non
 def test_the_password_is_in_the_environment_and_nowhere_else(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert services["database"]["environment"]["POSTGRES_PASSWORD"] == PASSWORD
-    assert services["worker"]["environment"] == services["dashboard"]["environment"] == {"PGPASSWORD": PASSWORD}
+    for name in ("tables", "dashboard", "worker"):
+        assert services[name]["environment"] == {"PGPASSWORD": PASSWORD}
     for service in services.values():
         elsewhere = {key: value for key, value in service.items() if key != "environment"}
         assert not any(PASSWORD in text for text in strings(elsewhere))
@@ -82,7 +83,7 @@ def test_nothing_secret_is_written_down() -> None:
     assert not any("://kas:" in text for text in strings(raw())), "no URL holds a password"
 
 
-def test_services_wait_until_the_others_are_healthy(compose: dict[str, Any]) -> None:
+def test_services_wait_for_the_database_and_its_tables(compose: dict[str, Any]) -> None:
     services = compose["services"]
     waits = {
         name: {other: wait["condition"] for other, wait in service.get("depends_on", {}).items()}
@@ -90,8 +91,9 @@ def test_services_wait_until_the_others_are_healthy(compose: dict[str, Any]) -> 
     }
     assert waits == {
         "database": {},
-        "dashboard": {"database": "service_healthy"},
-        "worker": {"database": "service_healthy", "dashboard": "service_healthy"},
+        "tables": {"database": "service_healthy"},
+        "dashboard": {"tables": "service_completed_successfully"},
+        "worker": {"tables": "service_completed_successfully"},
     }
     assert services["database"]["healthcheck"]["test"][:2] == ["CMD", "pg_isready"]
     assert "/api/studies" in services["dashboard"]["healthcheck"]["test"][-1]
@@ -102,7 +104,7 @@ def test_nothing_is_privileged_and_data_is_in_named_volumes(compose: dict[str, A
         assert not {"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"} & set(service)
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert {volume.partition(":")[0] for volume in service["volumes"]} <= set(compose["volumes"])
-    assert compose["services"]["worker"]["cap_drop"] == compose["services"]["dashboard"]["cap_drop"] == ["ALL"]
+    assert all(compose["services"][name]["cap_drop"] == ["ALL"] for name in ("tables", "dashboard", "worker"))
 
 
 def test_workers_scale_and_stop_cleanly(compose: dict[str, Any]) -> None:
@@ -123,6 +125,7 @@ def test_the_worker_runs_the_documented_command(compose: dict[str, Any]) -> None
 def test_the_dashboard_shows_the_workers_storage_and_drawings(compose: dict[str, Any]) -> None:
     dashboard = compose["services"]["dashboard"]["command"]
     assert dashboard[:2] == ["optuna-dashboard", STORAGE]
+    assert compose["services"]["tables"]["command"] == ["optuna", "studies", f"--storage={STORAGE}"]
     assert "--artifact-dir=/runs/digits/artifacts" in dashboard
 
 
