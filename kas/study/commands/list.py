@@ -23,8 +23,10 @@ def _execute(args: Any) -> int:
     from kas.study.progress import make_console
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("study", "finished", "running", "on the front", "best within 2 points", "folder"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("study", "folder") else "right")
+    table.add_column("study", no_wrap=True)
+    for title in ("finished", "running", "on the front", "best within 2 points"):
+        table.add_column(title, no_wrap=True, justify="right")
+    table.add_column("folder", overflow="fold")
     for name in names:
         table.add_row(name, *_row(place, name), str(place.folder(name)))
     make_console().print(table)
