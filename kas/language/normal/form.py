@@ -1,0 +1,121 @@
+"""The normal form of a kernel: its graph, rebuilt until weights that may be rescaled or viewed differently are known."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from kas.language.kernel import Kernel
+from kas.language.normal.graph import SETS, Graph, Number
+from kas.language.normal.reading import read
+from kas.language.normal.rules import RULES
+
+__all__ = ["Form", "normal_form", "reachable"]
+
+_MOST_BUILDS = 12
+
+
+class Form(NamedTuple):
+    """A graph and the edge of its output."""
+
+    graph: Graph
+    output: int
+
+
+def normal_form(kernel: Kernel) -> Form:
+    """The graph of a kernel in normal form.
+
+    It is built as if every weight were used once. If a weight that a rule has viewed differently or rescaled turns out to be
+    used in two places, it is built again without such rules for it. If all readers of a weighted tensor multiply it by one
+    number, the number goes into the weight, and it is built again.
+    """
+    known = frozenset(dim for _, dim in kernel.dims)
+    tied: frozenset[int] = frozenset()
+    factors: dict[int, Number] = {}
+    for _ in range(_MOST_BUILDS):
+        graph = Graph(known, tied, RULES)
+        form = Form(graph, read(kernel, graph, factors))
+        nodes = reachable(form)
+        homes = _homes(graph, nodes)
+        shared = {token for token in graph.bent if len(homes[token]) > 1}
+        if shared:
+            tied |= shared
+            continue
+        found = _numbers(form, nodes, homes)
+        if not found:
+            break
+        for token, number in found.items():
+            factors[token] = factors.get(token, 1) * number
+    return form
+
+
+def reachable(form: Form) -> list[int]:
+    """The numbers of the nodes that the output depends on, the later made first."""
+    graph, seen, stack = form.graph, {form.output >> 1}, [form.output >> 1]
+    while stack:
+        for edge in operands(graph, stack.pop()):
+            if edge >> 1 not in seen:
+                seen.add(edge >> 1)
+                stack.append(edge >> 1)
+    return sorted(seen, reverse=True)
+
+
+def operands(graph: Graph, number: int) -> list[int]:
+    """The edges that a node reads."""
+    node = graph.nodes[number]
+    return [term[2] for term in node.ins] if node.op in SETS else list(node.ins)
+
+
+def _homes(graph: Graph, nodes: list[int]) -> dict[int, list[int]]:
+    """For each token the nodes that use its weight."""
+    homes: dict[int, list[int]] = defaultdict(list)
+    for number in nodes:
+        if graph.nodes[number].op != "w" and graph.nodes[number].token:
+            homes[graph.nodes[number].token].append(number)
+        for edge in operands(graph, number):
+            if graph.nodes[edge >> 1].op == "w":
+                homes[graph.nodes[edge >> 1].token].append(number)
+    return homes
+
+
+def _numbers(form: Form, nodes: list[int], homes: dict[int, list[int]]) -> dict[int, Number]:
+    """Numbers that go into weights: those with which every reader of a weighted tensor multiplies it."""
+    graph = form.graph
+    uses: dict[int, list[Number]] = defaultdict(list)
+    uses[form.output >> 1].append(1)
+    for number in nodes:
+        node = graph.nodes[number]
+        if node.op == "add":
+            for coefficient, _, edge in node.ins:
+                uses[edge >> 1].append(coefficient)
+        else:
+            for edge in operands(graph, number):
+                uses[edge >> 1].append(1)
+    found: dict[int, Number] = {}
+    for number in nodes:
+        factor = uses[number][0]
+        if factor == 1 or any(use != factor for use in uses[number]):
+            continue
+        token = _holder(graph, number, uses, homes)
+        if token and token not in found:
+            found[token] = factor
+    return found
+
+
+def _holder(graph: Graph, number: int, uses: dict[int, list[Number]], homes: dict[int, list[int]]) -> int:
+    """The token of a weight that a tensor is proportional to; 0 if there is none that nothing else sees."""
+    node = graph.nodes[number]
+    if node.token and (node.op == "w" or len(homes[node.token]) == 1):
+        return node.token
+    candidates: list[int] = []
+    if node.op in ("lin", "mix", "roll", "perm", "unf", "mean", "mm"):
+        candidates = [edge >> 1 for edge in node.ins]
+    elif node.op == "mul":
+        candidates = [edge >> 1 for exponent, _, edge in node.ins if exponent == 1]
+        candidates.sort(key=lambda n: graph.nodes[n].op != "w")
+    for candidate in candidates:
+        if uses[candidate] == [1]:
+            token = _holder(graph, candidate, uses, homes)
+            if token:
+                return token
+    return 0

@@ -1,0 +1,136 @@
+"""Rules for functions of each element, softmax and normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kas.language.normal.arithmetic import add, multiply, scaled, split
+from kas.language.normal.graph import Graph
+from kas.language.normal.layout import Layout, overlap
+from kas.language.normal.moves import perm_out, roll_out, unf_out
+
+__all__ = ["FUNCTIONS", "positive"]
+
+Attrs = tuple[Any, ...]
+
+_POSITIVE = ("relu", "abs", "sigmoid", "exp", "sqrt", "softmax")
+_KEEP_ZERO = ("relu", "gelu", "tanh", "abs", "sin")
+
+
+def positive(g: Graph, x: int) -> bool:
+    """Whether a tensor is proved to be at least zero everywhere."""
+    node = g.nodes[x >> 1]
+    if node.op in _POSITIVE:
+        return True
+    if node.op in ("roll", "perm", "unf", "mean", "peak"):
+        return positive(g, node.ins[0])
+    if node.op == "mul":
+        return all(n % 2 == 0 or positive(g, e) for n, _, e in node.ins)
+    if node.op in ("add", "min"):
+        return all(n > 0 and positive(g, e) for n, _, e in node.ins)
+    return node.op == "max" and any(positive(g, e) for _, _, e in node.ins)
+
+
+def _move_out(op: str) -> Any:
+    """f(S(x)) = S(f(x)) for a rearrangement S; through zero padding only where f(0) = 0."""
+    moves = ("roll", "perm", "unf") if op in _KEEP_ZERO else ("roll", "perm")
+
+    def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+        node = g.nodes[x >> 1]
+        return g.make(node.op, node.attrs, g.make(op, (), node.ins[0])) if node.op in moves else None
+
+    return rule
+
+
+def _odd(op: str) -> Any:
+    """f(-x) = -f(x) for tanh, sin and the normalisations."""
+
+    def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+        number, inner = split(g, x)
+        return scaled(g, -1, g.make(op, attrs, scaled(g, -number, inner))) if number < 0 else None
+
+    return rule
+
+
+def _relu_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """relu(q x) = q relu(x) for q > 0."""
+    number, inner = split(g, x)
+    return scaled(g, number, g.make("relu", (), inner)) if number > 0 and number != 1 else None
+
+
+def _abs_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """|q x| = |q| |x|."""
+    number, inner = split(g, x)
+    return scaled(g, abs(number), g.make("abs", (), inner)) if number != 1 else None
+
+
+def _sqrt_even(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """sqrt is of the absolute value: neg and abs before it do nothing."""
+    node = g.nodes[x >> 1]
+    if node.op == "abs":
+        return g.make("sqrt", (), node.ins[0])
+    number, inner = split(g, x)
+    return g.make("sqrt", (), scaled(g, -number, inner)) if number < 0 else None
+
+
+def _nothing_below_zero(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """relu and abs of what is never negative do nothing."""
+    return x if positive(g, x) else None
+
+
+def _without(g: Graph, op: str, x: int, layout: Layout, weights_only: bool) -> int | None:
+    """A sum or product without the broadcast operands that are constant along the flagged axes; None if there is none."""
+    node = g.nodes[x >> 1]
+    if node.op != op:
+        return None
+    kept = [
+        term
+        for term in node.ins
+        if term[1] is None or (weights_only and g.nodes[term[2] >> 1].op != "w") or overlap(layout, term[1], g.known)
+    ]
+    if len(kept) == len(node.ins) or not kept:
+        return None
+    return add(g, kept, node.shape) if op == "add" else multiply(g, kept, node.shape)
+
+
+def _ignored_bias(op: str) -> Any:
+    """A softmax and a standard normalisation ignore what is constant along their axes and added."""
+
+    def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+        less = _without(g, "add", x, attrs[0], weights_only=False)
+        return None if less is None else g.make(op, attrs, less)
+
+    return rule
+
+
+def _undone_scale(op: str) -> Any:
+    """A normalisation undoes a `scale` whose weight is constant along the normalised axes (but for its sign and the 1e-6)."""
+
+    def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+        less = _without(g, "mul", x, attrs[0], weights_only=True)
+        return None if less is None else g.make(op, attrs, less)
+
+    return rule
+
+
+FUNCTIONS: dict[str, tuple[Any, ...]] = {
+    "relu": (_relu_number, _nothing_below_zero, _move_out("relu")),
+    "abs": (_abs_number, _nothing_below_zero, _move_out("abs")),
+    "sqrt": (_sqrt_even, _move_out("sqrt")),
+    "tanh": (_odd("tanh"), _move_out("tanh")),
+    "sin": (_odd("sin"), _move_out("sin")),
+    "gelu": (_move_out("gelu"),),
+    "sigmoid": (_move_out("sigmoid"),),
+    "exp": (_move_out("exp"),),
+    "recip": (_move_out("recip"),),
+    "softmax": (_ignored_bias("softmax"), roll_out("softmax"), perm_out("softmax")),
+    "l2": (_odd("l2"), _undone_scale("l2"), roll_out("l2"), perm_out("l2"), unf_out("l2")),
+    "standard": (
+        _odd("standard"),
+        _ignored_bias("standard"),
+        _undone_scale("standard"),
+        roll_out("standard"),
+        perm_out("standard"),
+        unf_out("standard"),
+    ),
+}

@@ -1,0 +1,166 @@
+"""The graph of a kernel in normal form: interned nodes that know no names of axes.
+
+A node is a matrix `[side 0, side 1]`, an *edge* is twice the number of a node, plus one if it is read transposed. Nodes
+without a weight are interned: the same function of the same tensors is the same node. A *token* is a weight tensor (the
+number of its step); a node with another token is another node, so two equal branches stay apart, and a shared tensor is one.
+
+    in                            the input
+    w                             a weight by itself, as an operand of `add` (bias) or `mul` (scale)
+    add  (coefficient, layout, edge)...   a linear combination; sub and neg are coefficients
+    mul  (exponent, layout, edge)...      a product; sqr is an exponent
+    max, min  (1, layout, edge)...
+    relu, sigmoid, ..., recip     functions of each element; recip is what `div` multiplies with
+    roll (layout, by)             along the flagged axis
+    perm (sides)                  per side None or (a, b, post): [a, b, post] to [b, a, post]
+    unf  (side, taps, suffix)     taps (cut of the other side, k, d), inserted before the suffix of the side
+    mean, peak (layout)           fold over the flagged pieces
+    softmax, l2, standard (layout)
+    lin  (side, groups, in, to, taps)     fc and conv
+    mix  (sides)                  per side pieces (dim, new dim or None)
+    mm                            a chain of matrix products
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from kas.language.dims import Dim
+from kas.language.normal.layout import Layout, flip
+
+__all__ = ["SETS", "Graph", "Node", "Number", "Term", "attribute_text", "flip_attrs", "flip_terms"]
+
+Number = int | Fraction
+Term = tuple[Number, "Layout | None", int]
+Rule = Callable[["Graph", tuple[Any, ...], int, int], "int | None"]
+
+SETS = ("add", "mul", "max", "min")
+_VARIABLE = re.compile(r"x\d+")
+_ANONYMOUS: dict[Dim, str] = {}
+
+
+class Node(NamedTuple):
+    """One tensor. `ins` are edges, or terms for add, mul, max, min; `mark` keeps apart uses of a weight that differ by a view."""
+
+    op: str
+    attrs: tuple[Any, ...]
+    ins: tuple[Any, ...]
+    token: int
+    mark: str
+    shape: tuple[Dim, Dim]
+    signature: str
+
+
+class Graph:
+    """Nodes, made by the rules of `kas.language.normal.rules`.
+
+    Attributes:
+        known: dims of the kernel, which are integers at every target.
+        tied: tokens known to be used in more than one node: their weight must stay as it is.
+        bent: tokens whose weight was changed by a view or a factor.
+        fused: whether linear maps are merged (the family) or not (the hash).
+        uses: in a fused graph, how many readers a token's node has.
+    """
+
+    def __init__(self, known: frozenset[Dim], tied: frozenset[int] = frozenset(), rules: dict[str, tuple[Rule, ...]] | None = None):
+        self.known = known
+        self.tied = tied
+        self.bent: set[int] = set()
+        self.nodes: list[Node] = []
+        self.rules = rules or {}
+        self._index: dict[Any, int] = {}
+
+    def node(self, edge: int) -> Node:
+        return self.nodes[edge >> 1]
+
+    def shape(self, edge: int) -> tuple[Dim, Dim]:
+        """The products of both sides, as read through an edge."""
+        shape = self.nodes[edge >> 1].shape
+        return (shape[1], shape[0]) if edge & 1 else shape
+
+    def make(self, op: str, attrs: tuple[Any, ...], x: int, token: int = 0) -> int:
+        """A step with one operand: by the first rule that applies, or as a new node."""
+        if x & 1:
+            return self.make(op, flip_attrs(op, attrs), x ^ 1, token) ^ 1
+        for rule in self.rules[op]:
+            result = rule(self, attrs, x, token)
+            if result is not None:
+                return result
+        return self.intern(op, attrs, (x,), result_shape(op, attrs, self.nodes[x >> 1].shape), token)
+
+    def intern(
+        self, op: str, attrs: tuple[Any, ...], ins: tuple[Any, ...], shape: tuple[Dim, Dim], token: int = 0, mark: str = ""
+    ) -> int:
+        """The edge of the node, which is made if it is not there yet."""
+        key = (op, attrs, frozenset(ins) if op in SETS else ins, token, mark, shape)
+        known = self._index.get(key)
+        if known is None:
+            self.nodes.append(Node(op, attrs, ins, token, mark, shape, self._signature(op, attrs, ins, token)))
+            known = self._index[key] = 2 * len(self.nodes) - 2
+        return known
+
+    def _signature(self, op: str, attrs: tuple[Any, ...], ins: tuple[Any, ...], token: int) -> str:
+        """A digest of the tree below, without names of variables and weights."""
+        if op in SETS:
+            below = ",".join(sorted(self.term_key(term) for term in ins))
+        else:
+            below = ",".join(self.edge_key(edge) for edge in ins)
+        text = f"{op}{attribute_text(attrs)}{'*' if token else ''}({below})"
+        return blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def edge_key(self, edge: int) -> str:
+        """A key to order edges by, which does not depend on the order of steps or the names of variables."""
+        return self.nodes[edge >> 1].signature + ("'" if edge & 1 else "")
+
+    def term_key(self, term: Term) -> str:
+        """A key to order terms by."""
+        number, layout, edge = term
+        return f"{self.edge_key(edge)}*{number}{attribute_text(layout)}"
+
+
+def flip_attrs(op: str, attrs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The attributes of a step on the transposed matrix."""
+    if op in ("unf", "lin"):
+        return (1 - attrs[0], *attrs[1:])
+    return ((attrs[0][1], attrs[0][0]), *attrs[1:]) if attrs else attrs
+
+
+def flip_terms(graph: Graph, terms: Iterable[Term]) -> tuple[Term, ...]:
+    """The terms of the transposed result. A weight has no sides of its own."""
+    return tuple((n, flip(layout), e if graph.nodes[e >> 1].op == "w" else e ^ 1) for n, layout, e in terms)
+
+
+def result_shape(op: str, attrs: tuple[Any, ...], shape: tuple[Dim, Dim]) -> tuple[Dim, Dim]:
+    """The products of both sides of the result of a step with one operand."""
+    sides = list(shape)
+    if op == "unf":
+        for _, k, _ in attrs[1]:
+            sides[attrs[0]] = sides[attrs[0]] * Dim.of(k)
+    elif op == "lin":
+        sides[attrs[0]] = attrs[3]
+    elif op in ("mean", "peak"):
+        for i, side in enumerate(attrs[0]):
+            for dim, flag in side:
+                sides[i] = sides[i] / dim if flag else sides[i]
+    elif op == "mix":
+        for i, side in enumerate(attrs[0]):
+            for dim, new in side:
+                sides[i] = sides[i] if new is None else sides[i] / dim * new
+    return sides[0], sides[1]
+
+
+def attribute_text(value: Any, name: Callable[[Dim], str] | None = None) -> str:
+    """Attributes as a text; dims by `name`, by default with variables anonymous."""
+    if isinstance(value, Dim):
+        if name is not None:
+            return name(value)
+        text = _ANONYMOUS.get(value)
+        if text is None:
+            text = _ANONYMOUS[value] = _VARIABLE.sub("x", value.text)
+        return text
+    if isinstance(value, tuple):
+        return "(" + " ".join([attribute_text(item, name) for item in value]) + ")"
+    return "-" if value is None else str(value)

@@ -1,0 +1,102 @@
+"""The text of a graph, the same for graphs that differ in the numbers of nodes, variables and weights only.
+
+A walk from the output numbers nodes, variables and weights by first sight. The operands of a sum, product or extreme are
+visited in the order of their signatures; where signatures tie, every order is tried (up to a bound) and the least text wins.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kas.language.dims import Dim
+from kas.language.normal.graph import SETS, Graph, attribute_text
+
+__all__ = ["canonical_order", "canonical_text"]
+
+_MOST_WALKS = 48
+_VARIABLE = re.compile(r"x\d+")
+
+
+class _Walk:
+    """One walk. `choices`: which of the tied operands to visit first, at each tie; `ties` records how many there were."""
+
+    def __init__(self, graph: Graph, choices: list[int]):
+        self.graph, self.choices = graph, choices
+        self.ties: list[int] = []
+        self.seen: dict[int, int] = {}
+        self.variables: dict[str, str] = {}
+        self.weights: dict[int, int] = {}
+        self.lines: list[str] = []
+
+    def edge(self, edge: int) -> str:
+        return f"{self.visit(edge >> 1)}{chr(39) if edge & 1 else ''}"
+
+    def visit(self, number: int) -> int:
+        """The number by first sight; the text of the node is written when it is first seen."""
+        known = self.seen.get(number)
+        if known is not None:
+            return known
+        node = self.graph.nodes[number]
+        mine = self.seen[number] = len(self.seen)
+        text = f"{node.op}{attribute_text(node.attrs, self.name) if node.attrs else ''}"
+        if node.token:
+            text += f"*{self.weights.setdefault(node.token, len(self.weights))}"
+        if node.mark and node.token in self.graph.tied:
+            text += node.mark
+        if node.op in SETS:
+            text += attribute_text(node.shape, self.name) + self.terms(list(node.ins))
+        else:
+            text += "(" + ",".join([self.edge(edge) for edge in node.ins]) + ")"
+        self.lines.append(f"{mine}={text}")
+        return mine
+
+    def name(self, dim: Dim) -> str:
+        if not dim.variables:
+            return dim.text
+        return _VARIABLE.sub(lambda found: self.variables.setdefault(found[0], f"x{len(self.variables)}"), dim.text)
+
+    def terms(self, terms: list[tuple[object, object, int]]) -> str:
+        rest = sorted(((self.graph.term_key(term), term) for term in terms), key=lambda pair: pair[0])  # type: ignore[arg-type]
+        parts = []
+        while rest:
+            tied = [i for i, pair in enumerate(rest) if pair[0] == rest[0][0]]
+            known = [i for i in tied if rest[i][1][2] >> 1 in self.seen]
+            if known:
+                at = min(known, key=lambda i: self.seen[rest[i][1][2] >> 1])
+            elif len(tied) > 1:
+                at = self.choices[len(self.ties)] if len(self.ties) < len(self.choices) else 0
+                self.ties.append(len(tied))
+            else:
+                at = 0
+            number, layout, edge = rest.pop(at)[1]
+            parts.append(f"{number}{attribute_text(layout, self.name)}{self.edge(edge)}")
+        return "[" + ",".join(parts) + "]"
+
+
+def _walks(graph: Graph, output: int) -> tuple[str, _Walk]:
+    best: tuple[str, _Walk] | None = None
+    choices: list[int] = []
+    for _ in range(_MOST_WALKS):
+        walk = _Walk(graph, choices)
+        walk.edge(output)
+        text = ";".join(walk.lines) + ("'" if output & 1 else "")
+        if best is None or text < best[0]:
+            best = text, walk
+        choices = [*choices, *[0] * (len(walk.ties) - len(choices))]
+        while choices and choices[-1] + 1 >= walk.ties[len(choices) - 1]:
+            choices.pop()
+        if not choices:
+            break
+        choices[-1] += 1
+    assert best is not None
+    return best
+
+
+def canonical_text(graph: Graph, output: int) -> str:
+    """The text of what the output depends on."""
+    return _walks(graph, output)[0]
+
+
+def canonical_order(graph: Graph, output: int) -> tuple[str, _Walk]:
+    """The text, and the walk that wrote it (with the numbers of nodes, variables and weights)."""
+    return _walks(graph, output)

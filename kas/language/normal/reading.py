@@ -1,0 +1,202 @@
+"""From a program to its graph: one reader for each kind of primitive. Views become nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kas.language.dims import ONE, Dim
+from kas.language.kernel import Kernel
+from kas.language.normal.arithmetic import add, extreme, multiply, scaled
+from kas.language.normal.graph import Graph, Number
+from kas.language.normal.layout import Layout, cut, layout_of, or_full
+from kas.language.normal.maps import chain, weight
+from kas.language.primitives._base import channel_side
+from kas.language.primitives.binary import align
+from kas.language.shapes import CHANNEL, Shape
+
+__all__ = ["read"]
+
+
+class _Reading:
+    """The state while a program is read: the graph, and the edge of every tensor in the orientation of the program."""
+
+    def __init__(self, kernel: Kernel, graph: Graph, factors: Mapping[int, Number]):
+        self.kernel, self.graph, self.factors = kernel, graph, factors
+        self.edges = [graph.intern("in", (), (), _products(kernel.shapes[0]))]
+
+    def weighted(self, token: int, edge: int) -> int:
+        """The result of a step whose weight was multiplied with a number, which is taken back."""
+        number = self.factors.get(token, 1)
+        return edge if number == 1 else scaled(self.graph, 1 / number, edge)
+
+
+def read(kernel: Kernel, graph: Graph, factors: Mapping[int, Number]) -> int:
+    """The edge of the output, channels first. `factors`: what the weight of a step is multiplied with."""
+    state = _Reading(kernel, graph, factors)
+    for token, step in enumerate(kernel.steps, 1):
+        state.edges.append(_READERS[step.op](state, step, kernel.shapes[step.ins[0]], token))
+    turned = kernel.shapes[-1].first.kind != CHANNEL
+    return state.edges[-1] ^ turned
+
+
+def _products(shape: Shape) -> tuple[Dim, Dim]:
+    return shape.first.product, shape.second.product
+
+
+def _view(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    return state.edges[step.ins[0]]
+
+
+def _transpose(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    number = channel_side(shape, step.side)
+    g, c, kh, kw = shape.sides[number].dims
+    sizes = (g, c, kh * kw)
+    return state.graph.make("perm", ((sizes, None) if number == 0 else (None, sizes),), state.edges[step.ins[0]])
+
+
+def _shift(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    edge = state.edges[step.ins[0]]
+    for axis in step.axes:
+        edge = state.graph.make("roll", (layout_of(shape, (axis,)), step.by), edge)
+    return edge
+
+
+def _tap(shape: Shape, axis: str, k: int, d: int) -> tuple[Any, ...]:
+    return layout_of(shape, (f"1.{axis}",))[1], k, d
+
+
+def _unfold(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    taps = tuple(_tap(shape, axis, step.k, step.d) for axis in step.over)
+    suffix = shape.first.dim("kw") if step.over == "h" else ONE
+    return state.graph.make("unf", (0, taps, suffix), state.edges[step.ins[0]])
+
+
+def _fold(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    op = "mean" if step.how == "mean" else "peak"
+    return state.graph.make(op, (layout_of(shape, step.axes),), state.edges[step.ins[0]])
+
+
+def _softmax(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    return state.graph.make("softmax", (layout_of(shape, step.axes),), state.edges[step.ins[0]])
+
+
+def _normalize(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    return state.graph.make(step.how, (layout_of(shape, step.axes),), state.edges[step.ins[0]])
+
+
+def _fc(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    number = channel_side(shape, step.side)
+    side = shape.sides[number]
+    attrs = (number, side.dim("g"), side.product, step.to, ())
+    return state.weighted(token, state.graph.make("lin", attrs, state.edges[step.ins[0]], token))
+
+
+def _conv(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    side = shape.first
+    groups = side.dim("c") if step.depthwise else side.dim("g")
+    taps = tuple(_tap(shape, axis, k, d) for axis, k, d in zip("hw", step.k, step.d, strict=True) if k > 1)
+    attrs = (0, groups, side.product, step.to, taps)
+    return state.weighted(token, state.graph.make("lin", attrs, state.edges[step.ins[0]], token))
+
+
+def _mix(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    new = dict(zip(step.axes, step.to, strict=True))
+    sides = []
+    for number, side in enumerate(shape.sides):
+        pieces: list[tuple[Dim, Dim | None]] = []
+        for name, dim in side.axes():
+            to = new.get(f"{number}.{name}")
+            if pieces and (pieces[-1][1] is None) == (to is None):
+                last, before = pieces[-1]
+                pieces[-1] = (last * dim, None if to is None or before is None else before * to)
+            else:
+                pieces.append((dim, to))
+        sides.append(tuple(pieces))
+    return state.weighted(token, state.graph.make("mix", (tuple(sides),), state.edges[step.ins[0]], token))
+
+
+def _scale(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    layout = or_full(layout_of(shape, step.axes))
+    terms = [(1, layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
+    return state.weighted(token, multiply(state.graph, terms, _products(shape)))
+
+
+def _bias(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    number = state.factors.get(token, 1)
+    layout = or_full(layout_of(shape, step.axes))
+    terms = [(1 / number if number != 1 else 1, layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
+    return add(state.graph, terms, _products(shape))
+
+
+def _pointwise(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    edge = state.edges[step.ins[0]]
+    if step.op == "neg":
+        return scaled(state.graph, -1, edge)
+    if step.op == "sqr":
+        return multiply(state.graph, [(2, None, edge)], _products(shape))
+    return state.graph.make(step.op, (), edge)
+
+
+def _binary(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    left, right = (state.kernel.shapes[i] for i in step.ins)
+    l_edge, r_edge = (state.edges[i] for i in step.ins)
+    layout = or_full(_broadcast(left, right))
+    shape2 = _products(right)
+    l_number, r_number = 1, 1
+    if step.op == "sub":
+        l_number, r_number = (-1, 1) if step.swap else (1, -1)
+    if step.op == "div":
+        if step.swap:
+            l_edge = state.graph.make("recip", (), l_edge)
+        else:
+            r_edge = state.graph.make("recip", (), r_edge)
+    terms = [(l_number, layout, l_edge), (r_number, None, r_edge)]
+    if step.op in ("add", "sub"):
+        return add(state.graph, terms, shape2)
+    return (multiply if step.op in ("mul", "div") else _extreme(step.op))(state.graph, terms, shape2)
+
+
+def _extreme(op: str) -> Callable[..., int]:
+    return lambda graph, terms, shape: extreme(graph, op, terms, shape)
+
+
+def _broadcast(left: Shape, right: Shape) -> Layout:
+    """Which pieces of the right operand the left one has."""
+    sides = []
+    for ours, theirs in zip(left.sides, right.sides, strict=True):
+        way = align(ours, theirs)
+        if way.by_name:
+            sides.append(cut((dim, name in way.names) for name, dim in theirs.axes()))
+        else:
+            sides.append(cut([(way.prefix, True), (way.multiplier, False), (way.rest, True), (way.suffix, True)]))
+    return sides[0], sides[1]
+
+
+def _matmul(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    graph = state.graph
+    edge = chain(graph, [state.edges[i] ^ int(turned) for i, turned in zip(step.ins, step.t, strict=True)])
+    if step.softmax:
+        rows, columns = graph.shape(edge)
+        edge = graph.make("softmax", ((cut([(rows, False)]), cut([(columns, True)])),), edge)
+    return edge
+
+
+_READERS: dict[str, Callable[[_Reading, Any, Shape, int], int]] = {
+    "group": _view,
+    "ungroup": _view,
+    "transpose": _transpose,
+    "shift": _shift,
+    "unfold": _unfold,
+    "fold": _fold,
+    "softmax": _softmax,
+    "normalize": _normalize,
+    "fc": _fc,
+    "conv": _conv,
+    "mix": _mix,
+    "scale": _scale,
+    "bias": _bias,
+    "matmul": _matmul,
+    **dict.fromkeys(("gelu", "relu", "sigmoid", "tanh", "abs", "exp", "neg", "sin", "sqrt", "sqr"), _pointwise),
+    **dict.fromkeys(("add", "sub", "mul", "div", "max", "min"), _binary),
+}
