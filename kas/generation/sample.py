@@ -46,6 +46,7 @@ class Sampler:
         multiple = self.settings.multiple_of
         self._solver = Solver(self.targets, self.budget, multiple_of=multiple) if self.targets else None
         self._also = Solver(self.also) if self.also else None
+        self._refusal = ""
         self.limits = Limits(rank, self.targets, self.budget, self.settings, self.also)
 
     def solve(self, kernel: Kernel) -> Sizes | None:
@@ -56,7 +57,8 @@ class Sampler:
             if self._also is not None:
                 self._also.solve(kernel, thorough=False)
             return self._solver.solve(kernel, thorough=False)
-        except Infeasible:
+        except Infeasible as error:
+            self._refusal = str(error)
             return None
 
     def fits(self, kernel: Kernel) -> bool:
@@ -71,10 +73,8 @@ class Sampler:
                 fitted = self.fitted(kernel, rng)
                 if fitted is not None:
                     return fitted
-        raise KasError(
-            f"no kernel was found in {_ATTEMPTS} attempts; the budget {self.budget or ''} or the settings of the "
-            "generation leave too little room"
-        )
+        why = f"the last refusal: {self._refusal}" if self._refusal else "the settings of the generation leave too little room"
+        raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
 
     def fitted(self, kernel: Kernel, rng: np.random.Generator) -> Kernel | None:
         """The kernel, or one like it that uses the budget better; None if it does not fit at all."""

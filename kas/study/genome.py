@@ -91,7 +91,7 @@ def suggest_program(trial: Trial, ops: Sequence[str], rank: int) -> Kernel:
 
     A program that was enqueued in the user attribute `program` is taken from there.
     """
-    text = trial.user_attrs.get(PROGRAM)
+    text = trial.storage.get_trial(trial._trial_id).user_attrs.get(PROGRAM)  # the trial's own copy is older than its draw
     kernel = Kernel.from_json(text) if text else None
     params = encode(kernel, ops) if kernel is not None else None
     if kernel is not None and params is None:

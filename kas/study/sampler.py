@@ -122,11 +122,11 @@ class KernelSampler(BaseGASampler):
                 return kernel
         rng = np.random.default_rng([self.seed, trial.number])
         parents = self._parents(study, self.get_trial_generation(study, trial))
-        kernel = self.source.draw(rng)
+        kernel = self._child(parents, rng)
         for _ in range(_ATTEMPTS):
-            kernel = self._child(parents, rng)
             if kernel.hash not in seen and fits_genome(kernel) and all(step.op in ops for step in kernel.steps):
                 break
+            kernel = self._child(parents, rng)
         return kernel
 
     def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:

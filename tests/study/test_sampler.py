@@ -1,0 +1,112 @@
+"""The sampler: known kernels first, then children of the best, in anybody's study."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+import kas
+from kas.language import OPS
+from kas.reporting.pareto import non_dominated_sort
+from kas.study.genome import program_of
+
+TARGETS = [kas.Target("a", 64, 64, (16, 16)), kas.Target("b", 64, 128, (8, 8), stride=2)]
+BUDGET = {"macs": 0.3}
+
+
+def objective(trial: optuna.Trial) -> tuple[float, float]:
+    kernel = kas.suggest_kernel(trial, TARGETS, BUDGET)
+    sizes = kas.solve(kernel, TARGETS, BUDGET)
+    return sum(step.op in ("conv", "relu") for step in kernel.steps) / len(kernel.steps), sizes.macs / 1e6
+
+
+def run(trials: int, seed: int = 0, **options: object) -> optuna.Study:
+    sampler = kas.KernelSampler(TARGETS, BUDGET, seed=seed, **options)  # type: ignore[arg-type]
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+def hashes(study: optuna.Study) -> list[str]:
+    return [trial.user_attrs["hash"] for trial in study.trials]
+
+
+def test_a_search_begins_with_known_kernels_and_repeats_none() -> None:
+    study = run(30, seeds=["bottleneck", "depthwise_separable"])
+    assert hashes(study)[:2] == [kas.zoo.get(name).hash for name in ("bottleneck", "depthwise_separable")]
+    assert len(set(hashes(study))) == 30
+
+
+def test_the_same_seed_makes_the_same_search() -> None:
+    assert hashes(run(25)) == hashes(run(25))
+    assert hashes(run(25)) != hashes(run(25, seed=1))
+
+
+def test_parents_come_from_the_first_fronts_and_children_differ_from_blind_draws() -> None:
+    study = run(40, blind=0.0)
+    sampler = study.sampler
+    assert isinstance(sampler, kas.KernelSampler)
+    generation = max(trial.system_attrs["kas.KernelSampler:generation"] for trial in study.trials)
+    assert generation >= 2
+    earlier = [t for t in study.trials if t.system_attrs["kas.KernelSampler:generation"] < generation]
+    fronts = non_dominated_sort([t.values for t in earlier], ["maximize", "minimize"])
+    parents = {trial.number for trial in sampler.get_parent_population(study, generation)}
+    best = {earlier[i].number for i in fronts[0]}
+    assert len(parents) == sampler.population_size
+    assert len(best & parents) >= min(len(best), sampler.population_size or 0)  # the whole first front breeds
+    blind = run(40, seeds=(), blind=1.0)
+    children = [t.user_attrs["hash"] for t in study.trials[30:]]
+    assert not set(children) & set(hashes(blind)[30:])
+
+
+def test_evolution_beats_blind_draws_on_a_simple_objective() -> None:
+    means = []
+    for blind in (0.0, 1.0):
+        study = optuna.create_study(direction="maximize", sampler=kas.KernelSampler(TARGETS, BUDGET, seeds=(), blind=blind))
+        study.optimize(lambda trial: objective(trial)[0], n_trials=60)
+        means.append(sum(trial.value for trial in study.trials[40:]) / 20)
+    assert means[0] > means[1] + 0.1
+
+
+def test_enqueued_programs_become_parents_too() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=kas.KernelSampler(TARGETS, BUDGET, seeds=()))
+    program = kas.zoo.get("ghost").to_json()
+    study.enqueue_trial({}, user_attrs={"program": program})
+    study.optimize(objective, n_trials=3)
+    assert program_of(study.trials[0], 2) == kas.zoo.get("ghost")
+    assert study.trials[0].params["k0.s00.op"] == "fc"
+    assert "kas.KernelSampler:generation" in study.trials[0].system_attrs
+
+
+def test_other_parameters_live_beside_the_kernel() -> None:
+    def both(trial: optuna.Trial) -> float:
+        kas.suggest_kernel(trial)
+        return trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+
+    study = optuna.create_study(sampler=kas.KernelSampler())
+    study.optimize(both, n_trials=5)
+    assert len({trial.params["lr"] for trial in study.trials}) == 5
+
+
+def test_a_study_keeps_the_ops_with_which_it_was_created() -> None:
+    study = optuna.create_study(sampler=kas.KernelSampler(seeds=()))
+    old = [op for op in OPS if op not in ("relu", "conv")]
+    study.set_user_attr("kas.ops", old)
+    for _ in range(12):
+        trial = study.ask()
+        kernel = kas.suggest_kernel(trial)
+        study.tell(trial, 0.0)
+        assert not {"relu", "conv"} & {step.op for step in kernel.steps}
+
+
+def test_another_sampler_is_refused_with_the_fix() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler())
+    with pytest.raises(kas.KasError, match=r"needs a study with sampler=kas\.KernelSampler"):
+        kas.suggest_kernel(study.ask())
+
+
+def test_an_infeasible_kernel_prunes_the_trial() -> None:
+    study = optuna.create_study(sampler=kas.KernelSampler(seeds=["conv3x3"]))
+    with pytest.raises(optuna.TrialPruned, match="macs"):
+        kas.suggest_kernel(study.ask(), TARGETS, BUDGET)
+    assert study.trials[0].user_attrs["outcome"] == "infeasible"
