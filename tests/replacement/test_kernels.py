@@ -8,7 +8,7 @@ from replacement_networks import Residual, mlp
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from kas import Kernel, cost, zoo
+from kas import Infeasible, Kernel, cost, solve, zoo
 from kas.language.errors import KasError
 from kas.replacement import Placeholder, find_targets, replace
 
@@ -113,3 +113,25 @@ def test_sizes_must_cover_the_targets():
         replace(Net(), kernel, x, targets, sizes=sizes_of(kernel, targets[:3]))
     with pytest.raises(KasError, match="target 'copies' has rank 2, the kernel rank 1"):
         replace(Net(), zoo.get("conv1d3"), x, targets)
+
+
+@pytest.mark.parametrize("name", ["bottleneck", "depthwise_separable", "grouped3x3"])
+def test_a_budget_is_kept_by_the_network(name):
+    """The work and the parameters that torch counts are those that the solver promised, and within the limits."""
+    model, kernel, x = Net(), zoo.get(name), torch.randn(1, 3, 17, 17)
+    targets = find_targets(model, x, names=NAMES)
+    budget = {"macs": 0.6, "params": 0.6}
+    sizes = solve(kernel, targets, budget)
+    new = replace(model, kernel, x, targets, budget=budget, lowering="plain")
+    replaced = sum(target.macs for target in targets)
+    assert macs(new, x) == macs(model, x) - replaced + sizes.macs
+    assert sizes.macs <= 0.6 * replaced
+    kept = sum(p.numel() for part in (model.stem, model.head) for p in part.parameters())
+    assert sum(p.numel() for p in new.parameters()) - kept == sizes.params
+    assert sizes.params <= 0.6 * sum(target.params for target in targets)
+
+
+def test_an_infeasible_budget_is_refused():
+    x = torch.randn(1, 3, 17, 17)
+    with pytest.raises(Infeasible):
+        replace(Net(), zoo.get("conv3x3"), x, find_targets(Net(), x, names=NAMES), budget={"macs": 0.1})
