@@ -1,0 +1,222 @@
+"""The budget solver: integers for every free variable of every target, and one G, that use a budget as fully as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from math import log2
+from typing import Any, NamedTuple
+
+from kas.language.errors import Infeasible
+from kas.language.kernel import Kernel
+from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
+from kas.solvers.filling import FULL, Block, fill
+from kas.solvers.places import Place, Plan, evaluate
+from kas.solvers.questions import DEFAULT, Network, cost_of
+from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
+from kas.solvers.sizes import Sizes
+from kas.solvers.targets import Target
+
+__all__ = ["Solver", "solve"]
+
+
+def solve(
+    kernel: Kernel,
+    targets: Sequence[Target],
+    budget: Mapping[str, Any] | None = None,
+    *,
+    multiple_of: int = 1,
+    thorough: bool = True,
+) -> Sizes:
+    """Integers for a kernel at targets: no limit is exceeded, and the budget is used as fully as possible.
+
+    The tighter limit is used as far as possible first, then the others; of equal uses the more balanced one over the
+    targets is taken. The answer is exact where at most 100,000 combinations are possible; otherwise `gap` bounds what
+    is missing (it is at most 0.01 unless the dims are too coarse for that). G is a divisor of every target's channels:
+    where G alone decides, the one with the most use; where several fill the budget, the one nearest to 8, 1 last.
+
+    budget: for `macs`, `params`, `memory` (peak bytes) and `work` (macs + elementwise/2) the most that the new layers
+        may cost in all, as a ratio to the replaced ones (`work` to their MACs), or
+        `{"max", "min", "each", "absolute"}`: the most and the least for the network, the most for each target, and
+        whether these are numbers of MACs, parameters or bytes. None sets no limit; a kernel with free variables then
+        gets the MACs and the parameters of what it replaces.
+    multiple_of: free variables become multiples of this, unless there is only room for less than one of it.
+    thorough: False skips the exact and the wide search where the fast one fills the budget to 99 %.
+
+    Raises Infeasible that names the limit, the target and the smallest value that would do, or the dim that is no
+    integer; KasError for an unknown key or a number that is not over 0.
+    """
+    return Solver(targets, budget, multiple_of=multiple_of).solve(kernel, thorough=thorough)
+
+
+class Solver:
+    """The budget solver for fixed targets and budget: `solve` for many kernels, without reading those again.
+
+    Raises KasError as `solve` does.
+    """
+
+    def __init__(self, targets: Sequence[Target], budget: Mapping[str, Any] | None = None, *, multiple_of: int = 1):
+        self._free = Network(targets, DEFAULT if budget is None else budget, multiple_of)
+        self._fixed = Network(targets, {}, multiple_of) if budget is None else self._free
+        self.targets = self._free.targets
+
+    def solve(self, kernel: Kernel, *, thorough: bool = True) -> Sizes:
+        """The sizes of a kernel. Raises Infeasible."""
+        for target in self.targets:
+            if target.rank != kernel.rank:
+                raise Infeasible(
+                    f"target {target.name!r} is of rank {target.rank}, the kernel of rank {kernel.rank}: "
+                    f"its size must have {kernel.rank} axes, not {target.size}"
+                )
+        plan = Plan(kernel)
+        network = self._free if plan.variables else self._fixed
+        asked = _Questions(network, plan)
+        found = _search(asked, thorough)
+        if found is None or not found.best.met:
+            raise refuse_minimum(network, found.best if found else None, found.question if found else None)
+        return _answer(network, found)
+
+
+@lru_cache(maxsize=1024)
+def _divisors(channels: int) -> tuple[int, ...]:
+    """Values of G in the order in which they are tried: the nearest to 8 first, 1 last."""
+    numbers = [g for g in range(1, channels + 1) if channels % g == 0]
+    return tuple(sorted(numbers, key=lambda g: (g == 1, abs(log2(g / 8)), g)))
+
+
+class _Questions:
+    """What to ask for each G at which the kernel exists and its least counts keep to all limits, and why not for others."""
+
+    def __init__(self, network: Network, plan: Plan):
+        self.network, self.plan = network, plan
+        self._over: list[Question] = []
+        self._faults: list[tuple[int, list[Place], int]] = []
+
+    def __iter__(self) -> Iterator[tuple[int, Question]]:
+        for groups in _divisors(self.network.channels) if self.plan.uses_groups else (1,):
+            places = self.network.places(self.plan, groups)
+            fault = next((i for i, place in enumerate(places) if place.fault), None)
+            if fault is not None:
+                self._faults.append((groups, places, fault))
+                continue
+            question = self.network.question(places)
+            if _least_fits(question):
+                yield groups, question
+            else:
+                self._over.append(question)
+
+    def refusal(self) -> Infeasible:
+        """Why no G will do."""
+        if self._over:
+            return refuse_limits(self.network, self._over)
+        return refuse_dims(self.network, self.plan.kernel, self._faults)
+
+
+def _least_fits(question: Question) -> bool:
+    totals = [0] * len(question.totals)
+    for site in question.sites:
+        lows = tuple(site.place.lows)
+        if site.own and not site.fits(lows):
+            return False
+        for k, polynomial in enumerate(site.costs):
+            totals[k] += len(site.members) * evaluate(polynomial, lows)
+    return all(cost <= most for cost, most in zip(totals, question.totals, strict=True))
+
+
+class _Found(NamedTuple):
+    """G, the best counts, whether no others can be better, the question that they answer, and what bounds the use."""
+
+    groups: int
+    best: Best
+    exact: bool
+    question: Question
+    bound: float = 1.0
+
+
+def _search(asked: _Questions, thorough: bool) -> _Found | None:
+    """The best over all G. None if a least cost cannot be reached. Raises Infeasible if no G will do."""
+    found: list[_Found] = []
+    for groups, question in asked:
+        if not asked.plan.variables:
+            found.append(
+                _Found(groups, assess(question, [Block(s, len(s.members), ()) for s in question.sites]), True, question)
+            )
+            continue
+        best = assess(question, fill(question.sites, question.totals))
+        found.append(_Found(groups, best, False, question))
+        if best.met and best.uses[0] >= FULL and not (thorough and _may_be_few(question, best)):
+            return _first_best(found)
+    if not found:
+        raise asked.refusal()
+    if not asked.plan.variables:
+        return _first_best(found)
+    filled = any(one.best.met and one.best.uses[0] >= FULL for one in found)
+    if thorough or not filled:
+        exact = _exact(found)
+        if exact is not None:
+            return _first_best(exact)
+    if thorough and not filled:
+        wide = [(one, best_of_many(one.question, one.best)) for one in found]
+        found += [one._replace(best=best) for one, best in wide if best is not None]
+    most = max(bound(one.question) for one in found)
+    return _first_best([one._replace(bound=most) for one in found])
+
+
+def _may_be_few(question: Question, best: Best) -> bool:
+    """Whether all combinations may be few enough to try: at least those below the counts found are possible each alone."""
+    number = 1
+    for site in question.sites:
+        for member in site.members:
+            for count, low, coarse in zip(best.counts[member], site.place.lows, site.place.coarse, strict=True):
+                number *= (count - low) // coarse + 1
+        if number > CANDIDATES:
+            return False
+    return few(question) is not None
+
+
+def _exact(found: Sequence[_Found]) -> list[_Found] | None:
+    """The best counts for each G, by trying all; None if they are too many."""
+    left = CANDIDATES
+    for one in found:
+        number = few(one.question, left)
+        if number is None:
+            return None
+        left -= number
+    tried = [(one, best_of_all(one.question)) for one in found]
+    return [one._replace(best=best, exact=True) for one, best in tried if best is not None]
+
+
+def _first_best(found: Sequence[_Found]) -> _Found | None:
+    chosen: _Found | None = None
+    for one in found:
+        if chosen is None or one.best.over(chosen.best):
+            chosen = one
+    return chosen
+
+
+def _answer(network: Network, found: _Found) -> Sizes:
+    question, best = found.question, found.best
+    totals = dict.fromkeys(("macs", "params", "work"), 0)
+    memory, values = 0, {}
+    for site, (kind, members) in zip(question.sites, network.kinds, strict=True):
+        sums = {key: cost_of(site.place, kind.adapter, key) for key in totals}
+        costs: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}
+        for member in members:
+            counts = best.counts[member]
+            if counts not in costs:
+                costs[counts] = ({key: evaluate(p, counts) for key, p in sums.items()}, site.peak(counts))
+            for key, cost in costs[counts][0].items():
+                totals[key] += cost
+            memory = max(memory, costs[counts][1])
+            values[member] = site.place.values(counts)
+    reached = {**totals, "memory": memory}
+    use = {limit.key: _use(limit.real, limit.minimum, reached[limit.key]) for limit in network.limits}
+    named = {target.name: values[number] for number, target in enumerate(network.targets)}
+    gap = 0.0 if found.exact else max(0.0, found.bound - best.uses[0])
+    return Sizes(found.groups, named, totals["macs"], totals["params"], memory, totals["work"] / 2, use, found.exact, gap)
+
+
+def _use(real: float, minimum: int, reached: int) -> float:
+    if real:
+        return min(1.0, reached / real)
+    return min(1.0, minimum / reached)

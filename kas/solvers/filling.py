@@ -1,0 +1,263 @@
+"""The fast way to fill a budget: one common scale for all variables of all targets, then rounding, then what is left.
+
+Every variable is put to `s` times the axis that it stands for. Each limit is then one polynomial in `s`; its root, rounded
+down, keeps to the limits, and what rounding left is given out target by target, large steps first. Widths stay
+proportional to the targets' channels: the last step may widen a variable only by a quarter while that fills the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kas.solvers.places import Place, Polynomial, Powers, evaluate
+
+__all__ = ["FULL", "Block", "Site", "fill", "largest", "spent"]
+
+FULL = 0.99  # use of the tighter limit at which a filling is good enough
+_GROWTH = 1.25  # how much the last step may widen a variable at first, so that targets stay balanced
+_BISECTIONS = 24
+
+
+@dataclass
+class Site:
+    """Targets that are alike, with a kernel put in.
+
+    members: numbers of the targets. costs: of one target, for each limit on the network, the adapter included.
+    own: limits on each target by itself. rows, floor: the peak memory of a target is the largest of these, in bytes.
+    """
+
+    place: Place
+    members: tuple[int, ...]
+    costs: tuple[Polynomial, ...]
+    own: list[tuple[Polynomial, int]]
+    rows: list[Polynomial]
+    floor: int
+
+    def fits(self, counts: Powers) -> bool:
+        """Whether the limits on one target hold."""
+        return all(evaluate(polynomial, counts) <= limit for polynomial, limit in self.own)
+
+    def peak(self, counts: Powers) -> int:
+        """Peak bytes of one target."""
+        return max(self.floor, max(evaluate(row, counts) for row in self.rows))
+
+
+@dataclass
+class Block:
+    """Some members of a site with the same counts."""
+
+    site: Site
+    members: int
+    counts: Powers
+
+
+def spent(blocks: Sequence[Block], number: int) -> list[int]:
+    """What blocks cost the network, for each of the limits."""
+    total = [0] * number
+    for block in blocks:
+        for k, polynomial in enumerate(block.site.costs):
+            total[k] += block.members * evaluate(polynomial, block.counts)
+    return total
+
+
+def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block]:
+    """Counts for every site that keep within `totals` (at least one) and use them as far as they go.
+
+    The least counts must fit (the caller has checked). Sites are split where not all members can grow.
+    """
+    scales = _scales(sites, totals)
+    blocks = _rounded(sites, scales, 1.0)
+    left = [total - cost for total, cost in zip(totals, spent(blocks, len(totals)), strict=True)]
+    if min(left) < 0:
+        blocks = _shrunk(sites, scales, totals)
+        left = [total - cost for total, cost in zip(totals, spent(blocks, len(totals)), strict=True)]
+    for growth, split in ((_GROWTH, False), (_GROWTH, True), (0.0, True)):
+        if split and max(1 - rest / total for rest, total in zip(left, totals, strict=True)) >= FULL:
+            break
+        blocks = _grow(blocks, left, totals, growth, split)
+    return blocks
+
+
+def _scales(sites: Sequence[Site], totals: Sequence[int]) -> list[float]:
+    """The scale of each site: one for all, but for sites that a limit of their own holds back."""
+    caps = [_own_root(site) if site.own else float("inf") for site in sites]
+    held: set[int] = set()
+    while True:
+        scale = _common_root(sites, totals, caps, held)
+        more = {i for i, cap in enumerate(caps) if cap < scale} - held
+        if not more:
+            return [caps[i] if i in held else scale for i in range(len(sites))]
+        held |= more
+
+
+def _common_root(sites: Sequence[Site], totals: Sequence[int], caps: Sequence[float], held: set[int]) -> float:
+    best = float("inf")
+    for k, total in enumerate(totals):
+        coefficients: dict[int, float] = {}
+        for i, site in enumerate(sites):
+            number, scales = len(site.members), site.place.scales
+            for powers, coefficient in site.costs[k]:
+                value, degree = float(number * coefficient), 0
+                for power, scale in zip(powers, scales):  # noqa: B905 - the hot loop
+                    if power:
+                        value *= float(scale**power)
+                        degree += power
+                if i in held:
+                    value *= caps[i] ** degree
+                    degree = 0
+                coefficients[degree] = coefficients.get(degree, 0.0) + value
+        best = min(best, _root(coefficients, total))
+    return best
+
+
+def _own_root(site: Site) -> float:
+    best = float("inf")
+    for polynomial, limit in site.own:
+        coefficients: dict[int, float] = {}
+        for powers, coefficient in polynomial:
+            value = float(coefficient)
+            for power, scale in zip(powers, site.place.scales, strict=True):
+                value *= float(scale**power)
+            coefficients[sum(powers)] = coefficients.get(sum(powers), 0.0) + value
+        best = min(best, _root(coefficients, limit))
+    return best
+
+
+def _root(coefficients: dict[int, float], limit: float) -> float:
+    """The largest s with p(s) <= limit, for a polynomial without negative coefficients; 0 if there is none."""
+    rest = limit - coefficients.get(0, 0.0)
+    if rest <= 0:
+        return 0.0
+    terms = [(degree, c) for degree, c in coefficients.items() if c and degree]
+    if not terms:
+        return float("inf")
+    s: float = min((rest / c) ** (1 / degree) for degree, c in terms)
+    if len(terms) == 1:
+        return s
+    for _ in range(60):  # Newton's steps fall to the root from above, as p is convex
+        value = sum(c * s**degree for degree, c in terms) - rest
+        slope = sum(degree * c * s ** (degree - 1) for degree, c in terms)
+        step = value / slope
+        s -= step
+        if step <= 1e-12 * s:
+            break
+    return s
+
+
+def _counts(site: Site, scale: float) -> Powers:
+    place = site.place
+    return tuple(
+        [
+            max(low, place.rounded(i, int(scale * size)))
+            for i, (low, size) in enumerate(zip(place.lows, place.scales, strict=True))
+        ]
+    )
+
+
+def _rounded(sites: Sequence[Site], scales: Sequence[float], factor: float) -> list[Block]:
+    """Counts at a fraction of the scales, rounded down, less where a limit of the site itself asks for it."""
+    blocks = []
+    for site, scale in zip(sites, scales, strict=True):
+        scale = min(scale, 1e12) * factor  # an infinite scale belongs to a site without variables
+        counts = _counts(site, scale)
+        if site.own and not site.fits(counts):
+            low, high = 0.0, scale
+            for _ in range(_BISECTIONS):
+                middle = (low + high) / 2
+                low, high = (middle, high) if site.fits(_counts(site, middle)) else (low, middle)
+            counts = _counts(site, low)
+        blocks.append(Block(site, len(site.members), counts))
+    return blocks
+
+
+def _shrunk(sites: Sequence[Site], scales: Sequence[float], totals: Sequence[int]) -> list[Block]:
+    """The largest fraction of the scales that fits, where least counts cost more than the scale gives."""
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        cost = spent(_rounded(sites, scales, middle), len(totals))
+        fits = all(c <= total for c, total in zip(cost, totals, strict=True))
+        low, high = (middle, high) if fits else (low, middle)
+    return _rounded(sites, scales, low)
+
+
+def _grow(blocks: list[Block], left: list[int], totals: Sequence[int], growth: float, split: bool) -> list[Block]:
+    """Give what is left to one variable after another, the dearest step first; updates `left`. 0 growth is no bound."""
+    tight = max(range(len(totals)), key=lambda k: 1 - left[k] / totals[k])
+    moves: list[tuple[int, int, Block, int]] = []
+    for block in blocks:
+        for i in range(len(block.counts)):
+            moves.append((_price(block, i, tight), len(moves), block, i))
+    for _, _, block, i in sorted(moves, key=lambda move: (-move[0], move[1])):
+        _raise(block, i, left, growth)
+        if split and block.members > 1:
+            part = _part(block, i, left)
+            if part is not None:
+                blocks = [*blocks, part]
+    return blocks
+
+
+def _price(block: Block, i: int, k: int) -> int:
+    polynomial, counts = block.site.costs[k], block.counts
+    return evaluate(polynomial, _with(counts, i, counts[i] + 1)) - evaluate(polynomial, counts)
+
+
+def _with(counts: Powers, i: int, value: int) -> Powers:
+    return (*counts[:i], value, *counts[i + 1 :])
+
+
+def _raise(block: Block, i: int, left: list[int], growth: float) -> None:
+    """The largest count of one variable that the rest of the budget allows."""
+    counts, members, place = block.counts, block.members, block.site.place
+    now = counts[i]
+    limits = [(polynomial, left[k] // members) for k, polynomial in enumerate(block.site.costs)]
+    here = [evaluate(polynomial, counts) for polynomial, _ in limits]
+    ceilings = [(p, rest + value) for (p, rest), value in zip(limits, here, strict=True)] + block.site.own
+    top = largest(ceilings, counts, i)
+    if growth:
+        top = min(top, max(int(now * growth), now + (place.coarse[i] if now >= place.coarse[i] else 1)))
+    top = place.rounded(i, top)
+    if top > now:
+        block.counts = _with(counts, i, top)
+        for k, value in enumerate(here):
+            left[k] -= members * (evaluate(block.site.costs[k], block.counts) - value)
+
+
+def largest(ceilings: Sequence[tuple[Polynomial, int]], counts: Powers, i: int) -> int:
+    """The largest count of variable `i`, the others as they are, at which no polynomial is over its limit.
+
+    `counts` must fit. A count that nothing bounds stays as it is.
+    """
+    now, bounds = counts[i], []
+    after = _with(counts, i, now + 1)
+    for polynomial, limit in ceilings:
+        value = evaluate(polynomial, counts)
+        step = evaluate(polynomial, after) - value
+        if step:
+            bounds.append((limit - value) // step)
+    low, high = now, now + min(bounds, default=0)  # steps grow with the count: no count over `high` fits
+    if all(max((powers[i] for powers, _ in polynomial), default=0) <= 1 for polynomial, _ in ceilings):
+        return high
+    while low < high:
+        middle = (low + high + 1) // 2
+        trial = _with(counts, i, middle)
+        if all(evaluate(polynomial, trial) <= limit for polynomial, limit in ceilings):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _part(block: Block, i: int, left: list[int]) -> Block | None:
+    """Widen a variable by one step in as many members as the budget allows; they become a block of their own."""
+    place, counts = block.site.place, block.counts
+    wider = _with(counts, i, counts[i] + (place.coarse[i] if counts[i] >= place.coarse[i] else 1))
+    steps = [evaluate(polynomial, wider) - evaluate(polynomial, counts) for polynomial in block.site.costs]
+    number = min((rest // step for rest, step in zip(left, steps, strict=True) if step), default=0)
+    if not 0 < number < block.members or not block.site.fits(wider):
+        return None
+    block.members -= number
+    for k, step in enumerate(steps):
+        left[k] -= number * step
+    return Block(block.site, number, wider)

@@ -1,0 +1,205 @@
+"""A kernel at a target as integers: each cost a polynomial in the counts of its free variables.
+
+A `Plan` holds the monomials of a kernel. A `Place` is the plan with C, H, W and G put in. There each free variable is
+`unit * count`, where the unit is what divisibility asks for; dims hold at most one free variable, so that nothing else
+stands between a count and an integer.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import gcd, lcm
+
+from kas.language.costs import live_tensors
+from kas.language.dims import Dim
+from kas.language.kernel import Kernel
+from kas.language.primitives.spatial import Shift
+from kas.language.shapes import SPATIAL
+
+__all__ = ["Place", "Plan", "Polynomial", "Powers", "evaluate"]
+
+Powers = tuple[int, ...]  # of each free variable
+Polynomial = list[tuple[Powers, int]]  # the coefficient of each product of counts
+_FIRST_FREE = 4  # C, H, W, G come before the free variables in the powers of a dim
+
+
+class Plan:
+    """The monomials of a kernel, each kept once and named by its index."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self._index: dict[Dim, int] = {}
+        self._rows: list[tuple[Dim, int, int, int, int, int, int, Powers]] = []
+        dims: dict[Dim, None] = {}
+        spatial: set[str] = set()
+        for outcome in kernel.outcomes:
+            for side in outcome.shape:
+                dims.update(dict.fromkeys(side.dims))
+                if side.kind == SPATIAL:
+                    spatial.update(name for dim in side.dims for name in dim.variables)
+            dims.update(dict.fromkeys(outcome.quotients))
+        names = {name for dim in dims for name in dim.variables}
+        self.variables = tuple(sorted(names, key=lambda name: int(name[1:])))
+        self._columns = [_FIRST_FREE + int(name[1:]) for name in self.variables]
+        self.uses_groups = any(dim.powers[3] for dim in dims)
+        self.spatial = tuple(name in spatial for name in self.variables)
+        self.grouped = self._grouped(dims)
+        self.checked = [self._of(dim) for dim in dims if dim.denominator > 1 or dim.powers[3] < 0]
+        outcomes = kernel.outcomes
+        self.macs = self._sum((1, outcome.macs) for outcome in outcomes if outcome.macs is not None)
+        self.params = self._sum((1, outcome.params) for outcome in outcomes if outcome.params is not None)
+        self.elementwise = self._sum(outcome.elementwise for outcome in outcomes if outcome.elementwise is not None)
+        self.shifts = [
+            (self._of(kernel.shapes[step.ins[0]].axis(name)), abs(step.by))
+            for step in kernel.steps
+            if isinstance(step, Shift)
+            for name in step.axes
+        ]
+
+    def _grouped(self, dims: dict[Dim, None]) -> tuple[bool, ...]:
+        """Whether a variable is the width of one of G groups, `G*x`, and so of the order of C/G."""
+        widths = {dim.variables[0] for dim in dims if dim.powers[3] > 0 and dim.variables}
+        return tuple(name in widths for name in self.variables)
+
+    @cached_property
+    def memory(self) -> list[list[int]]:
+        """The tensors that are alive at each step, without the steps whose tensors are all alive at another one."""
+        rows = {frozenset(row) for row in live_tensors(self.kernel)}
+        largest = sorted(sorted(row) for row in rows if not any(row < other for other in rows))
+        return [[self._of(self.kernel.shapes[i].product) for i in row] for row in largest]
+
+    def _sum(self, terms: object) -> list[tuple[int, int]]:
+        total: dict[int, int] = {}
+        for count, dim in terms:  # type: ignore[attr-defined]
+            index = self._of(dim)
+            total[index] = total.get(index, 0) + count
+        return list(total.items())
+
+    def _of(self, dim: Dim) -> int:
+        index = self._index.get(dim)
+        if index is None:
+            index = self._index[dim] = len(self._rows)
+            c, h, w, g = dim.powers[:_FIRST_FREE]
+            free = tuple([dim.powers[i] for i in self._columns])
+            self._rows.append((dim, dim.numerator, dim.denominator, c, h, w, g, free))
+        return index
+
+    def at(self, channels: int, size: tuple[int, ...], groups: int) -> list[tuple[int, int]]:
+        """Numerator and denominator of each monomial's coefficient."""
+        height, width = (*size, 1, 1)[:2]
+        values = []
+        for _, numerator, denominator, c, h, w, g, _ in self._rows:
+            numerator *= channels**c * height**h * width**w
+            if g > 0:
+                numerator *= groups**g
+            elif g < 0:
+                denominator *= groups**-g
+            values.append((numerator, denominator))
+        return values
+
+    def powers(self, index: int) -> Powers:
+        return self._rows[index][-1]
+
+    def dim(self, index: int) -> Dim:
+        return self._rows[index][0]
+
+
+class Place:
+    """A kernel at one target (or several that are alike), with one G.
+
+    Attributes:
+        units: what each variable is a multiple of. lows: the least count of each. coarse: the counts that give the
+            multiples asked for; smaller counts are allowed below the first multiple.
+        scales: the counts at which each variable is as large as the axis that it stands for (C, C/G, or H).
+        fault: why the kernel cannot exist here, "" if it can.
+    """
+
+    def __init__(self, plan: Plan, channels: int, size: tuple[int, ...], groups: int, multiple_of: int = 1):
+        self.plan = plan
+        _ = plan.memory  # so that its monomials have their values
+        self._values = plan.at(channels, size, groups)
+        self.fault = ""
+        count = len(plan.variables)
+        self.units = [1] * count
+        for index in plan.checked:
+            self._divide(index)
+        self.lows = [1] * count
+        for index, by in plan.shifts:
+            self._shift(index, by)
+        self.coarse = [lcm(unit, multiple_of) // unit for unit in self.units]
+        across = size[0] if size else 1
+        self.scales = [
+            (across if spatial else channels / groups if grouped else channels) / unit
+            for spatial, grouped, unit in zip(plan.spatial, plan.grouped, self.units, strict=True)
+        ]
+
+    def _divide(self, index: int) -> None:
+        numerator, denominator = self._values[index]
+        rest = denominator // gcd(numerator, denominator)
+        powers = self.plan.powers(index)
+        if any(powers):
+            i = powers.index(1)
+            self.units[i] = lcm(self.units[i], rest)
+        elif rest > 1 and not self.fault:
+            value = f"{numerator // gcd(numerator, denominator)}/{rest}"
+            self.fault = f"the dim {self.plan.dim(index)} is {value}, which is not an integer"
+
+    def _shift(self, index: int, by: int) -> None:
+        numerator, denominator = self._values[index]
+        powers = self.plan.powers(index)
+        if any(powers):
+            i = powers.index(1)
+            least = by * denominator // (numerator * self.units[i]) + 1
+            self.lows[i] = max(self.lows[i], least)
+        elif numerator <= by * denominator and not self.fault:
+            length = numerator // denominator
+            self.fault = f"an axis is {length} long ({self.plan.dim(index)}), which is not longer than the shift by {by}"
+
+    def _polynomial(self, terms: list[tuple[int, int]]) -> Polynomial:
+        total: dict[Powers, int] = {}
+        for index, count in terms:
+            numerator, denominator = self._values[index]
+            powers = self.plan.powers(index)
+            for unit, power in zip(self.units, powers, strict=True):
+                if power:
+                    numerator *= unit**power
+            total[powers] = total.get(powers, 0) + count * numerator // denominator
+        return list(total.items())
+
+    @cached_property
+    def macs(self) -> Polynomial:
+        return self._polynomial(self.plan.macs)
+
+    @cached_property
+    def params(self) -> Polynomial:
+        return self._polynomial(self.plan.params)
+
+    @cached_property
+    def elementwise(self) -> Polynomial:
+        return self._polynomial(self.plan.elementwise)
+
+    @cached_property
+    def memory(self) -> list[Polynomial]:
+        """Bytes at each step that can be the peak."""
+        return [self._polynomial([(index, 4) for index in row]) for row in self.plan.memory]
+
+    def rounded(self, i: int, count: int) -> int:
+        """The largest allowed count of variable `i` that is not over `count`."""
+        return count - count % self.coarse[i] if count >= self.coarse[i] else count
+
+    def values(self, counts: tuple[int, ...]) -> dict[str, int]:
+        """The free variables by name."""
+        return {n: u * c for n, u, c in zip(self.plan.variables, self.units, counts, strict=True)}
+
+
+def evaluate(polynomial: Polynomial, counts: tuple[int, ...]) -> int:
+    """The value of a polynomial."""
+    total = 0
+    for powers, coefficient in polynomial:
+        for count, power in zip(counts, powers):  # noqa: B905 - the hot loop
+            if power == 1:
+                coefficient *= count
+            elif power:
+                coefficient *= count**power
+        total += coefficient
+    return total
