@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 from kas.language.dims import ONE, Dim
+from kas.language.primitives._base import product
 from kas.language.primitives.binary import Binary, align
-from kas.language.shapes import Side
+from kas.language.shapes import Shape, Side
 from kas.lowering._site import Plain, Site
-from kas.lowering.code import form_of
+from kas.lowering.code import Form, form_of
+from kas.lowering.emitter import Emit, Emitter, chunks, runs
+from kas.lowering.graph import Node
 
-__all__ = ["EXPRESSIONS", "PLAIN", "aligned_forms"]
+__all__ = ["EXPRESSIONS", "OPTIMIZED", "PLAIN", "broadcast_marks"]
 
 EXPRESSIONS = {
     "add": "{l} + {r}",
@@ -23,7 +26,7 @@ EXPRESSIONS = {
 }
 
 
-def aligned_forms(left: Side, right: Side) -> tuple[tuple[Dim, ...], tuple[Dim, ...]]:
+def _aligned_forms(left: Side, right: Side) -> tuple[tuple[Dim, ...], tuple[Dim, ...]]:
     """The forms in which torch broadcasts one side of the left operand into the same side of the right one."""
     how = align(left, right)
     if how.by_name:
@@ -34,7 +37,7 @@ def aligned_forms(left: Side, right: Side) -> tuple[tuple[Dim, ...], tuple[Dim, 
 
 def _lower(expression: str, site: Site) -> str:
     left, right = site.shapes
-    first, second = (aligned_forms(ours, theirs) for ours, theirs in zip(left, right, strict=True))
+    first, second = (_aligned_forms(ours, theirs) for ours, theirs in zip(left, right, strict=True))
     form = (*first[1], *second[1])
     ours, theirs = site.input(0, (*first[0], *second[0])), site.input(1, form)
     if isinstance(site.step, Binary) and getattr(site.step, "swap", False):
@@ -44,3 +47,33 @@ def _lower(expression: str, site: Site) -> str:
 
 
 PLAIN: dict[str, Plain] = {op: partial(_lower, expression) for op, expression in EXPRESSIONS.items()}
+
+
+def broadcast_marks(left: Shape, right: Shape) -> list[tuple[Dim, bool]]:
+    """The right operand as stretches of elements that the left one also has (True) or that it repeats over."""
+    marked: list[tuple[Dim, bool]] = []
+    for ours, theirs in zip(left, right, strict=True):
+        marked += [(dim, own is not ONE) for own, dim in zip(*_aligned_forms(ours, theirs), strict=True)]
+    return marked
+
+
+def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """Both in the right operand's form if the broadcast allows it, else in the coarsest that it does."""
+    left, right = node.ins
+    parts = runs(broadcast_marks(left.shape, right.shape))
+    form = emitter.values[right].form
+    found = chunks(form, (dim for dim, _ in parts))
+    if found is None:
+        form = tuple(dim for dim, _ in parts)
+        found = [range(i, i + 1) for i in range(len(form))]
+    own = tuple(form[i] if mark else ONE for part, (_, mark) in zip(found, parts, strict=True) for i in part)
+    ours, theirs = emitter.reshaped(left, own), emitter.reshaped(right, form)
+    assert product(own) is left.shape.product
+    if getattr(node.step, "swap", False):
+        ours, theirs = theirs, ours
+    if expression.count("{r}") > 1:
+        theirs = emitter.variable(theirs)
+    return expression.format(l=ours, r=theirs), form
+
+
+OPTIMIZED: dict[str, Emit] = {op: partial(_emit, expression) for op, expression in EXPRESSIONS.items()}

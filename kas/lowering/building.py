@@ -26,8 +26,8 @@ def build(
 ) -> nn.Module:
     """A module `[N, channels, *size] -> [N, channels, *size]` with fresh weights from torch's generator.
 
-    Its parameters are one tensor for each weighted step, in step order, named after the step (`w3`). Raises Infeasible with the step,
-    the dim and the value if the kernel does not exist at these sizes.
+    Its parameters are one tensor for each weighted step, in step order, named after the step (`w3`). Raises
+    Infeasible with the step, the dim and the value if the kernel does not exist at these sizes.
     """
     text = source(kernel, channels=channels, size=size, groups=groups, values=values, lowering=lowering)
     module = _load(text, class_name(kernel))()

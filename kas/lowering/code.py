@@ -99,8 +99,9 @@ class Code:
                 condition = f"({above}) % {factor.denominator}" if " " in above else f"{above} % {factor.denominator}"
                 found.setdefault(condition, f"{self._where(number)}: the dim {dim} is no integer at {self._at(names)}")
         for number, step in enumerate(self.kernel.steps, 1):
-            for name in step.axes if isinstance(step, Shift) else ():
-                self._shift_check(number, step, self.kernel.shapes[step.ins[0]].axis(name), found)
+            if isinstance(step, Shift):
+                for name in step.axes:
+                    self._shift_check(number, step, self.kernel.shapes[step.ins[0]].axis(name), found)
         return list(found.items())
 
     def _shift_check(self, number: int, step: Shift, dim: Dim, found: dict[str, str]) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from kas.language.dims import ONE
 from kas.language.primitives._base import channel_side, product
 from kas.language.primitives.linear import Conv, Fc, Mix
+from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
-from kas.lowering.code import axis_position, form_of
+from kas.lowering.code import Form, axis_position, form_of
+from kas.lowering.convolution import emit_convolve, emit_local
+from kas.lowering.emitter import Emit, Emitter
+from kas.lowering.graph import Node
 
-__all__ = ["PLAIN", "permutation"]
+__all__ = ["OPTIMIZED", "PLAIN", "permutation"]
 
 
 def permutation(order: list[int]) -> str:
@@ -67,3 +71,71 @@ def _mix(site: Site) -> str:
 
 
 PLAIN: dict[str, Plain] = {"fc": _fc, "conv": _conv, "mix": _mix}
+
+
+def _emit_fc(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """An fc that is no convolution: of a side next to channels, or of the second side."""
+    step, shape = node.step, node.ins[0].shape
+    assert isinstance(step, Fc)
+    number = channel_side(shape, step.side)
+    side, other = shape.sides[number], shape.sides[1 - number].product
+    g, inner, out = side.dim("g"), side.product / side.dim("g"), step.to / side.dim("g")
+    count = emitter.code.number
+    if g is ONE:
+        weight = emitter.parameter(node.number, (count(out), count(inner)))
+        if number == 0:
+            return f"torch.matmul({weight}, {emitter.reshaped(node.ins[0], (inner, other))})", (out, other)
+        return f"F.linear({emitter.reshaped(node.ins[0], (other, inner))}, {weight})", (other, out)
+    weight = emitter.parameter(node.number, (count(g), count(out), count(inner)))
+    if number == 0:
+        return f"torch.matmul({weight}, {emitter.reshaped(node.ins[0], (g, inner, other))})", (g, out, other)
+    rows = f"{emitter.reshaped(node.ins[0], (other, g, inner))}.transpose(1, 2)"
+    return f"torch.matmul({rows}, {weight}.transpose(1, 2)).transpose(1, 2)", (other, g, out)
+
+
+def _emit_mix(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """One matrix product; where the axes are neighbours, without moving them."""
+    step, shape = node.step, node.ins[0].shape
+    assert isinstance(step, Mix)
+    axes = [name for name, _ in shape.axes()]
+    at = sorted(axes.index(name) for name in step.axes)
+    mapped = dict(zip(step.axes, step.to, strict=True))
+    old, new = product(shape.axis(name) for name in step.axes), product(step.to)
+    weight = _mix_weight(emitter, node.number, step, shape, [axes[i] for i in at])
+    sizes = form_of(shape)
+    if at == list(range(at[0], at[-1] + 1)):
+        before, after = product(sizes[: at[0]]), product(sizes[at[-1] + 1 :])
+        form = tuple(dim for dim in (before, old, after) if dim is not ONE)
+        result = tuple(dim for dim in (before, new, after) if dim is not ONE)
+        x = emitter.reshaped(node.ins[0], form)
+        return f"F.linear({x}, {weight})" if after is ONE else f"torch.matmul({weight}, {x})", _at_least_one(result)
+    order = [i for i in range(len(axes)) if i not in at] + at
+    rest = [axes[i] for i in order if i not in at]
+    moved = emitter.axes(node.ins[0]) + permutation([0, *(i + 1 for i in order)])
+    rows = emitter.code.view(moved, (), (product(shape.axis(name) for name in rest), old))
+    made = [(name, mapped.get(name, shape.axis(name))) for name in (axes[i] for i in order)]
+    made = [(name, dim) for name, dim in made if dim is not ONE]
+    spread = emitter.code.view(f"F.linear({rows}, {weight})", (), tuple(dim for _, dim in made))
+    names = [name for name, _ in made]
+    back = [names.index(name) + 1 for name, _ in node.shape.axes()]
+    return spread + permutation([0, *back]), form_of(node.shape)
+
+
+def _at_least_one(form: Form) -> Form:
+    """A form of no axes has one of length 1, as the product has."""
+    return form or (ONE,)
+
+
+def _mix_weight(emitter: Emitter, number: int, step: Mix, shape: Shape, ordered: list[str]) -> str:
+    """The matrix with its axes in memory order, in which the program need not name them."""
+    name, stored = emitter.raw(number)
+    if list(step.axes) == ordered:
+        return name
+    count = emitter.code.number
+    sizes = ", ".join(str(count(dim)) for dim in (*step.to, *(shape.axis(axis) for axis in step.axes)))
+    order = [step.axes.index(axis) for axis in ordered]
+    order += [len(order) + i for i in order]
+    return f"{name}.reshape({sizes}).permute({', '.join(map(str, order))}).reshape({stored[0]}, {stored[1]})"
+
+
+OPTIMIZED: dict[str, Emit] = {"fc": _emit_fc, "mix": _emit_mix, "convolve": emit_convolve, "local": emit_local}

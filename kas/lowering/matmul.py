@@ -5,8 +5,11 @@ from __future__ import annotations
 from kas.language.primitives.matmul import Matmul
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
+from kas.lowering.code import Form
+from kas.lowering.emitter import Emit, Emitter
+from kas.lowering.graph import Node
 
-__all__ = ["PLAIN"]
+__all__ = ["OPTIMIZED", "PLAIN"]
 
 
 def _operand(site: Site, number: int, transposed: bool) -> str:
@@ -31,3 +34,42 @@ def _matmul(site: Site) -> str:
 
 
 PLAIN: dict[str, Plain] = {"matmul": _matmul}
+
+
+def _matrix(emitter: Emitter, node: Node, transposed: bool) -> str:
+    """A node as a matrix `[N, rows, columns]`."""
+    matrix = emitter.reshaped(node, (node.shape.first.product, node.shape.second.product))
+    return f"{matrix}.transpose(1, 2)" if transposed else matrix
+
+
+def _emit_matmul(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    step = node.step
+    assert isinstance(step, Matmul)
+    left, right = (_matrix(emitter, operand, t) for operand, t in zip(node.ins, step.t, strict=True))
+    root = emitter.code.root(node.ins[0].shape.sides[0 if step.t[0] else 1].product)
+    result = f"torch.bmm({left}, {right})" + (f" / {root}" if root else "")
+    return f"torch.softmax({result}, 2)" if step.softmax else result, _result_form(node)
+
+
+def _result_form(node: Node) -> Form:
+    return (node.shape.first.product, node.shape.second.product)
+
+
+def _emit_attention(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """softmax(q k / sqrt(d)) v over the square root of the number of keys: `[N, 1, rows, d]` operands."""
+    assert isinstance(node.attributes, tuple)
+    scores, last = node.attributes
+    assert isinstance(scores, Matmul)
+    assert isinstance(last, Matmul)
+    q, k, v = node.ins
+    query = _matrix(emitter, q, scores.t[0])
+    key = _matrix(emitter, k, not scores.t[1])
+    value = _matrix(emitter, v, last.t[1])
+    keys = (k.shape.first if scores.t[1] else k.shape.second).product
+    operands = ", ".join(f"{operand}.unsqueeze(1)" for operand in (query, key, value))
+    root = emitter.code.root(keys)
+    call = f"F.scaled_dot_product_attention({operands}).squeeze(1)"
+    return f"{call} / {root}" if root else call, _result_form(node)
+
+
+OPTIMIZED: dict[str, Emit] = {"matmul": _emit_matmul, "attention": _emit_attention}

@@ -9,12 +9,13 @@ from kas.language.costs import Cost, cost, environment
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
 from kas.lowering.code import Code
+from kas.lowering.optimized import optimized
 from kas.lowering.parameters import Parameter, parameters
 from kas.lowering.plain import plain
 
 __all__ = ["LOWERINGS", "class_name", "source"]
 
-LOWERINGS: dict[str, Callable[[Kernel, Mapping[str, int]], Code]] = {"plain": plain, "optimized": plain}
+LOWERINGS: dict[str, Callable[[Kernel, Mapping[str, int]], Code]] = {"plain": plain, "optimized": optimized}
 
 _FUNCTIONAL = "import torch.nn.functional as F\n"
 
@@ -118,8 +119,8 @@ def _forward(code: Code, channels: int) -> str:
     for condition, message in checks:
         lines += [f"if {condition}:", f"    raise ValueError({'f' if '{' in message else ''}{_quoted(message)})"]
     for name, expression, comment in code.lines:
-        line = f"{name} = {expression}" if name else f"return {expression}"
-        lines.append(f"{line}  # {comment}" if comment else line)
+        line = {"": expression, "return": f"return {expression}"}.get(name, f"{name} = {expression}")
+        lines += (f"{line}  # {comment}" if comment else line).split("\n")
     return indent("\n".join(["def forward(self, x: Tensor) -> Tensor:", *(f"    {line}" for line in lines)]), "    ") + "\n"
 
 

@@ -37,5 +37,5 @@ def plain(kernel: Kernel, env: Mapping[str, int]) -> Code:
     read = {i for step in kernel.steps for i in step.ins}
     output = next(i for i in range(len(names)) if i not in read)
     shape = kernel.shapes[output]
-    code.add("", arranged(code, names[output], form_of(shape), shape), "")
+    code.add("return", arranged(code, names[output], form_of(shape), shape), "")
     return code

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from kas.lowering._site import Plain, Site
+from kas.lowering.code import Form
+from kas.lowering.emitter import Emit, Emitter
+from kas.lowering.graph import Node
 
-__all__ = ["EXPRESSIONS", "PLAIN"]
+__all__ = ["EXPRESSIONS", "OPTIMIZED", "PLAIN"]
 
 EXPRESSIONS = {
     "gelu": "F.gelu({x})",
@@ -27,3 +30,11 @@ def _lower(expression: str, site: Site) -> str:
 
 
 PLAIN: dict[str, Plain] = {op: partial(_lower, expression) for op, expression in EXPRESSIONS.items()}
+
+
+def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
+    value = emitter.values[node.ins[0]]
+    return expression.format(x=value.name), value.form
+
+
+OPTIMIZED: dict[str, Emit] = {op: partial(_emit, expression) for op, expression in EXPRESSIONS.items()}

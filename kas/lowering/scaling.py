@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from kas.language.primitives.scaling import Bias, Scale
 from kas.lowering._site import Plain, Site
+from kas.lowering.code import Form
+from kas.lowering.emitter import Emit, Emitter
+from kas.lowering.graph import Node
 
-__all__ = ["PLAIN"]
+__all__ = ["OPTIMIZED", "PLAIN"]
 
 
 def _scale(site: Site) -> str:
@@ -16,3 +20,35 @@ def _bias(site: Site) -> str:
 
 
 PLAIN: dict[str, Plain] = {"scale": _scale, "bias": _bias}
+
+
+def _operands(emitter: Emitter, node: Node, *numbers: int) -> tuple[str, list[str], Form]:
+    """The input and the parameters of steps over the same axes, in forms that broadcast; the form of the result."""
+    assert isinstance(node.step, Scale | Bias)
+    over = node.step.axes
+    expression, form, at = emitter.split(node.ins[0], [(dim, name in over) for name, dim in node.ins[0].shape.axes()])
+    first = at[0]
+    shape = [emitter.code.number(dim) if i in at else 1 for i, dim in enumerate(form)][first:]
+    return expression, [emitter.parameter(number, shape) for number in numbers], form
+
+
+def _emit_scale(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    x, (weight,), form = _operands(emitter, node, node.number)
+    return f"{x} * {weight}", form
+
+
+def _emit_bias(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    x, (weight,), form = _operands(emitter, node, node.number)
+    return f"{x} + {weight}", form
+
+
+def _emit_affine(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """A scale and a bias over the same axes, in one pass."""
+    assert isinstance(node.attributes, tuple)
+    scale = node.attributes[0]
+    assert isinstance(scale, int)
+    x, (weight, bias), form = _operands(emitter, node, scale, node.number)
+    return f"torch.addcmul({bias}, {x}, {weight})", form
+
+
+OPTIMIZED: dict[str, Emit] = {"scale": _emit_scale, "bias": _emit_bias, "affine": _emit_affine}

@@ -5,9 +5,13 @@ from __future__ import annotations
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import product
 from kas.language.primitives.spatial import Shift, Unfold
+from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
+from kas.lowering.code import Form, form_of
+from kas.lowering.emitter import Emit, Emitter
+from kas.lowering.graph import Node
 
-__all__ = ["PLAIN"]
+__all__ = ["OPTIMIZED", "PLAIN", "image_form"]
 
 
 def _shift(site: Site) -> str:
@@ -36,3 +40,56 @@ def _unfold(site: Site) -> str:
 
 
 PLAIN: dict[str, Plain] = {"shift": _shift, "unfold": _unfold}
+
+
+def image_form(shape: Shape) -> Form:
+    """The channels as one axis, then the positions."""
+    return (shape.first.product, *(dim for _, dim in shape.second.axes()))
+
+
+def _emit_shift(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    assert isinstance(node.step, Shift)
+    value, shape = emitter.values[node.ins[0]], node.ins[0].shape
+    expression, form, dims = value.name, value.form, []
+    for name in node.step.axes:
+        found = _own_axis(form, shape, name)
+        if found is None:
+            expression, form = emitter.axes(node.ins[0]), form_of(shape)
+            dims = [1 + [axis for axis, _ in shape.axes()].index(axis) for axis in node.step.axes]
+            break
+        dims.append(1 + found)
+    shifts = (node.step.by,) * len(dims)
+    if len(dims) == 1:
+        return f"torch.roll({expression}, {node.step.by}, {dims[0]})", form
+    return f"torch.roll({expression}, {shifts}, {tuple(dims)})", form
+
+
+def _own_axis(form: Form, shape: Shape, name: str) -> int | None:
+    """The position in a form of a named axis, if it is one whole torch axis there."""
+    before = ONE
+    for axis, dim in shape.axes():
+        if axis == name:
+            break
+        before = before * dim
+    total = ONE
+    for i, size in enumerate(form):
+        if total is before and size is dim:
+            return i
+        total = total * size
+    return None
+
+
+def _emit_taps(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """What nothing fused: all neighbours, in memory."""
+    base, window = node.ins[0], node.window
+    channels, positions = base.shape.sides
+    image = emitter.reshaped(base, image_form(base.shape))
+    if len(positions.axes()) == 1:
+        image = f"{image}.unsqueeze({3 if positions.dims[1] is ONE else 2})"
+    call = f"F.unfold({image}, {window.k}, dilation={window.d}, padding={window.padding})"
+    taps = tuple(Dim.of(k) for k in window.k if k > 1)
+    form = (channels.product, *taps, *(dim for _, dim in positions.axes()))
+    return f"{call}.reshape({emitter.code.sizes(form)})", form
+
+
+OPTIMIZED: dict[str, Emit] = {"shift": _emit_shift, "taps": _emit_taps}

@@ -1,0 +1,121 @@
+"""Writing what unfolds became: convolutions with their weights, and sums over shifted images."""
+
+from __future__ import annotations
+
+from kas.language.dims import ONE, Dim
+from kas.language.primitives._base import product
+from kas.lowering.code import Form
+from kas.lowering.emitter import Emitter
+from kas.lowering.graph import Convolution, Node, Window
+
+__all__ = ["emit_convolve", "emit_local"]
+
+
+def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """A convolution over the positions that are there; a linear layer where none are."""
+    conv, base = node.convolution, node.ins[0]
+    positions = base.shape.second.dims
+    there = [i for i, dim in enumerate(positions) if dim is not ONE]
+    space = tuple(positions[i] for i in there)
+    channels = base.shape.first.product
+    image = emitter.reshaped(base, (channels, *space) if channels is not ONE or not space else (ONE, *space))
+    shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
+    weight = _weight(emitter, conv, image, shape)
+    bias = f", {emitter.parameter(conv.bias, (emitter.code.number(conv.out),))}" if conv.bias else ""
+    form = tuple(dim for dim in (conv.out, *space) if dim is not ONE) or (ONE,)
+    if there:
+        call = f"F.conv{len(there)}d({image}, {weight}{bias}{_options(emitter, conv, there)})"
+    elif conv.groups is ONE:
+        call = f"F.linear({image}, {weight}{bias})"
+    else:
+        options = _options(emitter, conv, there)
+        call = f"F.conv1d({image}.unsqueeze(2), {_unsqueezed(weight)}{bias}{options}).squeeze(2)"
+    return (f"{call}.squeeze(1)" if conv.out is ONE and space else call), form
+
+
+def _unsqueezed(weight: str) -> str:
+    return f"{weight}.unsqueeze(2)" if " " not in weight or weight.endswith(")") else f"({weight}).unsqueeze(2)"
+
+
+def _options(emitter: Emitter, conv: Convolution, there: list[int]) -> str:
+    """The keyword arguments that are not the defaults."""
+    text = ""
+    window = conv.window
+    for name, default, pair in (("padding", 0, window.padding), ("dilation", 1, window.d)):
+        values = tuple(pair[i] for i in there)
+        if any(value != default for value in values):
+            text += f", {name}={values[0] if len(set(values)) == 1 else values}"
+    groups = emitter.code.number(conv.groups)
+    return f"{text}, groups={groups}" if groups != 1 else text
+
+
+def _weight(emitter: Emitter, conv: Convolution, image: str, shape: tuple[Dim, ...]) -> str:
+    """The weight `[out, in, k…]` of a convolution, from the parameters of the program."""
+    weight, number = conv.weight, emitter.code.number
+    sizes = tuple(number(dim) for dim in shape)
+    count = 1 if weight.count is None else number(weight.count)
+    if weight.kind == "constant":
+        return f"{image}.new_full({sizes}, {1 / count!r})"
+    if weight.kind == "parameter":
+        return emitter.parameter(weight.number, sizes)
+    groups = number(conv.groups)
+    if weight.kind == "repeated":
+        one = emitter.parameter(weight.number, (sizes[0] // groups, *sizes[1:]))
+        return one if groups == 1 else f"{one}.repeat({', '.join(map(str, (groups, *[1] * (len(sizes) - 1))))})"
+    full, form = tuple(map(number, weight.full)), tuple(map(number, weight.scale_form))
+    if weight.kind == "mean":
+        own = emitter.parameter(weight.scale, form) + (f" / {count}" if count != 1 else "")
+        if form != full:
+            own = f"({own}).expand{full}"
+        final = full if form != full else form
+        return own if final == sizes else f"({own}).reshape{sizes}"
+    g, *rest = full
+    one = emitter.parameter(weight.number, (g, sizes[0] // g, *rest))
+    return f"({one} * {emitter.parameter(weight.scale, (form[0], 1, *form[1:]))}).reshape{sizes}"
+
+
+def emit_local(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """The mean over taps of a tensor times an unfolded one: a sum of shifted images, each times its factor."""
+    assert isinstance(node.attributes, tuple)
+    window, front, marks = node.attributes
+    assert isinstance(window, Window)
+    assert isinstance(front, tuple)
+    assert isinstance(marks, tuple)
+    factors, base = node.ins
+    there = [i for i, dim in enumerate(base.shape.second.dims) if dim is not ONE]
+    space = tuple(base.shape.second.dims[i] for i in there)
+    taps = tuple(Dim.of(window.k[i]) for i in there)
+    dims = (*(dim for dim, _ in front), *taps, *space)
+    own = tuple(dim if mark else ONE for dim, mark in zip(dims, [*(m for _, m in front), *marks], strict=True))
+    k = emitter.variable(emitter.reshaped(factors, own))
+    channels = tuple(dim for dim, _ in front)
+    padding = tuple(window.padding[i] for i in there)
+    pads = tuple(p for pair in padding[::-1] for p in (pair, pair))
+    image = emitter.variable(f"F.pad({emitter.reshaped(base, (*channels, *space))}, {pads})")
+    factor, near = _tap(emitter, window, there, space, own[len(channels) :])
+    total = emitter.variable(f"{k}[{factor(True)}] * {image}[{near(True)}]")
+    loop = f"for i in range(1, {window.taps}):"
+    if len(there) == 2:
+        loop = f"for i, j in [divmod(tap, {window.k[1]}) for tap in range(1, {window.taps})]:"
+    emitter.code.add("", f"{loop}\n    {total} = torch.addcmul({total}, {k}[{factor(False)}], {image}[{near(False)}])", "")
+    assert product((*channels, *space)) is node.shape.product
+    return f"{total} / {window.taps}", (*channels, *space)
+
+
+def _tap(emitter: Emitter, window: Window, there: list[int], space: Form, own: tuple[Dim, ...]):  # type: ignore[no-untyped-def]
+    """The indices of one tap (the first, or that of the loop's variables) in the factors and in the padded image."""
+
+    def factor(first: bool) -> str:
+        index = ["0" if first or dim is ONE else name for name, dim in zip("ij", own[: len(there)], strict=False)]
+        return ", ".join(["...", *index, *[":"] * len(there)])
+
+    def near(first: bool) -> str:
+        slices = []
+        for name, axis, dim in zip("ij", there, space, strict=False):
+            size, d = emitter.code.size(dim), window.d[axis]
+            start = name if d == 1 else f"{d} * {name}"
+            fixed = first or window.k[axis] == 1
+            slices.append(f":{size}" if fixed else f"{start} : {start} + {size}")
+        return ", ".join(["...", *slices])
+
+    return factor, near

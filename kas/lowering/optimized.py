@@ -1,0 +1,79 @@
+"""The optimized lowering: program -> graph, rewritten while it is made -> lines.
+
+Views cost nothing: a value keeps the form that it was made in until a reader needs another one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from kas.language.kernel import Kernel
+from kas.lowering import binary, linear, matmul, pointwise, reductions, scaling, spatial, views
+from kas.lowering.code import Code, form_of
+from kas.lowering.emitter import Emit, Emitter, Value
+from kas.lowering.graph import Graph, Node
+from kas.lowering.output import arranged
+from kas.lowering.rules import RULES
+
+__all__ = ["optimized", "plan"]
+
+_EMIT: dict[str, Emit] = {}
+for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul):
+    _EMIT.update(_family.OPTIMIZED)
+
+
+def optimized(kernel: Kernel, env: Mapping[str, int]) -> Code:
+    """The forward of a kernel as an expert would write it."""
+    code = Code(kernel, env)
+    source, output, nodes = plan(kernel, code)
+    readers = Counter(i for node in nodes for i in node.ins)
+    readers[output] += 1
+    code.channel_check = not any(node.op == "convolve" and _behind_views(node.ins[0]) is source for node in nodes)
+    emitter = Emitter(code, readers)
+    emitter.start(source, Value("x", form_of(source.shape)))
+    for node in nodes:
+        emitter.write(node, *_EMIT[node.op](emitter, node))
+    value = emitter.values[output]
+    result = arranged(code, value.name, value.form, output.shape)
+    if code.lines and code.lines[-1][0] == result == value.name:
+        _, expression, comment = code.lines.pop()
+        code.add("return", expression, comment)
+    else:
+        code.add("return", result, "")
+    return code
+
+
+def plan(kernel: Kernel, code: Code) -> tuple[Node, Node, list[Node]]:
+    """Input, output, and the nodes to evaluate, in order."""
+    graph = Graph(code, RULES)
+    source = graph.make("input", (), kernel.shapes[0])
+    tensors = [source]
+    reads = Counter(i for step in kernel.steps for i in step.ins)
+    if reads[0] > 1:
+        graph.shared.add(source)
+    for number, (step, outcome) in enumerate(zip(kernel.steps, kernel.outcomes, strict=True), 1):
+        ins = tuple(tensors[i] for i in step.ins)
+        node = graph.make(step.op, ins, outcome.shape, step, number if outcome.weight is not None else 0)
+        if reads[number] > 1 or node in tensors:
+            graph.shared.add(node)
+        tensors.append(node)
+    output = tensors[next(i for i in range(len(tensors)) if not reads[i])]
+    return source, output, _needed(graph, source, output)
+
+
+def _needed(graph: Graph, source: Node, output: Node) -> list[Node]:
+    """The nodes that the output depends on, without the input, in the order in which they were made."""
+    needed, todo = {output}, [output]
+    while todo:
+        for node in todo.pop().ins:
+            if node not in needed:
+                needed.add(node)
+                todo.append(node)
+    return [node for node in graph.nodes if node in needed and node is not source]
+
+
+def _behind_views(node: Node) -> Node:
+    while node.op == "view":
+        node = node.ins[0]
+    return node

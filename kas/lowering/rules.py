@@ -1,0 +1,147 @@
+"""The rewrite rules of the optimized lowering: one small function each, and the table of them by op."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kas.language.dims import ONE
+from kas.language.primitives._base import channel_side
+from kas.language.primitives.linear import Conv, Fc, Mix
+from kas.language.primitives.matmul import Matmul
+from kas.language.primitives.reductions import Fold
+from kas.language.primitives.scaling import Bias, Scale
+from kas.language.shapes import CHANNEL, SPATIAL
+from kas.lowering import rules_taps as taps
+from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
+
+__all__ = ["RULES"]
+
+_ATTENTION = 512 * 512  # scores from which on the fused attention is faster on a CPU; it always needs less memory
+
+
+def _view(graph: Graph, node: Node) -> Node | None:
+    """group and ungroup change names only."""
+    return graph.make("view", node.ins, node.shape)
+
+
+def _view_of_view(graph: Graph, node: Node) -> Node | None:
+    """Views of views are one view, and none if they lead back."""
+    source = node.ins[0]
+    if source.shape == node.shape:
+        return source
+    if source.op == "view":
+        return graph.make("view", source.ins, node.shape)
+    return None
+
+
+def _twice(graph: Graph, node: Node) -> Node | None:
+    """The same function of its own result: relu and abs change nothing, a second sign change undoes the first."""
+    source = node.ins[0]
+    if source.op != node.op:
+        return None
+    return source.ins[0] if node.op == "neg" else source
+
+
+def _conv(graph: Graph, node: Node) -> Node | None:
+    """A conv as it is."""
+    step, side = node.step, node.ins[0].shape.first
+    assert isinstance(step, Conv)
+    groups = side.dim("c") if step.depthwise else side.dim("g")
+    convolution = Convolution(Window(step.k, step.d), groups, step.to, Weight("parameter", node.number))
+    return graph.make("convolve", node.ins, node.shape, attributes=convolution)
+
+
+def _fc_is_convolution(graph: Graph, node: Node) -> Node | None:
+    """fc next to positions is a 1x1 convolution, grouped if the channels are: no reshape, and any memory format is kept."""
+    step, shape = node.step, node.ins[0].shape
+    assert isinstance(step, Fc)
+    if channel_side(shape, step.side) != 0 or shape.second.kind != SPATIAL:
+        return None
+    convolution = Convolution(Window(), shape.first.dim("g"), step.to, Weight("parameter", node.number))
+    return graph.make("convolve", node.ins, node.shape, attributes=convolution)
+
+
+def _mix_is_convolution(graph: Graph, node: Node) -> Node | None:
+    """mix over all channel axes next to positions is a 1x1 convolution."""
+    step, shape = node.step, node.ins[0].shape
+    assert isinstance(step, Mix)
+    axes = [f"0.{name}" for name, _ in shape.first.axes()]
+    if shape.first.kind != CHANNEL or shape.second.kind != SPATIAL or list(step.axes) != axes:
+        return None
+    convolution = Convolution(Window(), ONE, node.shape.first.product, Weight("parameter", node.number))
+    return graph.make("convolve", node.ins, node.shape, attributes=convolution)
+
+
+def _bias_of_convolution(graph: Graph, node: Node) -> Node | None:
+    """A bias over the channels is the convolution's own, one pass less."""
+    step, source = node.step, node.ins[0]
+    assert isinstance(step, Bias)
+    channels = tuple(f"0.{name}" for name, _ in node.shape.first.axes())
+    if source.op != "convolve" or source in graph.shared or step.axes != channels or source.convolution.bias:
+        return None
+    return graph.make("convolve", source.ins, node.shape, attributes=replace(source.convolution, bias=node.number))
+
+
+def _bias_of_scale(graph: Graph, node: Node) -> Node | None:
+    """A scale and a bias over the same axes are one pass."""
+    step, source = node.step, node.ins[0]
+    assert isinstance(step, Bias)
+    if source.op != "scale" or source in graph.shared:
+        return None
+    assert isinstance(source.step, Scale)
+    if source.step.axes != step.axes:
+        return None
+    return graph.make("affine", source.ins, node.shape, step, node.number, (source.number,))
+
+
+def _mean_before_linear(graph: Graph, node: Node) -> Node | None:
+    """The mean over positions commutes with what acts on each position alike, and leaves less for it to do."""
+    step, source = node.step, node.ins[0]
+    assert isinstance(step, Fold)
+    if step.how != "mean" or source in graph.shared:
+        return None
+    if source.op == "convolve":
+        alike = source.convolution.window.taps == 1 and step.axes[0][0] == "1"
+    elif source.op in ("scale", "bias"):
+        assert isinstance(source.step, Scale | Bias)
+        alike = not set(source.step.axes) & set(step.axes)
+    else:
+        alike = source.op == "neg"
+    if not alike:
+        return None
+    before = source.ins[0].shape
+    for name in step.axes:
+        before = before.with_axis(name, ONE)
+    return graph.again(source, (graph.make("fold", source.ins, before, step),), node.shape)
+
+
+def _attention(graph: Graph, node: Node) -> Node | None:
+    """softmax(q k) v over many positions: the scores are never all in memory."""
+    step, scores = node.step, node.ins[0]
+    assert isinstance(step, Matmul)
+    if scores.op != "matmul" or scores in graph.shared or step.t[0] or step.softmax:
+        return None
+    assert isinstance(scores.step, Matmul)
+    if not scores.step.softmax or graph.code.number(scores.shape.product) < _ATTENTION:
+        return None
+    return graph.make("attention", (*scores.ins, node.ins[1]), node.shape, attributes=(scores.step, step))
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "group": (taps.below, _view),
+    "ungroup": (taps.below, _view),
+    "view": (_view_of_view,),
+    "transpose": (taps.below,),
+    "unfold": (taps.unfold,),
+    **dict.fromkeys(("relu", "abs", "neg"), (_twice, taps.below)),
+    **dict.fromkeys(("gelu", "tanh", "sin", "sqr"), (taps.below,)),
+    **dict.fromkeys(("add", "sub", "max", "min", "div"), (taps.both,)),
+    "mul": (taps.both, taps.gate),
+    "scale": (taps.scale,),
+    "fold": (taps.fold_base, taps.fold_max, taps.fold_mean, taps.fold_scaled, taps.fold_product, _mean_before_linear),
+    "conv": (_conv,),
+    "fc": (taps.fc, taps.fc_scaled, _fc_is_convolution),
+    "mix": (taps.mix, _mix_is_convolution),
+    "bias": (_bias_of_convolution, _bias_of_scale),
+    "matmul": (_attention,),
+}
