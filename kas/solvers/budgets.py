@@ -12,7 +12,7 @@ from kas.language.kernel import Kernel
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
 from kas.solvers.filling import FULL, Block, fill
 from kas.solvers.places import Place, Plan, evaluate
-from kas.solvers.questions import DEFAULT, Network, cost_of
+from kas.solvers.questions import DEFAULT, Network, total_costs
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
 from kas.solvers.sizes import Sizes
 from kas.solvers.targets import Target
@@ -196,16 +196,14 @@ def _first_best(found: Sequence[_Found]) -> _Found | None:
 
 def _answer(network: Network, found: _Found) -> Sizes:
     question, best = found.question, found.best
-    totals = dict.fromkeys(("macs", "params", "work"), 0)
-    memory, values = 0, {}
+    totals, memory, values = dict.fromkeys(("macs", "params", "work"), 0), 0, {}
     for site, (kind, members) in zip(question.sites, network.kinds, strict=True):
-        sums = {key: cost_of(site.place, kind.adapter, key) for key in totals}
-        costs: dict[tuple[int, ...], tuple[dict[str, int], int]] = {}
+        costs: dict[tuple[int, ...], tuple[tuple[int, int, int], int]] = {}
         for member in members:
             counts = best.counts[member]
             if counts not in costs:
-                costs[counts] = ({key: evaluate(p, counts) for key, p in sums.items()}, site.peak(counts))
-            for key, cost in costs[counts][0].items():
+                costs[counts] = total_costs(site.place, kind.adapter, counts), site.peak(counts)
+            for key, cost in zip(totals, costs[counts][0], strict=True):
                 totals[key] += cost
             memory = max(memory, costs[counts][1])
             values[member] = site.place.values(counts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from kas.solvers.places import Place, Polynomial, Powers, evaluate
 
@@ -24,14 +25,14 @@ class Site:
     """Targets that are alike, with a kernel put in.
 
     members: numbers of the targets. costs: of one target, for each limit on the network, the adapter included.
-    own: limits on each target by itself. rows, floor: the peak memory of a target is the largest of these, in bytes.
+    own: limits on each target by itself. held, floor: bytes that the adapter adds to the kernel's, and takes at least.
     """
 
     place: Place
     members: tuple[int, ...]
     costs: tuple[Polynomial, ...]
     own: list[tuple[Polynomial, int]]
-    rows: list[Polynomial]
+    held: int
     floor: int
 
     def fits(self, counts: Powers) -> bool:
@@ -40,7 +41,7 @@ class Site:
 
     def peak(self, counts: Powers) -> int:
         """Peak bytes of one target."""
-        return max(self.floor, max(evaluate(row, counts) for row in self.rows))
+        return max(self.floor, self.held + max([evaluate(row, counts) for row in self.place.memory]))
 
 
 @dataclass
@@ -185,12 +186,12 @@ def _shrunk(sites: Sequence[Site], scales: Sequence[float], totals: Sequence[int
 def _grow(blocks: list[Block], left: list[int], totals: Sequence[int], growth: float, split: bool) -> list[Block]:
     """Give what is left to one variable after another, the dearest step first; updates `left`. 0 growth is no bound."""
     tight = max(range(len(totals)), key=lambda k: 1 - left[k] / totals[k])
-    moves: list[tuple[int, int, Block, int]] = []
-    for block in blocks:
-        for i in range(len(block.counts)):
-            moves.append((_price(block, i, tight), len(moves), block, i))
-    for _, _, block, i in sorted(moves, key=lambda move: (-move[0], move[1])):
-        _raise(block, i, left, growth)
+    moves = [(block, i, steps(block.site.costs, block.counts, i)) for block in blocks for i in range(len(block.counts))]
+    moves.sort(key=lambda move: -move[2][tight])
+    for block, i, step in moves:
+        if len(block.counts) > 1:
+            step = steps(block.site.costs, block.counts, i)  # another variable may have grown
+        _raise(block, i, step, left, growth)
         if split and block.members > 1:
             part = _part(block, i, left)
             if part is not None:
@@ -198,30 +199,44 @@ def _grow(blocks: list[Block], left: list[int], totals: Sequence[int], growth: f
     return blocks
 
 
-def _price(block: Block, i: int, k: int) -> int:
-    polynomial, counts = block.site.costs[k], block.counts
-    return evaluate(polynomial, _with(counts, i, counts[i] + 1)) - evaluate(polynomial, counts)
-
-
 def _with(counts: Powers, i: int, value: int) -> Powers:
     return (*counts[:i], value, *counts[i + 1 :])
 
 
-def _raise(block: Block, i: int, left: list[int], growth: float) -> None:
+def steps(polynomials: Sequence[Polynomial], counts: Powers, i: int) -> list[int]:
+    """What one more of variable `i` adds to each polynomial."""
+    after = _with(counts, i, counts[i] + 1)
+    return [evaluate(polynomial, after) - evaluate(polynomial, counts) for polynomial in polynomials]
+
+
+def _raise(block: Block, i: int, step: Sequence[int], left: list[int], growth: float) -> None:
     """The largest count of one variable that the rest of the budget allows."""
-    counts, members, place = block.counts, block.members, block.site.place
-    now = counts[i]
-    limits = [(polynomial, left[k] // members) for k, polynomial in enumerate(block.site.costs)]
-    here = [evaluate(polynomial, counts) for polynomial, _ in limits]
-    ceilings = [(p, rest + value) for (p, rest), value in zip(limits, here, strict=True)] + block.site.own
-    top = largest(ceilings, counts, i)
+    counts, members, site = block.counts, block.members, block.site
+    now, costs = counts[i], site.costs
+    top = now + min([rest // (members * s) for rest, s in zip(left, step) if s], default=0)  # noqa: B905 - the hot loop
     if growth:
-        top = min(top, max(int(now * growth), now + (place.coarse[i] if now >= place.coarse[i] else 1)))
-    top = place.rounded(i, top)
-    if top > now:
-        block.counts = _with(counts, i, top)
-        for k, value in enumerate(here):
-            left[k] -= members * (evaluate(block.site.costs[k], block.counts) - value)
+        coarse = site.place.coarse[i]
+        top = min(top, max(int(now * growth), now + (coarse if now >= coarse else 1)))
+    if top > now and site.own:
+        top = min(top, largest(site.own, counts, i))
+    top = site.place.rounded(i, top)
+    if top <= now:
+        return
+    if top > now + 1 and not all(map(_is_linear, costs, repeat(i))):  # the steps grow
+        ceilings = [(p, evaluate(p, counts) + rest // members) for p, rest in zip(costs, left, strict=True)]
+        top = site.place.rounded(i, min(top, largest(ceilings, counts, i)))
+        if top <= now:
+            return
+        step = [evaluate(p, _with(counts, i, top)) - evaluate(p, counts) for p in costs]
+    else:
+        step = [(top - now) * s for s in step]
+    block.counts = _with(counts, i, top)
+    for k, cost in enumerate(step):
+        left[k] -= members * cost
+
+
+def _is_linear(polynomial: Polynomial, i: int) -> bool:
+    return all(powers[i] <= 1 for powers, _ in polynomial)
 
 
 def largest(ceilings: Sequence[tuple[Polynomial, int]], counts: Powers, i: int) -> int:
@@ -229,15 +244,14 @@ def largest(ceilings: Sequence[tuple[Polynomial, int]], counts: Powers, i: int) 
 
     `counts` must fit. A count that nothing bounds stays as it is.
     """
-    now, bounds = counts[i], []
-    after = _with(counts, i, now + 1)
-    for polynomial, limit in ceilings:
-        value = evaluate(polynomial, counts)
-        step = evaluate(polynomial, after) - value
-        if step:
-            bounds.append((limit - value) // step)
-    low, high = now, now + min(bounds, default=0)  # steps grow with the count: no count over `high` fits
-    if all(max((powers[i] for powers, _ in polynomial), default=0) <= 1 for polynomial, _ in ceilings):
+    polynomials = [polynomial for polynomial, _ in ceilings]
+    bounds = [
+        (limit - evaluate(polynomial, counts)) // step
+        for (polynomial, limit), step in zip(ceilings, steps(polynomials, counts, i), strict=True)
+        if step
+    ]
+    low, high = counts[i], counts[i] + min(bounds, default=0)  # steps grow with the count: no count over `high` fits
+    if all(map(_is_linear, polynomials, repeat(i))):
         return high
     while low < high:
         middle = (low + high + 1) // 2
@@ -253,11 +267,11 @@ def _part(block: Block, i: int, left: list[int]) -> Block | None:
     """Widen a variable by one step in as many members as the budget allows; they become a block of their own."""
     place, counts = block.site.place, block.counts
     wider = _with(counts, i, counts[i] + (place.coarse[i] if counts[i] >= place.coarse[i] else 1))
-    steps = [evaluate(polynomial, wider) - evaluate(polynomial, counts) for polynomial in block.site.costs]
-    number = min((rest // step for rest, step in zip(left, steps, strict=True) if step), default=0)
+    added = [evaluate(polynomial, wider) - evaluate(polynomial, counts) for polynomial in block.site.costs]
+    number = min((rest // cost for rest, cost in zip(left, added, strict=True) if cost), default=0)
     if not 0 < number < block.members or not block.site.fits(wider):
         return None
     block.members -= number
-    for k, step in enumerate(steps):
-        left[k] -= number * step
+    for k, cost in enumerate(added):
+        left[k] -= number * cost
     return Block(block.site, number, wider)

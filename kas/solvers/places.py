@@ -7,6 +7,7 @@ stands between a count and an integer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from math import gcd, lcm
 
@@ -20,6 +21,7 @@ __all__ = ["Place", "Plan", "Polynomial", "Powers", "evaluate"]
 
 Powers = tuple[int, ...]  # of each free variable
 Polynomial = list[tuple[Powers, int]]  # the coefficient of each product of counts
+Terms = list[tuple[Powers, list[tuple[int, int]]]]  # for each product of variables, monomials by index and how often
 _FIRST_FREE = 4  # C, H, W, G come before the free variables in the powers of a dim
 
 
@@ -62,17 +64,17 @@ class Plan:
         return tuple(name in widths for name in self.variables)
 
     @cached_property
-    def memory(self) -> list[list[int]]:
+    def memory(self) -> list[Terms]:
         """The tensors that are alive at each step, without the steps whose tensors are all alive at another one."""
         rows = {frozenset(row) for row in live_tensors(self.kernel)}
         largest = sorted(sorted(row) for row in rows if not any(row < other for other in rows))
-        return [[self._of(self.kernel.shapes[i].product) for i in row] for row in largest]
+        return [self._sum((4, self.kernel.shapes[i].product) for i in row) for row in largest]
 
-    def _sum(self, terms: object) -> list[tuple[int, int]]:
-        total: dict[int, int] = {}
-        for count, dim in terms:  # type: ignore[attr-defined]
+    def _sum(self, terms: Iterable[tuple[int, Dim]]) -> Terms:
+        total: dict[Powers, list[tuple[int, int]]] = {}
+        for count, dim in terms:
             index = self._of(dim)
-            total[index] = total.get(index, 0) + count
+            total.setdefault(self._rows[index][-1], []).append((index, count))
         return list(total.items())
 
     def _of(self, dim: Dim) -> int:
@@ -126,6 +128,7 @@ class Place:
         self.lows = [1] * count
         for index, by in plan.shifts:
             self._shift(index, by)
+        self._units_matter = any(unit > 1 for unit in self.units)
         self.coarse = [lcm(unit, multiple_of) // unit for unit in self.units]
         across = size[0] if size else 1
         self.scales = [
@@ -155,16 +158,20 @@ class Place:
             length = numerator // denominator
             self.fault = f"an axis is {length} long ({self.plan.dim(index)}), which is not longer than the shift by {by}"
 
-    def _polynomial(self, terms: list[tuple[int, int]]) -> Polynomial:
-        total: dict[Powers, int] = {}
-        for index, count in terms:
-            numerator, denominator = self._values[index]
-            powers = self.plan.powers(index)
-            for unit, power in zip(self.units, powers, strict=True):
-                if power:
+    @cached_property
+    def _coefficients(self) -> list[int]:
+        """Of each monomial, for counts instead of variables; whole numbers, as the place has no fault."""
+        coefficients = []
+        for index, (numerator, denominator) in enumerate(self._values):
+            if self._units_matter:
+                for unit, power in zip(self.units, self.plan.powers(index), strict=True):
                     numerator *= unit**power
-            total[powers] = total.get(powers, 0) + count * numerator // denominator
-        return list(total.items())
+            coefficients.append(numerator if denominator == 1 else numerator // denominator)
+        return coefficients
+
+    def _polynomial(self, terms: Terms) -> Polynomial:
+        of = self._coefficients
+        return [(powers, sum([of[index] * count for index, count in parts])) for powers, parts in terms]
 
     @cached_property
     def macs(self) -> Polynomial:
@@ -181,7 +188,7 @@ class Place:
     @cached_property
     def memory(self) -> list[Polynomial]:
         """Bytes at each step that can be the peak."""
-        return [self._polynomial([(index, 4) for index in row]) for row in self.plan.memory]
+        return [self._polynomial(terms) for terms in self.plan.memory]
 
     def rounded(self, i: int, count: int) -> int:
         """The largest allowed count of variable `i` that is not over `count`."""

@@ -11,10 +11,10 @@ from kas.language.errors import KasError
 from kas.solvers.enumeration import Question
 from kas.solvers.filling import Site
 from kas.solvers.limits import Limit, parse_budget, resolve
-from kas.solvers.places import Place, Plan, Polynomial
+from kas.solvers.places import Place, Plan, Polynomial, Powers, evaluate
 from kas.solvers.targets import Adapter, Target
 
-__all__ = ["DEFAULT", "Network"]
+__all__ = ["DEFAULT", "Network", "cost_of", "total_costs"]
 
 DEFAULT = {"macs": 1.0, "params": 1.0}  # for a kernel with free variables and no budget
 _UNBOUNDED = 1 << 61  # stands for no limit on a key that only has a minimum
@@ -114,15 +114,14 @@ class Network:
     def _site(self, place: Place, kind: _Kind, members: list[int], sums: list[_Sum]) -> Site:
         costs = {limit.key: cost_of(place, kind.adapter, limit.key) for limit in sums}
         held = 4 * (kind.adapter.templates - 1) * kind.channels * prod(kind.size)
-        rows = [_plus(row, 1, held, place) for row in place.memory]
         own: list[tuple[Polynomial, int]] = []
         for limit in self.limits:
             if limit.key == "memory" and limit.total is not None:
                 most = min(limit.total, limit.each[members[0]] if limit.each else limit.total)
-                own += [*((row, most) for row in rows), ([((0,) * len(place.units), kind.floor)], most)]
+                own += [*((row, most - held) for row in place.memory), ([((0,) * len(place.units), kind.floor)], most)]
             elif limit.each is not None:
                 own.append((costs[limit.key], limit.each[members[0]]))
-        return Site(place, tuple(members), tuple(costs.values()), own, rows, kind.floor)
+        return Site(place, tuple(members), tuple(costs.values()), own, held, kind.floor)
 
 
 def cost_of(place: Place, adapter: Adapter, key: str) -> Polynomial:
@@ -135,6 +134,14 @@ def cost_of(place: Place, adapter: Adapter, key: str) -> Polynomial:
     for powers, coefficient in place.elementwise:
         total[powers] = total.get(powers, 0) + adapter.templates * coefficient
     return list(total.items())
+
+
+def total_costs(place: Place, adapter: Adapter, counts: Powers) -> tuple[int, int, int]:
+    """MACs, parameters and twice the work of one target, the adapter included."""
+    macs = adapter.templates * evaluate(place.macs, counts) + adapter.macs
+    params = adapter.templates * evaluate(place.params, counts) + adapter.params
+    elementwise = adapter.templates * evaluate(place.elementwise, counts) + adapter.elementwise
+    return macs, params, 2 * macs + elementwise
 
 
 def _plus(polynomial: Polynomial, times: int, constant: int, place: Place) -> Polynomial:
