@@ -60,14 +60,14 @@ def _scenes(sources: Tensor, chosen: np.ndarray, size: int, rng: np.random.Gener
     """Scenes uint8 [n, 3, size, size] that show `sources[chosen]`."""
     count = len(chosen)
     dark = _uniform(rng, 0, 1, (count, 3, 1, 1))
-    light = (dark + _uniform(rng, -0.4, 0.4, dark.shape)).clamp(0, 1)
+    light = (dark + _uniform(rng, -0.35, 0.35, dark.shape)).clamp(0, 1)
     coarse = _uniform(rng, -0.4, 1.4, (count, 1, int(rng.integers(3, 9)), int(rng.integers(3, 9))))
     texture = interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False).clamp(0, 1)
-    scene = torch.lerp(dark, light, texture) + _uniform(rng, -0.06, 0.06, (count, 3, size, size))
+    scene = torch.lerp(dark, light, texture) + _uniform(rng, -0.05, 0.05, (count, 3, size, size))
     for _ in range(FRAGMENTS):
         others = torch.from_numpy(rng.integers(0, len(sources), count))
         shape = _place(sources[others] * _window(rng, count), size, rng, scales=(0.4, 0.7), reach=0.9, turn=np.pi)
-        scene = torch.lerp(scene, _uniform(rng, 0, 1, (count, 3, 1, 1)), 0.7 * shape)
+        scene = torch.lerp(scene, _uniform(rng, 0, 1, (count, 3, 1, 1)), 0.65 * shape)
     shape = _place(sources[torch.from_numpy(chosen)], size, rng, scales=(0.7, 1.0), reach=0.2, turn=0.4)
     scene = torch.lerp(scene, _contrasting(rng, dark, light), shape)
     return scene.clamp(0, 1).mul(255).round().to(torch.uint8)
