@@ -91,7 +91,8 @@ def suggest_program(trial: Trial, ops: Sequence[str], rank: int) -> Kernel:
 
     A program that was enqueued in the user attribute `program` is taken from there.
     """
-    text = trial.storage.get_trial(trial._trial_id).user_attrs.get(PROGRAM)  # the trial's own copy is older than its draw
+    _ = trial.relative_params  # lets the sampler draw, which may store the program instead
+    text = trial.storage.get_trial(trial._trial_id).user_attrs.get(PROGRAM)
     kernel = Kernel.from_json(text) if text else None
     params = encode(kernel, ops) if kernel is not None else None
     if kernel is not None and params is None:
