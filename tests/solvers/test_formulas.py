@@ -1,0 +1,62 @@
+"""Formulas for people, and sympy as the oracle of costs and of the solver's polynomials."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+import pytest
+import sympy
+from solver_kernels import HAND, chain, kernel
+
+from kas.language import cost
+from kas.solvers import Target, solve
+from kas.solvers.formulas import formula, text
+
+
+def _at(expression, target, groups, values):
+    height, width = target.size
+    numbers = {"C": target.channels, "H": height, "W": width, "G": groups, **values}
+    return expression.subs({s: numbers[s.name] for s in expression.free_symbols})
+
+
+@pytest.mark.parametrize("name", HAND)
+def test_formulas_agree_with_cost(name):
+    _agrees(kernel(name), [Target("a", 24, 24, (12, 9)), Target("b", 48, 48, (6, 5))])
+
+
+def test_formulas_of_random_chains_agree_with_cost():
+    rng = random.Random(0)
+    for _ in range(25):
+        _agrees(chain(rng), [Target("a", 24, 24, (12, 9)), Target("b", 48, 48, (6, 5))])
+
+
+def _agrees(program, targets):
+    sizes, found = solve(program, targets, {"macs": 4.0}), formula(program)
+    totals = dict.fromkeys(found, 0)
+    for target in targets:
+        values = sizes.values[target.name]
+        real = cost(program, target.channels, target.size, sizes.groups, values)
+        for key, expression in found.items():
+            value = _at(expression, target, sizes.groups, values)
+            assert value == (sympy.Rational(2 * real.macs + real.elementwise, 2) if key == "work" else getattr(real, key))
+            totals[key] = max(totals[key], value) if key == "memory" else totals[key] + value
+    assert [totals[key] for key in ("macs", "params", "memory", "work")] == [
+        sizes.macs,
+        sizes.params,
+        sizes.memory,
+        sympy.Rational(sizes.work),
+    ]
+
+
+def test_text_is_readable():
+    found = text(kernel("bottleneck"))
+    assert found["params"] == "x0*(2*C + 9*x0)"
+    assert found["macs"] == "H*W*x0*(2*C + 9*x0)"
+    assert found["elementwise"] == "H*W*x0"
+
+
+def test_sympy_is_loaded_for_formulas_only():
+    code = "import sys, kas.solvers, kas.solvers.formulas; print('sympy' in sys.modules, 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"
