@@ -97,7 +97,9 @@ def render_report(study: optuna.Study, drawings: Mapping[str, str] | None = None
 
 
 def _figures(summary: Summary) -> dict[str, figures.Figure]:
-    shown = {"front": figures.front_figure(summary, figures.REPORT_COLOURS)}
+    shown: dict[str, figures.Figure] = {}
+    if summary.front or summary.original:
+        shown["front"] = figures.front_figure(summary, figures.REPORT_COLOURS)
     if len(summary.hypervolume) > 1:
         shown["hypervolume"] = figures.hypervolume_figure(summary, figures.REPORT_COLOURS)
     return shown

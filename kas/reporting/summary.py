@@ -72,8 +72,15 @@ class Summary:
 
     @property
     def measured(self) -> bool:
-        """Whether latency was measured; otherwise the cost is analytic work."""
-        return any(row.latency_ms is not None for row in self.rows)
+        """Whether the cost is measured latency; otherwise it is analytic work."""
+        chosen = text(loads(self.config.get("objectives")).get("cost"))
+        return chosen == "latency" if chosen else any(row.latency_ms is not None for row in self.rows)
+
+    @property
+    def wanted(self) -> int | None:
+        """The wanted number of finished trials, if the study says."""
+        trials = number(self.attributes.get("kas.trials")) or number(self.config.get("trials"))
+        return None if trials is None else int(trials)
 
     @property
     def original_hypervolume(self) -> float | None:

@@ -166,6 +166,7 @@ def test_an_empty_study() -> None:
     text = render_report(optuna.create_study(directions=["maximize", "minimize"]))
     Page(text)
     assert "No trial is complete yet." in text
+    assert "Nothing to plot yet." in text
 
 
 def test_work_instead_of_latency_has_no_latency_column() -> None:

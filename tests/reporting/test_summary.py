@@ -23,7 +23,8 @@ def test_a_kas_study() -> None:
     assert summary.share
     assert summary.metrics == ("accuracy", "latency (x original)")
     assert len(summary.rows) == 40
-    assert sum(summary.outcomes.values()) == 40
+    assert sum(summary.outcomes.values()) == summary.wanted == 40
+    assert summary.measured
     assert summary.finished == 40 - summary.outcomes["duplicate"] - summary.outcomes.get("error", 0)
     assert {row.number for row in summary.front} == {trial.number for trial in study.best_trials}
     assert [row.values[1] for row in summary.front] == sorted(row.values[1] for row in summary.front)
