@@ -172,7 +172,7 @@ def _original_marks(summary: Summary, colours: Palette) -> tuple[list[dict[str, 
     assert summary.original is not None
     level = summary.original.accuracy
     shapes = [
-        _line(colours, x0=1, x1=1, y0=0, y1=1, yref="paper"),
+        _line(colours, x0=1, x1=1, y0=0, y1=1, yref="paper", layer="above"),
         _line(colours, x0=0, x1=1, xref="paper", y0=level, y1=level),
     ]
     if not summary.share:
