@@ -71,9 +71,13 @@ class Code:
         self.names.add("n")
         return ", ".join(["n", *(self.size(dim) for dim in dims)])
 
+    def reshape(self, tensor: str, form: Form) -> str:
+        """A tensor of any form in a given one."""
+        return f"{tensor}.reshape({self.sizes(form)})"
+
     def view(self, tensor: str, old: Form, new: Form) -> str:
         """A tensor of one form in another form with the same elements in the same order."""
-        return tensor if old == new else f"{tensor}.reshape({self.sizes(new)})"
+        return tensor if old == new else self.reshape(tensor, new)
 
     def root(self, dim: Dim) -> str:
         """The square root of a dim; empty where it is 1."""

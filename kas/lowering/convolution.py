@@ -18,7 +18,7 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     there = [i for i, dim in enumerate(positions) if dim is not ONE]
     space = tuple(positions[i] for i in there)
     channels = base.shape.first.product
-    image = emitter.reshaped(base, (channels, *space) if channels is not ONE or not space else (ONE, *space))
+    image = emitter.reshaped(base, (channels, *space))
     shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
     weight = _weight(emitter, conv, image, shape)
     bias = f", {emitter.parameter(conv.bias, (emitter.code.number(conv.out),))}" if conv.bias else ""
@@ -87,7 +87,8 @@ def emit_local(emitter: Emitter, node: Node) -> tuple[str, Form]:
     taps = tuple(Dim.of(window.k[i]) for i in there)
     dims = (*(dim for dim, _ in front), *taps, *space)
     own = tuple(dim if mark else ONE for dim, mark in zip(dims, [*(m for _, m in front), *marks], strict=True))
-    k = emitter.variable(emitter.reshaped(factors, own))
+    smaller = any(not mark for _, mark in front)  # then the factors are fewer than the results: divide them
+    k = emitter.variable(emitter.reshaped(factors, own) + (f" / {window.taps}" if smaller else ""))
     channels = tuple(dim for dim, _ in front)
     padding = tuple(window.padding[i] for i in there)
     pads = tuple(p for pair in padding[::-1] for p in (pair, pair))
@@ -99,7 +100,7 @@ def emit_local(emitter: Emitter, node: Node) -> tuple[str, Form]:
         loop = f"for i, j in [divmod(tap, {window.k[1]}) for tap in range(1, {window.taps})]:"
     emitter.code.add("", f"{loop}\n    {total} = torch.addcmul({total}, {k}[{factor(False)}], {image}[{near(False)}])", "")
     assert product((*channels, *space)) is node.shape.product
-    return f"{total} / {window.taps}", (*channels, *space)
+    return total if smaller else f"{total} / {window.taps}", (*channels, *space)
 
 
 def _tap(emitter: Emitter, window: Window, there: list[int], space: Form, own: tuple[Dim, ...]):  # type: ignore[no-untyped-def]

@@ -88,6 +88,10 @@ class Emitter:
             self.code.add(name, expression, str(node.shape))
             self.start(node, Value(name, form))
 
+    def last_reader(self, node: Node) -> bool:
+        """Whether the node being written is the only one that still reads this one's variable."""
+        return self._owner[self.values[node].name] == 1
+
     def variable(self, expression: str) -> str:
         """A name for an expression that is needed more than once while a node is written."""
         if expression.isidentifier():

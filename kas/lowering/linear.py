@@ -60,11 +60,11 @@ def _mix(site: Site) -> str:
     old = product(shape.axis(name) for name in step.axes)
     rest = tuple(shape.axis(name) for name in kept)
     moved = site.ins[0] + permutation([0, *(axis_position(shape, name) for name in (*kept, *step.axes))])
-    rows = site.code.view(moved, (), (product(rest), old))
+    rows = site.code.reshape(moved, (product(rest), old))
     mapped = f"torch.matmul({rows}, {site.weight}.t())"
     new = [(name, dim) for name, dim in zip(step.axes, step.to, strict=True) if dim is not ONE]
     names = [*kept, *(name for name, _ in new)]
-    mapped = site.code.view(mapped, (), (*rest, *(dim for _, dim in new)))
+    mapped = site.code.reshape(mapped, (*rest, *(dim for _, dim in new)))
     order = [names.index(name) + 1 for name, _ in site.result.axes()]
     assert len(order) == len(form_of(site.result))
     return mapped + permutation([0, *order])
@@ -106,24 +106,19 @@ def _emit_mix(emitter: Emitter, node: Node) -> tuple[str, Form]:
     if at == list(range(at[0], at[-1] + 1)):
         before, after = product(sizes[: at[0]]), product(sizes[at[-1] + 1 :])
         form = tuple(dim for dim in (before, old, after) if dim is not ONE)
-        result = tuple(dim for dim in (before, new, after) if dim is not ONE)
+        result = (*(dim for dim in (before,) if dim is not ONE), new, *(dim for dim in (after,) if dim is not ONE))
         x = emitter.reshaped(node.ins[0], form)
-        return f"F.linear({x}, {weight})" if after is ONE else f"torch.matmul({weight}, {x})", _at_least_one(result)
+        return f"F.linear({x}, {weight})" if after is ONE else f"torch.matmul({weight}, {x})", result
     order = [i for i in range(len(axes)) if i not in at] + at
     rest = [axes[i] for i in order if i not in at]
     moved = emitter.axes(node.ins[0]) + permutation([0, *(i + 1 for i in order)])
-    rows = emitter.code.view(moved, (), (product(shape.axis(name) for name in rest), old))
+    rows = emitter.code.reshape(moved, (product(shape.axis(name) for name in rest), old))
     made = [(name, mapped.get(name, shape.axis(name))) for name in (axes[i] for i in order)]
     made = [(name, dim) for name, dim in made if dim is not ONE]
-    spread = emitter.code.view(f"F.linear({rows}, {weight})", (), tuple(dim for _, dim in made))
+    spread = emitter.code.reshape(f"F.linear({rows}, {weight})", tuple(dim for _, dim in made))
     names = [name for name, _ in made]
     back = [names.index(name) + 1 for name, _ in node.shape.axes()]
     return spread + permutation([0, *back]), form_of(node.shape)
-
-
-def _at_least_one(form: Form) -> Form:
-    """A form of no axes has one of length 1, as the product has."""
-    return form or (ONE,)
 
 
 def _mix_weight(emitter: Emitter, number: int, step: Mix, shape: Shape, ordered: list[str]) -> str:

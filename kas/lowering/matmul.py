@@ -43,11 +43,17 @@ def _matrix(emitter: Emitter, node: Node, transposed: bool) -> str:
 
 
 def _emit_matmul(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """The product; the smallest of operands and result is divided by the root."""
     step = node.step
     assert isinstance(step, Matmul)
-    left, right = (_matrix(emitter, operand, t) for operand, t in zip(node.ins, step.t, strict=True))
+    operands = [_matrix(emitter, operand, t) for operand, t in zip(node.ins, step.t, strict=True)]
     root = emitter.code.root(node.ins[0].shape.sides[0 if step.t[0] else 1].product)
-    result = f"torch.bmm({left}, {right})" + (f" / {root}" if root else "")
+    after = f" / {root}" if root else ""
+    sizes = [emitter.code.number(operand.shape.product) for operand in node.ins]
+    if after and min(sizes) < emitter.code.number(node.shape.product):
+        operands[sizes.index(min(sizes))] += after
+        after = ""
+    result = f"torch.bmm({operands[0]}, {operands[1]}){after}"
     return f"torch.softmax({result}, 2)" if step.softmax else result, _result_form(node)
 
 

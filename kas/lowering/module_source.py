@@ -113,9 +113,8 @@ def _forward(code: Code, channels: int) -> str:
         code.names.add("c")
     if code.names:
         read = ["n", "c", "h", "w"][: code.kernel.rank + 2]
-        lines.append(f"{', '.join(name if name in code.names else '_' for name in read)} = x.shape")
-        if len(read) == 2 and code.names == {"n"}:
-            lines[-1] = "n = x.shape[0]"
+        named = ", ".join(name if name in code.names else "_" for name in read)
+        lines.append("n = x.shape[0]" if code.names == {"n"} else f"{named} = x.shape")
     for condition, message in checks:
         lines += [f"if {condition}:", f"    raise ValueError({'f' if '{' in message else ''}{_quoted(message)})"]
     for name, expression, comment in code.lines:

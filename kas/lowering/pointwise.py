@@ -32,9 +32,17 @@ def _lower(expression: str, site: Site) -> str:
 PLAIN: dict[str, Plain] = {op: partial(_lower, expression) for op, expression in EXPRESSIONS.items()}
 
 
+def _emit_relu(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """In place on the result of a convolution that nothing else reads: its gradient does not need it."""
+    value, source = emitter.values[node.ins[0]], node.ins[0]
+    alone = source.op == "convolve" and emitter.last_reader(source)
+    return f"F.relu({value.name}, inplace=True)" if alone else f"F.relu({value.name})", value.form
+
+
 def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
     value = emitter.values[node.ins[0]]
     return expression.format(x=value.name), value.form
 
 
 OPTIMIZED: dict[str, Emit] = {op: partial(_emit, expression) for op, expression in EXPRESSIONS.items()}
+OPTIMIZED["relu"] = _emit_relu

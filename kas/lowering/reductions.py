@@ -31,8 +31,8 @@ def _softmax(site: Site) -> str:
     rest = tuple(shape.axis(name) for name in order)
     order += axes
     moved = site.ins[0] + permutation([0, *site.positions(tuple(order))])
-    flat = site.code.view(moved, (), (*rest, product(shape.axis(name) for name in axes)))
-    spread = site.code.view(f"torch.softmax({flat}, {len(rest) + 1})", (), tuple(shape.axis(name) for name in order))
+    flat = site.code.reshape(moved, (*rest, product(shape.axis(name) for name in axes)))
+    spread = site.code.reshape(f"torch.softmax({flat}, {len(rest) + 1})", tuple(shape.axis(name) for name in order))
     return spread + permutation([0, *(order.index(name) + 1 for name, _ in shape.axes())])
 
 

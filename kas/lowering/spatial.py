@@ -9,7 +9,7 @@ from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Form, form_of
 from kas.lowering.emitter import Emit, Emitter
-from kas.lowering.graph import Node
+from kas.lowering.graph import Node, Window
 
 __all__ = ["OPTIMIZED", "PLAIN", "image_form"]
 
@@ -30,12 +30,12 @@ def _unfold(site: Site) -> str:
     kernel = tuple(step.k if axis in step.over else 1 for axis in "hw")
     spread = tuple(step.d if axis in step.over else 1 for axis in "hw")
     padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, spread, strict=True))
-    image = site.code.view(site.ins[0], (), (channels.product, h, w))
+    image = site.code.reshape(site.ins[0], (channels.product, h, w))
     taps = f"F.unfold({image}, {kernel}, dilation={spread}, padding={padding})"
     old, new = channels.dim("kw"), Dim.of(step.k)
     if step.over == "h" and old is not ONE:
         front = product((channels.dim("g"), channels.dim("c")))
-        taps = f"{site.code.view(taps, (), (front, old, new, h * w))}.transpose(2, 3)"
+        taps = f"{site.code.reshape(taps, (front, old, new, h * w))}.transpose(2, 3)"
     return site.output(taps, ())
 
 
@@ -92,4 +92,20 @@ def _emit_taps(emitter: Emitter, node: Node) -> tuple[str, Form]:
     return f"{call}.reshape({emitter.code.sizes(form)})", form
 
 
-OPTIMIZED: dict[str, Emit] = {"shift": _emit_shift, "taps": _emit_taps}
+def _emit_unfold(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """An unfold over one axis next to taps over the other that were computed: `kh` goes before `kw`."""
+    step, shape, code = node.step, node.ins[0].shape, emitter.code
+    assert isinstance(step, Unfold)
+    window = Window(*(tuple(v if axis in step.over else 1 for axis in "hw") for v in (step.k, step.d)))  # type: ignore[arg-type]
+    h, w = shape.second.dims
+    image = code.view(emitter.values[node.ins[0]].name, emitter.values[node.ins[0]].form, (shape.first.product, h, w))
+    call = f"F.unfold({image}, {window.k}, dilation={window.d}, padding={window.padding})"
+    new, old = Dim.of(step.k), shape.first.dim("kw")
+    if old is ONE:
+        form: Form = (shape.first.product, new, h, w)
+        return code.reshape(call, form), form
+    front = shape.first.product / old
+    return f"{code.reshape(call, (front, old, new, h, w))}.transpose(2, 3)", (front, new, old, h, w)
+
+
+OPTIMIZED: dict[str, Emit] = {"shift": _emit_shift, "taps": _emit_taps, "unfold": _emit_unfold}
