@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
-from kas.solvers.filling import FULL, Block, fill
-from kas.solvers.places import Place, Plan, evaluate
+from kas.solvers.filling import FULL, Block, block, fill, least_fits
+from kas.solvers.places import Place, Plan
 from kas.solvers.questions import DEFAULT, Network, total_costs
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
 from kas.solvers.sizes import Sizes
@@ -85,7 +85,7 @@ def _divisors(channels: int) -> tuple[int, ...]:
 
 
 class _Questions:
-    """What to ask for each G at which the kernel exists and its least counts keep to all limits, and why not for others."""
+    """What to ask for each G at which the kernel exists, and why not for the others."""
 
     def __init__(self, network: Network, plan: Plan):
         self.network, self.plan = network, plan
@@ -99,28 +99,17 @@ class _Questions:
             if fault is not None:
                 self._faults.append((groups, places, fault))
                 continue
-            question = self.network.question(places)
-            if _least_fits(question):
-                yield groups, question
-            else:
-                self._over.append(question)
+            yield groups, self.network.question(places)
+
+    def refuse(self, question: Question) -> None:
+        """Note that not even the least counts keep to the limits."""
+        self._over.append(question)
 
     def refusal(self) -> Infeasible:
         """Why no G will do."""
         if self._over:
             return refuse_limits(self.network, self._over)
         return refuse_dims(self.network, self.plan.kernel, self._faults)
-
-
-def _least_fits(question: Question) -> bool:
-    totals = [0] * len(question.totals)
-    for site in question.sites:
-        lows = tuple(site.place.lows)
-        if site.own and not site.fits(lows):
-            return False
-        for k, polynomial in enumerate(site.costs):
-            totals[k] += len(site.members) * evaluate(polynomial, lows)
-    return all(cost <= most for cost, most in zip(totals, question.totals, strict=True))
 
 
 class _Found(NamedTuple):
@@ -137,15 +126,15 @@ def _search(asked: _Questions, thorough: bool) -> _Found | None:
     """The best over all G. None if a least cost cannot be reached. Raises Infeasible if no G will do."""
     found: list[_Found] = []
     for groups, question in asked:
-        if not asked.plan.variables:
-            found.append(
-                _Found(groups, assess(question, [Block(s, len(s.members), ()) for s in question.sites]), True, question)
-            )
+        blocks = _blocks(question, bool(asked.plan.variables))
+        if blocks is None:
+            asked.refuse(question)
             continue
-        best = assess(question, fill(question.sites, question.totals))
-        found.append(_Found(groups, best, False, question))
-        if best.met and best.uses[0] >= FULL and not (thorough and _may_be_few(question, best)):
-            return _first_best(found)
+        best = assess(question, blocks)
+        found.append(_Found(groups, best, not asked.plan.variables, question))
+        filled = asked.plan.variables and best.met and best.uses[0] >= FULL
+        if filled and not (thorough and _may_be_few(question, best)):
+            return found[-1] if len(found) == 1 else _first_best(found)
     if not found:
         raise asked.refusal()
     if not asked.plan.variables:
@@ -160,6 +149,15 @@ def _search(asked: _Questions, thorough: bool) -> _Found | None:
         found += [one._replace(best=best) for one, best in wide if best is not None]
     most = max(bound(one.question) for one in found)
     return _first_best([one._replace(bound=most) for one in found])
+
+
+def _blocks(question: Question, free: bool) -> list[Block] | None:
+    """Counts that keep to the limits; None if there are none."""
+    if free:
+        return fill(question.sites, question.totals)
+    if not least_fits(question.sites, question.totals):
+        return None
+    return [block(site, len(site.members), ()) for site in question.sites]
 
 
 def _may_be_few(question: Question, best: Best) -> bool:

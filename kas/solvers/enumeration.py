@@ -58,10 +58,10 @@ def assess(question: Question, blocks: Sequence[Block]) -> Best:
         start = given.get(id(block.site), 0)
         members = block.site.members[start : start + block.members]
         given[id(block.site)] = start + block.members
-        for k, polynomial in enumerate(block.site.costs):
-            cost = evaluate(polynomial, block.counts)
+        for k, cost in enumerate(block.costs):
             totals[k] += block.members * cost
-            imbalance += sum((cost / question.replaced[k][member]) ** 2 for member in members)
+            of = question.replaced[k]
+            imbalance += sum([(cost / of[member]) ** 2 for member in members])
         if any(question.peak):
             peak = max(peak, block.site.peak(block.counts))
         counts.update(dict.fromkeys(members, block.counts))

@@ -13,7 +13,7 @@ from itertools import repeat
 
 from kas.solvers.places import Place, Polynomial, Powers, evaluate
 
-__all__ = ["FULL", "Block", "Site", "fill", "largest", "spent"]
+__all__ = ["FULL", "Block", "Site", "block", "fill", "largest", "least_fits"]
 
 FULL = 0.99  # use of the tighter limit at which a filling is good enough
 _GROWTH = 1.25  # how much the last step may widen a variable at first, so that targets stay balanced
@@ -46,35 +46,51 @@ class Site:
 
 @dataclass
 class Block:
-    """Some members of a site with the same counts."""
+    """Some members of a site with the same counts, and what one of them costs."""
 
     site: Site
     members: int
     counts: Powers
+    costs: list[int]
 
 
-def spent(blocks: Sequence[Block], number: int) -> list[int]:
-    """What blocks cost the network, for each of the limits."""
-    total = [0] * number
-    for block in blocks:
-        for k, polynomial in enumerate(block.site.costs):
-            total[k] += block.members * evaluate(polynomial, block.counts)
-    return total
+def block(site: Site, members: int, counts: Powers) -> Block:
+    """A block, with its costs."""
+    return Block(site, members, counts, [evaluate(polynomial, counts) for polynomial in site.costs])
 
 
-def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block]:
+def left_over(blocks: Sequence[Block], totals: Sequence[int]) -> list[int]:
+    """What blocks leave of each limit."""
+    left = list(totals)
+    for one in blocks:
+        for k, cost in enumerate(one.costs):
+            left[k] -= one.members * cost
+    return left
+
+
+def least_fits(sites: Sequence[Site], totals: Sequence[int]) -> bool:
+    """Whether the least counts keep to all limits: then, and only then, some counts do."""
+    blocks = [block(site, len(site.members), tuple(site.place.lows)) for site in sites]
+    if any(not one.site.fits(one.counts) for one in blocks):
+        return False
+    return all(rest >= 0 for rest in left_over(blocks, totals))
+
+
+def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block] | None:
     """Counts for every site that keep within `totals` (at least one) and use them as far as they go.
 
-    The least counts must fit (the caller has checked). Sites are split where not all members can grow.
+    None if not even the least counts fit. Sites are split where not all members can grow.
     """
     scales = _scales(sites, totals)
     blocks = _rounded(sites, scales, 1.0)
-    left = [total - cost for total, cost in zip(totals, spent(blocks, len(totals)), strict=True)]
-    if min(left) < 0:
+    left = left_over(blocks, totals)
+    if min(left) < 0 or any(one.site.own and not one.site.fits(one.counts) for one in blocks):
+        if not least_fits(sites, totals):
+            return None
         blocks = _shrunk(sites, scales, totals)
-        left = [total - cost for total, cost in zip(totals, spent(blocks, len(totals)), strict=True)]
+        left = left_over(blocks, totals)
     for growth, split in ((_GROWTH, False), (_GROWTH, True), (0.0, True)):
-        if split and max(1 - rest / total for rest, total in zip(left, totals, strict=True)) >= FULL:
+        if split and max([1 - rest / total for rest, total in zip(left, totals, strict=True)]) >= FULL:
             break
         blocks = _grow(blocks, left, totals, growth, split)
     return blocks
@@ -168,7 +184,7 @@ def _rounded(sites: Sequence[Site], scales: Sequence[float], factor: float) -> l
                 middle = (low + high) / 2
                 low, high = (middle, high) if site.fits(_counts(site, middle)) else (low, middle)
             counts = _counts(site, low)
-        blocks.append(Block(site, len(site.members), counts))
+        blocks.append(block(site, len(site.members), counts))
     return blocks
 
 
@@ -177,8 +193,7 @@ def _shrunk(sites: Sequence[Site], scales: Sequence[float], totals: Sequence[int
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        cost = spent(_rounded(sites, scales, middle), len(totals))
-        fits = all(c <= total for c, total in zip(cost, totals, strict=True))
+        fits = min(left_over(_rounded(sites, scales, middle), totals)) >= 0
         low, high = (middle, high) if fits else (low, middle)
     return _rounded(sites, scales, low)
 
@@ -186,14 +201,14 @@ def _shrunk(sites: Sequence[Site], scales: Sequence[float], totals: Sequence[int
 def _grow(blocks: list[Block], left: list[int], totals: Sequence[int], growth: float, split: bool) -> list[Block]:
     """Give what is left to one variable after another, the dearest step first; updates `left`. 0 growth is no bound."""
     tight = max(range(len(totals)), key=lambda k: 1 - left[k] / totals[k])
-    moves = [(block, i, steps(block.site.costs, block.counts, i)) for block in blocks for i in range(len(block.counts))]
+    moves = [(one, i, _next(one, i, 1)) for one in blocks for i in range(len(one.counts))]
     moves.sort(key=lambda move: -move[2][tight])
-    for block, i, step in moves:
-        if len(block.counts) > 1:
-            step = steps(block.site.costs, block.counts, i)  # another variable may have grown
-        _raise(block, i, step, left, growth)
-        if split and block.members > 1:
-            part = _part(block, i, left)
+    for one, i, step in moves:
+        if len(one.counts) > 1:
+            step = _next(one, i, 1)  # another variable may have grown
+        _raise(one, i, step, left, growth)
+        if split and one.members > 1:
+            part = _part(one, i, left)
             if part is not None:
                 blocks = [*blocks, part]
     return blocks
@@ -203,35 +218,32 @@ def _with(counts: Powers, i: int, value: int) -> Powers:
     return (*counts[:i], value, *counts[i + 1 :])
 
 
-def steps(polynomials: Sequence[Polynomial], counts: Powers, i: int) -> list[int]:
-    """What one more of variable `i` adds to each polynomial."""
-    after = _with(counts, i, counts[i] + 1)
-    return [evaluate(polynomial, after) - evaluate(polynomial, counts) for polynomial in polynomials]
+def _next(one: Block, i: int, more: int) -> list[int]:
+    """What more of variable `i` adds to each cost of a block's member."""
+    after = _with(one.counts, i, one.counts[i] + more)
+    return [evaluate(polynomial, after) - cost for polynomial, cost in zip(one.site.costs, one.costs)]  # noqa: B905 - hot
 
 
-def _raise(block: Block, i: int, step: Sequence[int], left: list[int], growth: float) -> None:
+def _raise(one: Block, i: int, step: Sequence[int], left: list[int], growth: float) -> None:
     """The largest count of one variable that the rest of the budget allows."""
-    counts, members, site = block.counts, block.members, block.site
-    now, costs = counts[i], site.costs
-    top = now + min([rest // (members * s) for rest, s in zip(left, step) if s], default=0)  # noqa: B905 - the hot loop
+    counts, members, site = one.counts, one.members, one.site
+    now, place = counts[i], site.place
+    top = now + min([rest // (members * s) for rest, s in zip(left, step) if s], default=0)  # noqa: B905 - hot
     if growth:
-        coarse = site.place.coarse[i]
+        coarse = place.coarse[i]
         top = min(top, max(int(now * growth), now + (coarse if now >= coarse else 1)))
     if top > now and site.own:
         top = min(top, largest(site.own, counts, i))
-    top = site.place.rounded(i, top)
+    top = place.rounded(i, top)
+    if top > now + 1 and not all(map(_is_linear, site.costs, repeat(i))):  # the steps grow with the count
+        ceilings = [(p, c + rest // members) for p, c, rest in zip(site.costs, one.costs, left, strict=True)]
+        top = place.rounded(i, min(top, largest(ceilings, counts, i)))
     if top <= now:
         return
-    if top > now + 1 and not all(map(_is_linear, costs, repeat(i))):  # the steps grow
-        ceilings = [(p, evaluate(p, counts) + rest // members) for p, rest in zip(costs, left, strict=True)]
-        top = site.place.rounded(i, min(top, largest(ceilings, counts, i)))
-        if top <= now:
-            return
-        step = [evaluate(p, _with(counts, i, top)) - evaluate(p, counts) for p in costs]
-    else:
-        step = [(top - now) * s for s in step]
-    block.counts = _with(counts, i, top)
-    for k, cost in enumerate(step):
+    added = _next(one, i, top - now)
+    one.counts = _with(counts, i, top)
+    for k, cost in enumerate(added):
+        one.costs[k] += cost
         left[k] -= members * cost
 
 
@@ -244,14 +256,14 @@ def largest(ceilings: Sequence[tuple[Polynomial, int]], counts: Powers, i: int) 
 
     `counts` must fit. A count that nothing bounds stays as it is.
     """
-    polynomials = [polynomial for polynomial, _ in ceilings]
-    bounds = [
-        (limit - evaluate(polynomial, counts)) // step
-        for (polynomial, limit), step in zip(ceilings, steps(polynomials, counts, i), strict=True)
-        if step
-    ]
+    after, bounds = _with(counts, i, counts[i] + 1), []
+    for polynomial, limit in ceilings:
+        cost = evaluate(polynomial, counts)
+        step = evaluate(polynomial, after) - cost
+        if step:
+            bounds.append((limit - cost) // step)
     low, high = counts[i], counts[i] + min(bounds, default=0)  # steps grow with the count: no count over `high` fits
-    if all(map(_is_linear, polynomials, repeat(i))):
+    if all(_is_linear(polynomial, i) for polynomial, _ in ceilings):
         return high
     while low < high:
         middle = (low + high + 1) // 2
@@ -263,15 +275,15 @@ def largest(ceilings: Sequence[tuple[Polynomial, int]], counts: Powers, i: int) 
     return low
 
 
-def _part(block: Block, i: int, left: list[int]) -> Block | None:
+def _part(one: Block, i: int, left: list[int]) -> Block | None:
     """Widen a variable by one step in as many members as the budget allows; they become a block of their own."""
-    place, counts = block.site.place, block.counts
-    wider = _with(counts, i, counts[i] + (place.coarse[i] if counts[i] >= place.coarse[i] else 1))
-    added = [evaluate(polynomial, wider) - evaluate(polynomial, counts) for polynomial in block.site.costs]
+    coarse = one.site.place.coarse[i]
+    more = coarse if one.counts[i] >= coarse else 1
+    wider, added = _with(one.counts, i, one.counts[i] + more), _next(one, i, more)
     number = min((rest // cost for rest, cost in zip(left, added, strict=True) if cost), default=0)
-    if not 0 < number < block.members or not block.site.fits(wider):
+    if not 0 < number < one.members or not one.site.fits(wider):
         return None
-    block.members -= number
+    one.members -= number
     for k, cost in enumerate(added):
         left[k] -= number * cost
-    return Block(block.site, number, wider)
+    return Block(one.site, number, wider, [old + cost for old, cost in zip(one.costs, added, strict=True)])

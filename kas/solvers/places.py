@@ -7,8 +7,6 @@ stands between a count and an integer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cached_property
 from math import gcd, lcm
 
 from kas.language.costs import live_tensors
@@ -34,12 +32,15 @@ class Plan:
         self._rows: list[tuple[Dim, int, int, int, int, int, int, Powers]] = []
         dims: dict[Dim, None] = {}
         spatial: set[str] = set()
+        sides = {id(side): side for outcome in kernel.outcomes for side in outcome.shape}
+        for side in sides.values():
+            dims.update(dict.fromkeys(side.dims))
+            if side.kind == SPATIAL:
+                for dim in side.dims:
+                    spatial.update(dim.variables)
         for outcome in kernel.outcomes:
-            for side in outcome.shape:
-                dims.update(dict.fromkeys(side.dims))
-                if side.kind == SPATIAL:
-                    spatial.update(name for dim in side.dims for name in dim.variables)
-            dims.update(dict.fromkeys(outcome.quotients))
+            if outcome.quotients:
+                dims.update(dict.fromkeys(outcome.quotients))
         names = {name for dim in dims for name in dim.variables}
         self.variables = tuple(sorted(names, key=lambda name: int(name[1:])))
         self._columns = [_FIRST_FREE + int(name[1:]) for name in self.variables]
@@ -48,9 +49,10 @@ class Plan:
         self.grouped = self._grouped(dims)
         self.checked = [self._of(dim) for dim in dims if dim.denominator > 1 or dim.powers[3] < 0]
         outcomes = kernel.outcomes
-        self.macs = self._sum((1, outcome.macs) for outcome in outcomes if outcome.macs is not None)
-        self.params = self._sum((1, outcome.params) for outcome in outcomes if outcome.params is not None)
-        self.elementwise = self._sum(outcome.elementwise for outcome in outcomes if outcome.elementwise is not None)
+        self.macs = self._sum([(1, outcome.macs) for outcome in outcomes if outcome.macs is not None])
+        self.params = self._sum([(1, outcome.params) for outcome in outcomes if outcome.params is not None])
+        self.elementwise = self._sum([outcome.elementwise for outcome in outcomes if outcome.elementwise is not None])
+        self.memory = self._memory()
         self.shifts = [
             (self._of(kernel.shapes[step.ins[0]].axis(name)), abs(step.by))
             for step in kernel.steps
@@ -63,14 +65,19 @@ class Plan:
         widths = {dim.variables[0] for dim in dims if dim.powers[3] > 0 and dim.variables}
         return tuple(name in widths for name in self.variables)
 
-    @cached_property
-    def memory(self) -> list[Terms]:
+    def _memory(self) -> list[Terms]:
         """The tensors that are alive at each step, without the steps whose tensors are all alive at another one."""
+        products: dict[int, Dim] = {}
+        sizes = []
+        for shape in self.kernel.shapes:
+            if id(shape) not in products:
+                products[id(shape)] = shape.product
+            sizes.append((4, products[id(shape)]))
         rows = {frozenset(row) for row in live_tensors(self.kernel)}
-        largest = sorted(sorted(row) for row in rows if not any(row < other for other in rows))
-        return [self._sum((4, self.kernel.shapes[i].product) for i in row) for row in largest]
+        largest = [row for row in rows if not any(row < other for other in rows)]
+        return [self._sum([sizes[i] for i in sorted(row)]) for row in sorted(largest, key=sorted)]
 
-    def _sum(self, terms: Iterable[tuple[int, Dim]]) -> Terms:
+    def _sum(self, terms: list[tuple[int, Dim]]) -> Terms:
         total: dict[Powers, list[tuple[int, int]]] = {}
         for count, dim in terms:
             index = self._of(dim)
@@ -113,12 +120,12 @@ class Place:
         units: what each variable is a multiple of. lows: the least count of each. coarse: the counts that give the
             multiples asked for; smaller counts are allowed below the first multiple.
         scales: the counts at which each variable is as large as the axis that it stands for (C, C/G, or H).
-        fault: why the kernel cannot exist here, "" if it can.
+        fault: why the kernel cannot exist here, "" if it can; there are no polynomials then.
+        macs, params, elementwise: of one sample. memory: bytes at each step that can be the peak.
     """
 
     def __init__(self, plan: Plan, channels: int, size: tuple[int, ...], groups: int, multiple_of: int = 1):
         self.plan = plan
-        _ = plan.memory  # so that its monomials have their values
         self._values = plan.at(channels, size, groups)
         self.fault = ""
         count = len(plan.variables)
@@ -128,13 +135,14 @@ class Place:
         self.lows = [1] * count
         for index, by in plan.shifts:
             self._shift(index, by)
-        self._units_matter = any(unit > 1 for unit in self.units)
         self.coarse = [lcm(unit, multiple_of) // unit for unit in self.units]
         across = size[0] if size else 1
         self.scales = [
             (across if spatial else channels / groups if grouped else channels) / unit
             for spatial, grouped, unit in zip(plan.spatial, plan.grouped, self.units, strict=True)
         ]
+        if not self.fault:
+            self._set_polynomials()
 
     def _divide(self, index: int) -> None:
         numerator, denominator = self._values[index]
@@ -158,37 +166,24 @@ class Place:
             length = numerator // denominator
             self.fault = f"an axis is {length} long ({self.plan.dim(index)}), which is not longer than the shift by {by}"
 
-    @cached_property
+    def _set_polynomials(self) -> None:
+        """MACs, parameters and element-wise work, and the bytes at each step that can be the peak."""
+        plan, of = self.plan, self._coefficients()
+        self.macs = _polynomial(plan.macs, of)
+        self.params = _polynomial(plan.params, of)
+        self.elementwise = _polynomial(plan.elementwise, of)
+        self.memory = [_polynomial(terms, of) for terms in plan.memory]
+
     def _coefficients(self) -> list[int]:
         """Of each monomial, for counts instead of variables; whole numbers, as the place has no fault."""
+        if max(self.units, default=1) == 1:
+            return [numerator // denominator for numerator, denominator in self._values]
         coefficients = []
         for index, (numerator, denominator) in enumerate(self._values):
-            if self._units_matter:
-                for unit, power in zip(self.units, self.plan.powers(index), strict=True):
-                    numerator *= unit**power
-            coefficients.append(numerator if denominator == 1 else numerator // denominator)
+            for unit, power in zip(self.units, self.plan.powers(index), strict=True):
+                numerator *= unit**power
+            coefficients.append(numerator // denominator)
         return coefficients
-
-    def _polynomial(self, terms: Terms) -> Polynomial:
-        of = self._coefficients
-        return [(powers, sum([of[index] * count for index, count in parts])) for powers, parts in terms]
-
-    @cached_property
-    def macs(self) -> Polynomial:
-        return self._polynomial(self.plan.macs)
-
-    @cached_property
-    def params(self) -> Polynomial:
-        return self._polynomial(self.plan.params)
-
-    @cached_property
-    def elementwise(self) -> Polynomial:
-        return self._polynomial(self.plan.elementwise)
-
-    @cached_property
-    def memory(self) -> list[Polynomial]:
-        """Bytes at each step that can be the peak."""
-        return [self._polynomial(terms) for terms in self.plan.memory]
 
     def rounded(self, i: int, count: int) -> int:
         """The largest allowed count of variable `i` that is not over `count`."""
@@ -197,6 +192,10 @@ class Place:
     def values(self, counts: tuple[int, ...]) -> dict[str, int]:
         """The free variables by name."""
         return {n: u * c for n, u, c in zip(self.plan.variables, self.units, counts, strict=True)}
+
+
+def _polynomial(terms: Terms, coefficients: list[int]) -> Polynomial:
+    return [(powers, sum([coefficients[index] * count for index, count in parts])) for powers, parts in terms]
 
 
 def evaluate(polynomial: Polynomial, counts: tuple[int, ...]) -> int:
