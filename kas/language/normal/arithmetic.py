@@ -105,7 +105,7 @@ def _collect(g: Graph, op: str, terms: Iterable[Term]) -> dict[tuple[Layout | No
 def _nested(g: Graph, number: Number, layout: Layout | None, edge: int) -> list[Term] | None:
     ins = g.nodes[edge >> 1].ins
     result: list[Term] = []
-    for n, own, e in flip_terms(g, ins) if edge & 1 else ins:
+    for n, own, e in flip_terms(ins) if edge & 1 else ins:
         fits, full = nest(layout, own, g.known)
         if not fits or n * number > _MAX_EXPONENT:
             return None
@@ -218,5 +218,5 @@ def _finish(g: Graph, op: str, terms: list[Term], shape: Shape2) -> int:
     else:
         turned = False
     if turned:
-        return g.intern(op, (), flip_terms(g, terms), (shape[1], shape[0])) ^ 1
+        return g.intern(op, (), flip_terms(terms), (shape[1], shape[0])) ^ 1
     return g.intern(op, (), tuple(terms), shape)

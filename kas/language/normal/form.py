@@ -10,7 +10,7 @@ from kas.language.normal.graph import SETS, Graph, Number
 from kas.language.normal.reading import read
 from kas.language.normal.rules import RULES
 
-__all__ = ["Form", "normal_form", "reachable"]
+__all__ = ["Form", "normal_form", "normal_form_and_factors", "operands", "reachable"]
 
 _MOST_BUILDS = 12
 
@@ -23,7 +23,12 @@ class Form(NamedTuple):
 
 
 def normal_form(kernel: Kernel) -> Form:
-    """The graph of a kernel in normal form.
+    """The graph of a kernel in normal form."""
+    return normal_form_and_factors(kernel)[0]
+
+
+def normal_form_and_factors(kernel: Kernel) -> tuple[Form, dict[int, Number]]:
+    """The graph of a kernel in normal form, and the number that each rescaled weight is multiplied with.
 
     It is built as if every weight were used once. If a weight that a rule has viewed differently or rescaled turns out to be
     used in two places, it is built again without such rules for it. If all readers of a weighted tensor multiply it by one
@@ -46,7 +51,7 @@ def normal_form(kernel: Kernel) -> Form:
             break
         for token, number in found.items():
             factors[token] = factors.get(token, 1) * number
-    return form
+    return form, factors
 
 
 def reachable(form: Form) -> list[int]:

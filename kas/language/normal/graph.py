@@ -113,7 +113,8 @@ class Graph:
 
     def edge_key(self, edge: int) -> str:
         """A key to order edges by, which does not depend on the order of steps or the names of variables."""
-        return self.nodes[edge >> 1].signature + ("'" if edge & 1 else "")
+        node = self.nodes[edge >> 1]
+        return node.signature + ("'" if edge & 1 and node.op != "w" else "")
 
     def term_key(self, term: Term) -> str:
         """A key to order terms by."""
@@ -128,9 +129,9 @@ def flip_attrs(op: str, attrs: tuple[Any, ...]) -> tuple[Any, ...]:
     return ((attrs[0][1], attrs[0][0]), *attrs[1:]) if attrs else attrs
 
 
-def flip_terms(graph: Graph, terms: Iterable[Term]) -> tuple[Term, ...]:
-    """The terms of the transposed result. A weight has no sides of its own."""
-    return tuple((n, flip(layout), e if graph.nodes[e >> 1].op == "w" else e ^ 1) for n, layout, e in terms)
+def flip_terms(terms: Iterable[Term]) -> tuple[Term, ...]:
+    """The terms of the transposed result."""
+    return tuple((n, flip(layout), e ^ 1) for n, layout, e in terms)
 
 
 def result_shape(op: str, attrs: tuple[Any, ...], shape: tuple[Dim, Dim]) -> tuple[Dim, Dim]:

@@ -226,7 +226,7 @@ def _rows_out(g: Graph, factors: list[int], side: int) -> tuple[int] | None:
     if node.op != "mul":
         return None
 
-    terms = flip_terms(g, node.ins) if edge & 1 else node.ins
+    terms = flip_terms(node.ins) if edge & 1 else node.ins
     out = [t for t in terms if t[1] is not None and not any(flag for _, flag in t[1][1 - side])]
     if not out or len(out) == len(terms):
         return None

@@ -11,13 +11,13 @@ import re
 from kas.language.dims import Dim
 from kas.language.normal.graph import SETS, Graph, attribute_text
 
-__all__ = ["canonical_order", "canonical_text"]
+__all__ = ["Walk", "canonical_order", "canonical_text"]
 
 _MOST_WALKS = 48
 _VARIABLE = re.compile(r"x\d+")
 
 
-class _Walk:
+class Walk:
     """One walk. `choices`: which of the tied operands to visit first, at each tie; `ties` records how many there were."""
 
     def __init__(self, graph: Graph, choices: list[int]):
@@ -29,7 +29,8 @@ class _Walk:
         self.lines: list[str] = []
 
     def edge(self, edge: int) -> str:
-        return f"{self.visit(edge >> 1)}{chr(39) if edge & 1 else ''}"
+        turned = edge & 1 and self.graph.nodes[edge >> 1].op != "w"  # a weight has no sides of its own
+        return f"{self.visit(edge >> 1)}{chr(39) if turned else ''}"
 
     def visit(self, number: int) -> int:
         """The number by first sight; the text of the node is written when it is first seen."""
@@ -73,11 +74,11 @@ class _Walk:
         return "[" + ",".join(parts) + "]"
 
 
-def _walks(graph: Graph, output: int) -> tuple[str, _Walk]:
-    best: tuple[str, _Walk] | None = None
+def _walks(graph: Graph, output: int) -> tuple[str, Walk]:
+    best: tuple[str, Walk] | None = None
     choices: list[int] = []
     for _ in range(_MOST_WALKS):
-        walk = _Walk(graph, choices)
+        walk = Walk(graph, choices)
         walk.edge(output)
         text = ";".join(walk.lines) + ("'" if output & 1 else "")
         if best is None or text < best[0]:
@@ -97,6 +98,6 @@ def canonical_text(graph: Graph, output: int) -> str:
     return _walks(graph, output)[0]
 
 
-def canonical_order(graph: Graph, output: int) -> tuple[str, _Walk]:
+def canonical_order(graph: Graph, output: int) -> tuple[str, Walk]:
     """The text, and the walk that wrote it (with the numbers of nodes, variables and weights)."""
     return _walks(graph, output)
