@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
-from kas.solvers.filling import FULL, Block, block, fill, least_fits
+from kas.solvers.filling import FULL, fill
 from kas.solvers.places import Place, Plan
 from kas.solvers.questions import DEFAULT, Network, total_costs
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
+from kas.solvers.sites import Block, block, least_fits
 from kas.solvers.sizes import Sizes
 from kas.solvers.targets import Target
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kas.solvers.filling import Block, Site, largest
+from kas.solvers.filling import largest
 from kas.solvers.places import Powers, evaluate
+from kas.solvers.sites import Block, Site
 
 __all__ = ["CANDIDATES", "Best", "Question", "assess", "best_of_all", "best_of_many", "bound", "few"]
 

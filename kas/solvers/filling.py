@@ -1,79 +1,22 @@
-"""The fast way to fill a budget: one common scale for all variables of all targets, then rounding, then what is left.
+"""The fast way to fill a budget: a common scale, rounded down, then what rounding left, target by target.
 
-Every variable is put to `s` times the axis that it stands for. Each limit is then one polynomial in `s`; its root, rounded
-down, keeps to the limits, and what rounding left is given out target by target, large steps first. Widths stay
-proportional to the targets' channels: the last step may widen a variable only by a quarter while that fills the budget.
+What is left goes to one variable after another, large steps first. At first that may widen a variable only by a quarter,
+so that the targets stay balanced; only if the budget is then not filled, by as much as there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import repeat
 
-from kas.solvers.places import Place, Polynomial, Powers, evaluate
+from kas.solvers.places import Polynomial, Powers, evaluate
+from kas.solvers.scaling import rounded, scales, shrunk
+from kas.solvers.sites import Block, Site, least_fits, left_over
 
-__all__ = ["FULL", "Block", "Site", "block", "fill", "largest", "least_fits"]
+__all__ = ["FULL", "fill", "largest"]
 
 FULL = 0.99  # use of the tighter limit at which a filling is good enough
-_GROWTH = 1.25  # how much the last step may widen a variable at first, so that targets stay balanced
-_BISECTIONS = 24
-
-
-@dataclass
-class Site:
-    """Targets that are alike, with a kernel put in.
-
-    members: numbers of the targets. costs: of one target, for each limit on the network, the adapter included.
-    own: limits on each target by itself. held, floor: bytes that the adapter adds to the kernel's, and takes at least.
-    """
-
-    place: Place
-    members: tuple[int, ...]
-    costs: tuple[Polynomial, ...]
-    own: list[tuple[Polynomial, int]]
-    held: int
-    floor: int
-
-    def fits(self, counts: Powers) -> bool:
-        """Whether the limits on one target hold."""
-        return all(evaluate(polynomial, counts) <= limit for polynomial, limit in self.own)
-
-    def peak(self, counts: Powers) -> int:
-        """Peak bytes of one target."""
-        return max(self.floor, self.held + max([evaluate(row, counts) for row in self.place.memory]))
-
-
-@dataclass
-class Block:
-    """Some members of a site with the same counts, and what one of them costs."""
-
-    site: Site
-    members: int
-    counts: Powers
-    costs: list[int]
-
-
-def block(site: Site, members: int, counts: Powers) -> Block:
-    """A block, with its costs."""
-    return Block(site, members, counts, [evaluate(polynomial, counts) for polynomial in site.costs])
-
-
-def left_over(blocks: Sequence[Block], totals: Sequence[int]) -> list[int]:
-    """What blocks leave of each limit."""
-    left = list(totals)
-    for one in blocks:
-        for k, cost in enumerate(one.costs):
-            left[k] -= one.members * cost
-    return left
-
-
-def least_fits(sites: Sequence[Site], totals: Sequence[int]) -> bool:
-    """Whether the least counts keep to all limits: then, and only then, some counts do."""
-    blocks = [block(site, len(site.members), tuple(site.place.lows)) for site in sites]
-    if any(not one.site.fits(one.counts) for one in blocks):
-        return False
-    return all(rest >= 0 for rest in left_over(blocks, totals))
+_GROWTH = 1.25  # how much the last step may widen a variable at first
 
 
 def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block] | None:
@@ -81,121 +24,19 @@ def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block] | None:
 
     None if not even the least counts fit. Sites are split where not all members can grow.
     """
-    scales = _scales(sites, totals)
-    blocks = _rounded(sites, scales, 1.0)
+    common = scales(sites, totals)
+    blocks = rounded(sites, common, 1.0)
     left = left_over(blocks, totals)
     if min(left) < 0 or any(one.site.own and not one.site.fits(one.counts) for one in blocks):
         if not least_fits(sites, totals):
             return None
-        blocks = _shrunk(sites, scales, totals)
+        blocks = shrunk(sites, common, totals)
         left = left_over(blocks, totals)
     for growth, split in ((_GROWTH, False), (_GROWTH, True), (0.0, True)):
         if split and max([1 - rest / total for rest, total in zip(left, totals, strict=True)]) >= FULL:
             break
         blocks = _grow(blocks, left, totals, growth, split)
     return blocks
-
-
-def _scales(sites: Sequence[Site], totals: Sequence[int]) -> list[float]:
-    """The scale of each site: one for all, but for sites that a limit of their own holds back."""
-    caps = [_own_root(site) if site.own else float("inf") for site in sites]
-    held: set[int] = set()
-    while True:
-        scale = _common_root(sites, totals, caps, held)
-        more = {i for i, cap in enumerate(caps) if cap < scale} - held
-        if not more:
-            return [caps[i] if i in held else scale for i in range(len(sites))]
-        held |= more
-
-
-def _common_root(sites: Sequence[Site], totals: Sequence[int], caps: Sequence[float], held: set[int]) -> float:
-    best = float("inf")
-    for k, total in enumerate(totals):
-        coefficients: dict[int, float] = {}
-        for i, site in enumerate(sites):
-            number, scales = len(site.members), site.place.scales
-            for powers, coefficient in site.costs[k]:
-                value, degree = float(number * coefficient), 0
-                for power, scale in zip(powers, scales):  # noqa: B905 - the hot loop
-                    if power:
-                        value *= float(scale**power)
-                        degree += power
-                if i in held:
-                    value *= caps[i] ** degree
-                    degree = 0
-                coefficients[degree] = coefficients.get(degree, 0.0) + value
-        best = min(best, _root(coefficients, total))
-    return best
-
-
-def _own_root(site: Site) -> float:
-    best = float("inf")
-    for polynomial, limit in site.own:
-        coefficients: dict[int, float] = {}
-        for powers, coefficient in polynomial:
-            value = float(coefficient)
-            for power, scale in zip(powers, site.place.scales, strict=True):
-                value *= float(scale**power)
-            coefficients[sum(powers)] = coefficients.get(sum(powers), 0.0) + value
-        best = min(best, _root(coefficients, limit))
-    return best
-
-
-def _root(coefficients: dict[int, float], limit: float) -> float:
-    """The largest s with p(s) <= limit, for a polynomial without negative coefficients; 0 if there is none."""
-    rest = limit - coefficients.get(0, 0.0)
-    if rest <= 0:
-        return 0.0
-    terms = [(degree, c) for degree, c in coefficients.items() if c and degree]
-    if not terms:
-        return float("inf")
-    s: float = min((rest / c) ** (1 / degree) for degree, c in terms)
-    if len(terms) == 1:
-        return s
-    for _ in range(60):  # Newton's steps fall to the root from above, as p is convex
-        value = sum(c * s**degree for degree, c in terms) - rest
-        slope = sum(degree * c * s ** (degree - 1) for degree, c in terms)
-        step = value / slope
-        s -= step
-        if step <= 1e-12 * s:
-            break
-    return s
-
-
-def _counts(site: Site, scale: float) -> Powers:
-    place = site.place
-    return tuple(
-        [
-            max(low, place.rounded(i, int(scale * size)))
-            for i, (low, size) in enumerate(zip(place.lows, place.scales, strict=True))
-        ]
-    )
-
-
-def _rounded(sites: Sequence[Site], scales: Sequence[float], factor: float) -> list[Block]:
-    """Counts at a fraction of the scales, rounded down, less where a limit of the site itself asks for it."""
-    blocks = []
-    for site, scale in zip(sites, scales, strict=True):
-        scale = min(scale, 1e12) * factor  # an infinite scale belongs to a site without variables
-        counts = _counts(site, scale)
-        if site.own and not site.fits(counts):
-            low, high = 0.0, scale
-            for _ in range(_BISECTIONS):
-                middle = (low + high) / 2
-                low, high = (middle, high) if site.fits(_counts(site, middle)) else (low, middle)
-            counts = _counts(site, low)
-        blocks.append(block(site, len(site.members), counts))
-    return blocks
-
-
-def _shrunk(sites: Sequence[Site], scales: Sequence[float], totals: Sequence[int]) -> list[Block]:
-    """The largest fraction of the scales that fits, where least counts cost more than the scale gives."""
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        fits = min(left_over(_rounded(sites, scales, middle), totals)) >= 0
-        low, high = (middle, high) if fits else (low, middle)
-    return _rounded(sites, scales, low)
 
 
 def _grow(blocks: list[Block], left: list[int], totals: Sequence[int], growth: float, split: bool) -> list[Block]:

@@ -73,9 +73,10 @@ class Plan:
             if id(shape) not in products:
                 products[id(shape)] = shape.product
             sizes.append((4, products[id(shape)]))
-        rows = {frozenset(row) for row in live_tensors(self.kernel)}
-        largest = [row for row in rows if not any(row < other for other in rows)]
-        return [self._sum([sizes[i] for i in sorted(row)]) for row in sorted(largest, key=sorted)]
+        rows, steps = live_tensors(self.kernel), self.kernel.steps
+        last = {tensor: number for number, step in enumerate(steps, 1) for tensor in step.ins}
+        ends = {*last.values(), len(steps)}  # a row that loses no tensor is part of the next one
+        return [self._sum([sizes[i] for i in row]) for number, row in enumerate(rows, 1) if number in ends]
 
     def _sum(self, terms: list[tuple[int, Dim]]) -> Terms:
         total: dict[Powers, list[tuple[int, int]]] = {}

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from kas.language.errors import KasError
 from kas.solvers.enumeration import Question
-from kas.solvers.filling import Site
 from kas.solvers.limits import Limit, parse_budget, resolve
 from kas.solvers.places import Place, Plan, Polynomial, Powers, evaluate
+from kas.solvers.sites import Site
 from kas.solvers.targets import Adapter, Target
 
 __all__ = ["DEFAULT", "Network", "cost_of", "total_costs"]
