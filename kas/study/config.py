@@ -17,13 +17,13 @@ import yaml
 
 from kas.evaluation.settings import CostSettings, DataSettings, HealthSettings, ModelSettings, TrainingSettings
 from kas.language.errors import KasError
+from kas.solvers.limits import parse_budget
 from kas.study import schema
 from kas.study.settings import ObjectiveSettings, SearchSettings, TargetSettings
 
 __all__ = ["FORMAT", "StudyConfig", "differences", "load_config"]
 
 FORMAT = "kas.study/1"
-BUDGET_KEYS = ("macs", "params", "memory", "work")
 MAY_CHANGE = ("trials",)  # keys in which a run of an existing study may differ from what is stored
 
 
@@ -72,11 +72,7 @@ class StudyConfig:
             raise KasError(f"seed must be from 0 to 2^32 - 1, not {self.seed}")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise KasError(f"device must be auto, cpu, cuda, cuda:NUMBER or mps, not {self.device!r}")
-        for key in self.budget:
-            if key not in BUDGET_KEYS:
-                near = schema.nearest(str(key), list(BUDGET_KEYS))
-                hint = f"did you mean budget.{near}?" if near else f"known: {', '.join(BUDGET_KEYS)}"
-                raise KasError(f"budget.{key} is an unknown key; {hint}")
+        parse_budget(self.budget)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON or YAML; `from_dict` gives an equal configuration back."""

@@ -58,7 +58,7 @@ class SearchSettings:
 
     Args:
         population: Kernels that may become parents (a generation).
-        seeds: Known kernels (names of `kas.zoo`) evaluated first, in this order. null: all that fit the rank; []: none.
+        seeds: Known kernels (names of `kas.zoo`) evaluated first, in this order. null: well-known ones; []: none.
         mutation: Share of children made by mutation of one parent; the others are spliced from two.
         blind: Share of blind samples among later proposals, which keep the population diverse.
         generation: What sampled programs look like.

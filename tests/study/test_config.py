@@ -84,7 +84,7 @@ def test_differences_leave_out_what_may_change(tmp_path: Path) -> None:
         ("objectives: {cost: latncy}", "did you mean latency?"),
         ("training: {optimizer: adam}", "small.yaml: training.optimizer is 'adam'; it must be one of adamw, sgd; did you"),
         ("training: {epochs: many}", "small.yaml: training.epochs must be a whole number, not 'many'"),
-        ("budget: {mcas: 0.3}", "small.yaml: budget.mcas is an unknown key; did you mean budget.macs?"),
+        ("budget: {mcas: 0.3}", "small.yaml: budget.mcas is an unknown key; did you mean macs?"),
         ("search: {seeds: [botleneck]}", "small.yaml: search.seeds: 'botleneck' is no known kernel; did you mean bottleneck"),
         ("trials: 0", "small.yaml: trials must be at least 1, not 0"),
         ("name: a/b", "small.yaml: name 'a/b' must be letters"),
