@@ -102,7 +102,7 @@ def _emit_maxpool(emitter: Emitter, node: Node) -> tuple[str, Form]:
     k, d, padding = (tuple(pair[i] for i in there) for pair in (window.k, window.d, window.padding))
     image = emitter.reshaped(base, image_form(base.shape))
     options = f"{k}, stride=1, dilation={d}"
-    if _never_negative(base):
+    if _never_negative(base) and all(2 * pad <= size for pad, size in zip(padding, k, strict=True)):
         options += f", padding={padding}"
     else:
         image = f"F.pad({image}, {tuple(p for pair in padding[::-1] for p in (pair, pair))})"

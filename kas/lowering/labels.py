@@ -1,0 +1,76 @@
+"""The words of a drawing: steps, shapes and costs, short enough for a box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kas.language.dims import SYMBOLS, Dim
+from kas.language.primitives import FAMILIES, Outcome, Step
+from kas.language.shapes import Shape, Side
+
+__all__ = ["FAMILY_OF", "cost_text", "dim_text", "shape_text", "step_text"]
+
+FAMILY_OF = {primitive.op: family for family, primitives in FAMILIES.items() for primitive in primitives}
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def dim_text(dim: Dim) -> str:
+    """A dim for reading: `9·C²·H·W/4`."""
+    above = [str(dim.numerator)] * (dim.numerator != 1)
+    below = [str(dim.denominator)] * (dim.denominator != 1)
+    for symbol, power in zip(SYMBOLS, dim.powers, strict=True):
+        if power:
+            text = symbol if abs(power) == 1 else symbol + str(abs(power)).translate(_RAISED)
+            (above if power > 0 else below).append(text)
+    return "·".join(above or ["1"]) + "".join(f"/{factor}" for factor in below)
+
+
+def shape_text(shape: Shape) -> str:
+    """A shape for an edge: `g=G, c=C/G | H, W`; an axis that carries its own symbol is not named."""
+    return f"{_side_text(shape.first)} | {_side_text(shape.second)}"
+
+
+def _side_text(side: Side) -> str:
+    return ", ".join(dim.text if dim.text == name.upper() else f"{name}={dim_text(dim)}" for name, dim in side.axes()) or "·"
+
+
+def cost_text(outcome: Outcome) -> str:
+    """Parameters and MACs of a step, as monomials; empty if it has neither."""
+    words = []
+    if outcome.params is not None:
+        words.append(f"{dim_text(outcome.params)} weights")
+    if outcome.macs is not None:
+        words.append(f"{dim_text(outcome.macs)} MACs")
+    return ", ".join(words)
+
+
+def step_text(step: Step) -> str:
+    """The op and what its attributes say, defaults left out: `unfold hw 3`, `fc → C/4`."""
+    words: list[str] = [step.op]
+    for name, (codec, default) in step.codecs().items():
+        value = getattr(step, name)
+        if name in ("op", "ins") or value is None or (value == default and name != "t"):
+            continue
+        words.append(_attribute_text(name, codec.kind, value))
+    return " ".join(word for word in words if word)
+
+
+def _attribute_text(name: str, kind: str, value: Any) -> str:
+    if kind == "axes":
+        return " ".join(value)
+    if kind == "flag":
+        return name
+    if name == "t":
+        return {(False, False): "l·r", (True, False): "lᵀ·r", (False, True): "l·rᵀ", (True, True): "lᵀ·rᵀ"}[tuple(value)]
+    if kind == "dims":
+        return "→ " + ", ".join(dim_text(dim) for dim in value)
+    if kind == "dim":
+        return ("→ " if name == "to" else "by ") + dim_text(value)
+    if kind == "pair":
+        return ("d=" if name == "d" else "") + "×".join(map(str, value))
+    if name == "by":
+        return f"by {value:+d}"
+    if name == "side":
+        return f"side {value}"
+    return f"d={value}" if name == "d" else str(value)
