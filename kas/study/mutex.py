@@ -41,6 +41,9 @@ class StudyMutex(Protocol):
         """Wait for the lock and hold it."""
         ...
 
+    def close(self) -> None:
+        """Close what connects to the lock; it is not used any more."""
+
 
 @contextmanager
 def flock(path: Path, *, patience_s: float = PATIENCE_S, poll_s: float = 0.005) -> Iterator[None]:
@@ -77,13 +80,16 @@ class FileMutex:
         with flock(self.path):
             yield
 
+    def close(self) -> None:
+        """Nothing to close."""
+
 
 class PostgresMutex:
-    """The lock of a study on a PostgreSQL server. Works through a connection pooler, as it lives in a transaction."""
+    """A lock of the given name on a PostgreSQL server. Works through a connection pooler, as it lives in a transaction."""
 
-    def __init__(self, engine: Engine, study: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        digest = hashlib.sha256(f"kas study {study}".encode()).digest()
+        digest = hashlib.sha256(f"kas {name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
 
     @contextmanager
@@ -103,13 +109,17 @@ class PostgresMutex:
                 ) from None
             yield
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
 
 class MySQLMutex:
-    """The lock of a study on a MySQL server."""
+    """A lock of the given name on a MySQL server."""
 
-    def __init__(self, engine: Engine, study: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        self._name = "kas-" + hashlib.sha256(study.encode()).hexdigest()[:48]
+        self._name = "kas-" + hashlib.sha256(name.encode()).hexdigest()[:48]
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -127,3 +137,7 @@ class MySQLMutex:
                 yield
             finally:
                 connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": self._name})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()

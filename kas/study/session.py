@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from kas.study.interruption import Interruption
 from kas.study.mutex import StudyMutex
 from kas.study.queue import TrialQueue
 from kas.study.runner import Result, Runner
-from kas.study.storage import open_mutex, open_storage, safe_url, storage_url
+from kas.study.storage import close_storage, open_mutex, open_storage, safe_url, storage_url
 
 if TYPE_CHECKING:
     from kas.study.bench import Bench
@@ -51,11 +51,16 @@ def run_study(
     that differs from the study's, missing data, device or model, nothing to replace, a storage that cannot be opened.
     """
     place = StudyFolder(folder)
-    storage, mutex = open_storage(url, folder), open_mutex(url, folder, config.name)
-    study = create_or_join(config, storage, mutex)
-    own_folder(study, place)
-    session = _Session(config, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
-    with _logging_to(place.log), Interruption() as interruption:
+    with ExitStack() as stack:
+        storage = open_storage(url, folder)
+        stack.callback(close_storage, storage)
+        mutex = open_mutex(url, folder, config.name)
+        stack.callback(mutex.close)
+        study = create_or_join(config, storage, mutex)
+        own_folder(study, place)
+        stack.enter_context(_logging_to(place.log))
+        session = _Session(config, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
+        interruption = stack.enter_context(Interruption())
         try:
             result = session.work(interruption)
         except KeyboardInterrupt:
@@ -87,11 +92,13 @@ class _Session:
         from kas.study.bench import Bench
         from kas.study.front import export_front, remeasure_front
         from kas.study.genome import suggest_program
+        from kas.study.preflight import check_budget
         from kas.study.publication import Publication
         from kas.study.reference import ensure_reference
         from kas.study.trial import Pipeline
 
         bench = Bench(self.config, self.place)
+        check_budget(bench.deployed.targets, bench.budget)
         self._announce(bench.device_name)
         self._record_targets(bench)
         claims = Claims(self.study, self.mutex)

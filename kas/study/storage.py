@@ -16,11 +16,12 @@ from kas.language.errors import KasError
 from kas.study.files import StudyFolder
 from kas.study.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
 
-__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "open_mutex", "open_storage", "safe_url", "storage_url"]
+__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "safe_url", "storage_url"]
 
 BUSY_TIMEOUT_S = 60
 HEARTBEAT_S = 15  # a running trial says so often that it lives
 GRACE_S = 120  # so long after its last heartbeat, a trial on another machine counts as dead
+_SERVER: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 15}}
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -60,9 +61,7 @@ def open_storage(
             return _open_journal(_path(full), create)
         if full.startswith("sqlite"):
             return _open_sqlite(full, create, heartbeat_s, grace_s)
-        _dialect(full)
-        engine_kwargs = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 15}}
-        return optuna.storages.get_storage(_rdb(full, engine_kwargs, heartbeat_s, grace_s))
+        return _open_server(full, heartbeat_s, grace_s)
     except KasError:
         raise
     except Exception as error:
@@ -75,11 +74,15 @@ def open_mutex(url: str | None, folder: Path, study: str) -> StudyMutex:
     if full.startswith(("journal://", "sqlite")):
         path = _path(full)
         return FileMutex(path.with_name(path.name + ".mutex"))
-    from sqlalchemy import create_engine
+    return _server_mutex(full, f"study {study}")
 
-    dialect = _dialect(full)
-    engine = create_engine(full, pool_size=1, max_overflow=4, pool_pre_ping=True, connect_args={"connect_timeout": 15})
-    return PostgresMutex(engine, study) if dialect == "postgresql" else MySQLMutex(engine, study)
+
+def close_storage(storage: BaseStorage) -> None:
+    """Close the connections of a storage that is not used any more."""
+    backend = getattr(storage, "_backend", None)
+    if isinstance(backend, RDBStorage):
+        backend.remove_session()
+        backend.engine.dispose()
 
 
 def _dialect(url: str) -> str:
@@ -122,6 +125,24 @@ def _open_sqlite(url: str, create: bool, heartbeat_s: int, grace_s: int) -> Base
         with storage.engine.connect():
             pass
     return optuna.storages.get_storage(storage)
+
+
+def _open_server(url: str, heartbeat_s: int, grace_s: int) -> BaseStorage:
+    mutex = _server_mutex(url, "tables")  # workers that create the tables at the same moment collide
+    try:
+        with mutex.hold():
+            storage = _rdb(url, dict(_SERVER), heartbeat_s, grace_s)
+    finally:
+        mutex.close()
+    return optuna.storages.get_storage(storage)
+
+
+def _server_mutex(url: str, name: str) -> StudyMutex:
+    from sqlalchemy import create_engine
+
+    dialect = _dialect(url)
+    engine = create_engine(url, pool_size=1, max_overflow=4, **_SERVER)
+    return PostgresMutex(engine, name) if dialect == "postgresql" else MySQLMutex(engine, name)
 
 
 def _set_pragmas(connection: Any, _: object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -19,11 +21,6 @@ from kas.study.queue import MAX_DEATHS, Nothing, TrialQueue
 OK = Outcome("ok", values=(0.5, 1.0))
 
 
-@pytest.fixture(params=["sqlite", "journal"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else f"journal://{tmp_path}/study.log"
-
-
 def begin(q: TrialQueue, key: str | None = "a" * 16) -> optuna.Trial:
     trial = q.start()
     assert isinstance(trial, optuna.Trial)
@@ -36,6 +33,19 @@ def begin(q: TrialQueue, key: str | None = "a" * 16) -> optuna.Trial:
 def orphan(q: TrialQueue, trial: optuna.Trial, **owner: object) -> None:
     """Let a trial belong to a process that is not there, or is on another machine."""
     q.storage.set_trial_user_attr(trial._trial_id, keys.OWNER, {**this_process(), "start": 1, **owner})
+
+
+@contextmanager
+def killed_at(q: TrialQueue, method: str) -> Iterator[None]:
+    """Whatever happens inside stops dead when `q` reaches `method`."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(q, method, stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield
 
 
 def rows(q: TrialQueue) -> list[optuna.trial.FrozenTrial]:
@@ -80,11 +90,10 @@ def test_a_dead_trial_gets_one_retry_with_what_it_was(url: str, tmp_path: Path) 
     assert q.finish(again, OK)
 
 
-def test_a_requeue_that_was_cut_off_after_failing_the_trial(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requeue_that_was_cut_off_after_failing_the_trial(url: str, tmp_path: Path) -> None:
     q = make_queue(url, tmp_path)
     orphan(q, begin(q))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(q, "_retry_all", lambda trials: (_ for _ in ()).throw(KeyboardInterrupt))
+    with killed_at(q, "_retry_all"):
         q.recover()
     assert [t.state.name for t in rows(q)] == ["FAIL"]
     q.recover()
@@ -99,22 +108,20 @@ def test_a_trial_that_died_without_a_program_is_replaced_by_a_new_one(url: str, 
     assert [t.state.name for t in rows(q)] == ["FAIL", "RUNNING"]
 
 
-def test_a_trial_that_died_with_its_outcome_recorded_is_finished(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_died_with_its_outcome_recorded_is_finished(url: str, tmp_path: Path) -> None:
     q = make_queue(url, tmp_path)
     for key, outcome in (("1", OK), ("2", Outcome("too_slow", "slow")), ("3", Outcome("error", "why"))):
         trial = begin(q, key)
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(q, "_tell", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with killed_at(q, "_tell"):
             q.finish(trial, outcome)
         orphan(q, trial)
     q.recover()
     assert [(t.state.name, t.values) for t in rows(q)] == [("COMPLETE", [0.5, 1.0]), ("PRUNED", None), ("FAIL", None)]
 
 
-def test_a_worker_killed_before_its_trial_runs_leaves_it_waiting(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_killed_before_its_trial_runs_leaves_it_waiting(url: str, tmp_path: Path) -> None:
     q = make_queue(url, tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(q, "_beat", lambda trial_id: (_ for _ in ()).throw(KeyboardInterrupt))
+    with killed_at(q, "_beat"):
         q.start()
     assert begin(q).number == 0
 
@@ -142,7 +149,7 @@ def test_a_kernel_belongs_to_one_trial(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
-def test_a_trial_on_another_machine_lives_while_it_gives_signs(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machines_trial_lives_while_it_beats(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else f"journal://{tmp_path}/study.log"
     q = make_queue(url, tmp_path, grace_s=0.05)
     trial = begin(q)

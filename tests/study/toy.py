@@ -18,9 +18,10 @@ from kas.study.events import Silent
 from kas.study.interruption import Interruption
 from kas.study.queue import TrialQueue
 from kas.study.runner import Runner, TrialContext
-from kas.study.storage import open_mutex, open_storage
+from kas.study.storage import close_storage, open_mutex, open_storage
 
 NAME = "toy"
+OPENED: list[TrialQueue] = []
 EPOCHS = 4
 
 
@@ -35,7 +36,16 @@ def make_queue(url: str | None, folder: Path, wanted: int = 5, **options: float)
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(),
         )
-    return TrialQueue(study, storage, mutex, wanted=wanted, **options)
+    OPENED.append(TrialQueue(study, storage, mutex, wanted=wanted, **options))
+    return OPENED[-1]
+
+
+def close_all() -> None:
+    """Close the connections of all queues so far."""
+    while OPENED:
+        queue = OPENED.pop()
+        close_storage(queue.storage)
+        queue.mutex.close()
 
 
 class Evaluation:
