@@ -68,7 +68,7 @@ def multiply(g: Graph, terms: Iterable[Term], shape: Shape2) -> int:
         number, inner = split(g, edge) if g.nodes[edge >> 1].op == "add" else (1, edge)
         if number != 1 and exponent > 64:
             number, inner = 1, edge
-        factor *= number**exponent
+        factor = factor * Fraction(number) ** int(exponent) if number != 1 else factor
         if exponent % 2 == 0 and g.nodes[inner >> 1].op == "abs":  # |x|^2 is x^2
             inner = g.nodes[inner >> 1].ins[0] ^ (inner & 1)
         plain.append((exponent, layout, inner))

@@ -40,6 +40,8 @@ def normal_form_and_factors(kernel: Kernel) -> tuple[Form, dict[int, Number]]:
     for _ in range(_MOST_BUILDS):
         graph = Graph(known, tied, RULES)
         form = Form(graph, read(kernel, graph, factors))
+        if not graph.bent and not graph.numbered:
+            break
         nodes = reachable(form)
         homes = _homes(graph, nodes)
         shared = {token for token in graph.bent if len(homes[token]) > 1}
@@ -51,6 +53,9 @@ def normal_form_and_factors(kernel: Kernel) -> tuple[Form, dict[int, Number]]:
             break
         for token, number in found.items():
             factors[token] = factors.get(token, 1) * number
+    else:  # not settled: no weight is viewed differently or rescaled, which is always right
+        graph = Graph(known, frozenset(range(1, len(kernel.steps) + 1)), RULES)
+        return Form(graph, read(kernel, graph, {})), {}
     return form, factors
 
 

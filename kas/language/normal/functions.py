@@ -61,7 +61,7 @@ def _relu_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
 def _abs_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """|q x| = |q| |x|."""
     number, inner = split(g, x)
-    return scaled(g, abs(number), g.make("abs", (), inner)) if number != 1 else None
+    return scaled(g, max(number, -number), g.make("abs", (), inner)) if number != 1 else None
 
 
 def _sqrt_even(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:

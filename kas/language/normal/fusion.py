@@ -19,10 +19,11 @@ from collections import defaultdict
 from typing import Any
 
 from kas.language.dims import ONE, Dim
+from kas.language.normal.absorb import BELOW, confined
 from kas.language.normal.arithmetic import add, extreme, multiply, split
 from kas.language.normal.form import Form, operands
 from kas.language.normal.graph import SETS, Graph, Node, Term, flip_attrs, flip_terms
-from kas.language.normal.layout import Layout, cut, flip, or_full, union
+from kas.language.normal.layout import Layout, flip, or_full, union
 from kas.language.normal.maps import chain
 from kas.language.normal.order import Walk, canonical_order
 from kas.language.normal.rules import RULES
@@ -37,14 +38,14 @@ def fused_text(form: Form) -> str:
     """The canonical text of the fused form."""
     text, walk = canonical_order(form.graph, form.output)
     for _ in range(_MOST_PASSES):
-        form = _Pass(form, walk).form
+        form = Pass(form, walk).form
         before, (text, walk) = text, canonical_order(form.graph, form.output)
         if text == before:
             break
     return text
 
 
-class _Pass:
+class Pass:
     """One rebuild of a graph with merges. `readers` counts the readers of each new node."""
 
     def __init__(self, source: Form, walk: Walk):
@@ -82,7 +83,9 @@ class _Pass:
         edges = [self.edge(edge) for edge in node.ins]
         if node.op == "mm":
             return chain(self.graph, edges)
-        return self.lin(node.attrs, edges[0], token) if node.op == "lin" else self.graph.make(node.op, node.attrs, edges[0], token)
+        return (
+            self.lin(node.attrs, edges[0], token) if node.op == "lin" else self.graph.make(node.op, node.attrs, edges[0], token)
+        )
 
     def lin(self, attrs: Attrs, x: int, token: int) -> int:
         """A map with all that merges with it from below."""
@@ -90,7 +93,7 @@ class _Pass:
         if x & 1:
             return self.lin(flip_attrs("lin", attrs), x ^ 1, token) ^ 1
         node = self.graph.nodes[x >> 1]
-        merged = _BELOW[node.op](self, attrs, x, token) if node.op in _BELOW else None
+        merged = BELOW[node.op](self, attrs, x, token) if node.op in BELOW else None
         return self.graph.make("lin", attrs, x, token) if merged is None else merged
 
     def mul(self, terms: list[Term], shape: tuple[Dim, Dim]) -> int:
@@ -103,7 +106,7 @@ class _Pass:
                 continue
             node = self.graph.nodes[edge >> 1]
             seen = flip(scale[1]) if edge & 1 else scale[1]
-            if node.op == "lin" and self.alone(edge) and seen is not None and _confined(seen, node.attrs[0]):
+            if node.op == "lin" and self.alone(edge) and seen is not None and confined(seen, node.attrs[0]):
                 return multiply(self.graph, rest, shape)
             if node.op == "add" and len(rest) == 1 and self.alone(edge):
                 inner = flip_terms(node.ins) if edge & 1 else node.ins
@@ -176,7 +179,7 @@ class _Pass:
         terms = flip_terms(node.ins) if edge & 1 else node.ins
         scales = [layout for _, layout, e in terms if self.graph.nodes[e >> 1].op == "w"]
         others = [term for term in terms if self.graph.nodes[term[2] >> 1].op != "w"]
-        return others == [(1, None, base)] and all(la is not None and _confined(la, side) for la in scales)
+        return others == [(1, None, base)] and all(la is not None and confined(la, side) for la in scales)
 
     def one_scale(self, terms: list[Term]) -> list[Term]:
         """The terms without a tensor of which a scale is added too."""
@@ -198,10 +201,6 @@ class _Pass:
         return ONE
 
 
-def _confined(layout: Layout, side: int) -> bool:
-    return not any(flag for _, flag in layout[1 - side])
-
-
 def _joint_taps(a: Attrs, b: Attrs) -> Attrs | None:
     """The taps of the sum of two convolutions; None if one is dilated differently."""
     found = {where: (k, d) for where, k, d in a}
@@ -211,85 +210,3 @@ def _joint_taps(a: Attrs, b: Attrs) -> Attrs | None:
             return None
         found[where] = (max(k, mine[0]), d)
     return tuple((where, k, d) for where, (k, d) in sorted(found.items(), key=lambda item: not item[0][0][1]))
-
-
-def _map_map(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    side, groups, _, to, taps = attrs
-    if node.attrs[0] != side or (taps and node.attrs[4]) or not p.alone(x):
-        return None
-    inner = node.attrs
-    return p.lin((side, p.coarser(groups, inner[1]), inner[2], to, taps or inner[4]), node.ins[0], min(token, node.token))
-
-
-def _map_scale(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    rest = [t for t in node.ins if p.graph.nodes[t[2] >> 1].op != "w" or t[1] is None or not _confined(t[1], attrs[0])]
-    if len(rest) == len(node.ins) or not p.alone(x):
-        return None
-    return p.lin(attrs, multiply(p.graph, rest, node.shape), token)
-
-
-def _map_bias(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    bias, rest = p.weights(list(node.ins), node.shape)
-    if bias is None or not rest or attrs[4] or not p.alone(x):
-        return None
-    side, to = attrs[0], cut([(attrs[3], True)])
-    other = cut([(node.shape[1 - side], True)]) if bias[1] is None else bias[1][1 - side]
-    below = p.lin(attrs, add(p.graph, rest, node.shape), token)
-    over = or_full((to, other) if side == 0 else (other, to))
-    return p.add([(1, None, below), (1, over, bias[2])], p.graph.shape(below))
-
-
-def _map_shuffle(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    below = p.graph.nodes[node.ins[0] >> 1]
-    side = attrs[0]
-    if node.attrs[0][1 - side] is not None or below.op != "lin" or below.attrs[0] != side or not p.alone(node.ins[0]):
-        return None
-    if attrs[4] and below.attrs[4]:
-        return None
-    return p.lin((side, ONE, below.attrs[2], attrs[3], attrs[4] or below.attrs[4]), below.ins[0], min(token, below.token))
-
-
-def _map_mean(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    side, groups, _, to, taps = attrs
-    folded = node.attrs[0]
-    if not _confined(folded, side):
-        return None
-    whole = p.graph.nodes[node.ins[0] >> 1].shape[side]
-    last = len(folded[side]) <= 2 and folded[side][-1][1]
-    return p.lin((side, groups if last else ONE, whole, to, taps), node.ins[0], token)
-
-
-def _map_mix(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    side = attrs[0]
-    if any(new is not None for _, new in node.attrs[0][1 - side]) or not p.alone(x):
-        return None
-    whole = p.graph.nodes[node.ins[0] >> 1].shape[side]
-    return p.lin((side, ONE, whole, attrs[3], attrs[4]), node.ins[0], min(token, node.token))
-
-
-def _map_taps(p: _Pass, attrs: Attrs, x: int, token: int) -> int | None:
-    node = p.graph.nodes[x >> 1]
-    side, groups, _, to, taps = attrs
-    if taps or node.attrs[0] != side or node.attrs[2] is not ONE:
-        return None
-    whole = p.graph.nodes[node.ins[0] >> 1].shape[side]
-    if groups is not ONE and (whole / groups).fault:
-        return None
-    return p.lin((side, groups, whole, to, node.attrs[1]), node.ins[0], token)
-
-
-_BELOW = {
-    "lin": _map_map,
-    "mul": _map_scale,
-    "add": _map_bias,
-    "perm": _map_shuffle,
-    "mean": _map_mean,
-    "mix": _map_mix,
-    "unf": _map_taps,
-}

@@ -39,11 +39,12 @@ Rule = Callable[["Graph", tuple[Any, ...], int, int], "int | None"]
 
 SETS = ("add", "mul", "max", "min")
 _VARIABLE = re.compile(r"x\d+")
-_ANONYMOUS: dict[Dim, str] = {}
+_ANONYMOUS: dict[Any, str] = {}  # texts of attributes; a cache, emptied when it is full
+_MOST_TEXTS = 2**15
 
 
 class Node(NamedTuple):
-    """One tensor. `ins` are edges, or terms for add, mul, max, min; `mark` keeps apart uses of a weight that differ by a view."""
+    """One tensor. `ins` are edges (terms for add, mul, max, min); `mark` keeps apart uses of a weight that differ by a view."""
 
     op: str
     attrs: tuple[Any, ...]
@@ -61,14 +62,16 @@ class Graph:
         known: dims of the kernel, which are integers at every target.
         tied: tokens known to be used in more than one node: their weight must stay as it is.
         bent: tokens whose weight was changed by a view or a factor.
-        fused: whether linear maps are merged (the family) or not (the hash).
-        uses: in a fused graph, how many readers a token's node has.
+        numbered: whether some sum has a coefficient other than one.
     """
 
-    def __init__(self, known: frozenset[Dim], tied: frozenset[int] = frozenset(), rules: dict[str, tuple[Rule, ...]] | None = None):
+    def __init__(
+        self, known: frozenset[Dim], tied: frozenset[int] = frozenset(), rules: dict[str, tuple[Rule, ...]] | None = None
+    ):
         self.known = known
         self.tied = tied
         self.bent: set[int] = set()
+        self.numbered = False
         self.nodes: list[Node] = []
         self.rules = rules or {}
         self._index: dict[Any, int] = {}
@@ -98,6 +101,7 @@ class Graph:
         key = (op, attrs, frozenset(ins) if op in SETS else ins, token, mark, shape)
         known = self._index.get(key)
         if known is None:
+            self.numbered = self.numbered or (op == "add" and any(term[0] != 1 for term in ins))
             self.nodes.append(Node(op, attrs, ins, token, mark, shape, self._signature(op, attrs, ins, token)))
             known = self._index[key] = 2 * len(self.nodes) - 2
         return known
@@ -155,13 +159,25 @@ def result_shape(op: str, attrs: tuple[Any, ...], shape: tuple[Dim, Dim]) -> tup
 
 def attribute_text(value: Any, name: Callable[[Dim], str] | None = None) -> str:
     """Attributes as a text; dims by `name`, by default with variables anonymous."""
+    if name is not None:
+        return _text(value, name)
+    text = _ANONYMOUS.get(value)
+    if text is None:
+        if len(_ANONYMOUS) >= _MOST_TEXTS:
+            _ANONYMOUS.clear()
+        text = _ANONYMOUS[value] = _text(value, _anonymous)
+    return text
+
+
+def _anonymous(dim: Dim) -> str:
+    return _VARIABLE.sub("x", dim.text) if dim.variables else dim.text
+
+
+def _text(value: Any, name: Callable[[Dim], str]) -> str:
     if isinstance(value, Dim):
-        if name is not None:
-            return name(value)
-        text = _ANONYMOUS.get(value)
-        if text is None:
-            text = _ANONYMOUS[value] = _VARIABLE.sub("x", value.text)
-        return text
+        return name(value)
     if isinstance(value, tuple):
-        return "(" + " ".join([attribute_text(item, name) for item in value]) + ")"
+        return "(" + " ".join([_text(item, name) for item in value]) + ")"
+    if isinstance(value, bool):
+        return "+" if value else "."
     return "-" if value is None else str(value)

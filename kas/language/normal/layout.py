@@ -9,6 +9,7 @@ for each side; `None` stands for the layout in which everything is flagged.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from kas.language.dims import ONE, Dim
 from kas.language.shapes import Shape
@@ -32,7 +33,8 @@ def cut(pieces: Iterable[tuple[Dim, bool]]) -> Cut:
     return tuple(result)
 
 
-def layout_of(shape: Shape, axes: Collection[str]) -> Layout:
+@lru_cache(maxsize=4096)
+def layout_of(shape: Shape, axes: tuple[str, ...]) -> Layout:
     """The layout that flags the named axes of a shape."""
     first, second = shape
     return (

@@ -11,7 +11,7 @@ from kas.language.normal.graph import Graph, Term, flip_attrs, flip_terms
 from kas.language.normal.layout import Layout, cut, or_full
 from kas.language.normal.moves import clear_of_taps, linear_number
 
-__all__ = ["LIN", "MIX", "chain", "weight"]
+__all__ = ["LIN", "MIX", "chain", "one_side", "weight"]
 
 Attrs = tuple[Any, ...]
 
@@ -27,10 +27,11 @@ def _lin_diagonal(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     if taps or groups is not size or to is not size:
         return None
     shape = g.nodes[x >> 1].shape
-    return multiply(g, [(1, _one_side(side, shape), weight(g, token)), (1, None, x)], shape)
+    return multiply(g, [(1, one_side(side, shape), weight(g, token)), (1, None, x)], shape)
 
 
-def _one_side(side: int, shape: tuple[Dim, Dim]) -> Layout | None:
+def one_side(side: int, shape: tuple[Dim, Dim]) -> Layout | None:
+    """The layout that flags one whole side."""
     one, other = cut([(shape[side], True)]), cut([(shape[1 - side], False)])
     return or_full((one, other) if side == 0 else (other, one))
 
@@ -70,7 +71,7 @@ def _lin_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
 def _lin_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A roll along an axis without taps commutes with a map of channels."""
     node = g.nodes[x >> 1]
-    side, _, size, to, taps = attrs
+    side, _, _, to, taps = attrs
     if node.op != "roll" or not clear_of_taps(g, node.attrs[0], side, taps):
         return None
     layout = _resized(node.attrs[0], side, to)

@@ -1,4 +1,4 @@
-"""Rules for rearrangements (roll, perm, unf): they cancel, add up, keep one order, and are pulled out of what they commute with.
+"""Rules for rearrangements (roll, perm, unf): they cancel, add up, keep one order, and come out of what they commute with.
 
 Every rule reads `(graph, attrs, x, token)` and returns the edge of an equal tensor, or None where it does not apply. It moves a
 rearrangement outwards, or removes a node, so rewriting ends.
@@ -96,7 +96,7 @@ def _perm_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     node = g.nodes[x >> 1]
     if node.op != "perm":
         return None
-    sides = []
+    sides: list[Any] = []
     for outer, inner in zip(attrs[0], node.attrs[0], strict=True):
         if outer is not None and inner is not None:
             if outer != (inner[1], inner[0], inner[2]):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from kas.language.dims import ONE, Dim
 from kas.language.kernel import Kernel
 from kas.language.normal.arithmetic import add, extreme, multiply, scaled
-from kas.language.normal.graph import Graph, Number
+from kas.language.normal.graph import Graph, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.maps import chain, weight
 from kas.language.primitives._base import channel_side
@@ -23,12 +25,12 @@ class _Reading:
 
     def __init__(self, kernel: Kernel, graph: Graph, factors: Mapping[int, Number]):
         self.kernel, self.graph, self.factors = kernel, graph, factors
-        self.edges = [graph.intern("in", (), (), _products(kernel.shapes[0]))]
+        self.edges: list[int] = [graph.intern("in", (), (), _products(kernel.shapes[0]))]
 
     def weighted(self, token: int, edge: int) -> int:
         """The result of a step whose weight was multiplied with a number, which is taken back."""
         number = self.factors.get(token, 1)
-        return edge if number == 1 else scaled(self.graph, 1 / number, edge)
+        return edge if number == 1 else scaled(self.graph, Fraction(1) / number, edge)
 
 
 def read(kernel: Kernel, graph: Graph, factors: Mapping[int, Number]) -> int:
@@ -36,8 +38,7 @@ def read(kernel: Kernel, graph: Graph, factors: Mapping[int, Number]) -> int:
     state = _Reading(kernel, graph, factors)
     for token, step in enumerate(kernel.steps, 1):
         state.edges.append(_READERS[step.op](state, step, kernel.shapes[step.ins[0]], token))
-    turned = kernel.shapes[-1].first.kind != CHANNEL
-    return state.edges[-1] ^ turned
+    return state.edges[-1] ^ int(kernel.shapes[-1].first.kind != CHANNEL)
 
 
 def _products(shape: Shape) -> tuple[Dim, Dim]:
@@ -45,7 +46,8 @@ def _products(shape: Shape) -> tuple[Dim, Dim]:
 
 
 def _view(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    return state.edges[step.ins[0]]
+    edge: int = state.edges[step.ins[0]]
+    return edge
 
 
 def _transpose(state: _Reading, step: Any, shape: Shape, token: int) -> int:
@@ -125,7 +127,7 @@ def _scale(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 def _bias(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     number = state.factors.get(token, 1)
     layout = or_full(layout_of(shape, step.axes))
-    terms = [(1 / number if number != 1 else 1, layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
+    terms: list[Term] = [(Fraction(1) / number, layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
     return add(state.graph, terms, _products(shape))
 
 
@@ -141,7 +143,7 @@ def _pointwise(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 def _binary(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     left, right = (state.kernel.shapes[i] for i in step.ins)
     l_edge, r_edge = (state.edges[i] for i in step.ins)
-    layout = or_full(_broadcast(left, right))
+    layout = _broadcast(left, right)
     shape2 = _products(right)
     l_number, r_number = 1, 1
     if step.op == "sub":
@@ -161,8 +163,9 @@ def _extreme(op: str) -> Callable[..., int]:
     return lambda graph, terms, shape: extreme(graph, op, terms, shape)
 
 
-def _broadcast(left: Shape, right: Shape) -> Layout:
-    """Which pieces of the right operand the left one has."""
+@lru_cache(maxsize=4096)
+def _broadcast(left: Shape, right: Shape) -> Layout | None:
+    """Which pieces of the right operand the left one has; None for all."""
     sides = []
     for ours, theirs in zip(left.sides, right.sides, strict=True):
         way = align(ours, theirs)
@@ -170,7 +173,7 @@ def _broadcast(left: Shape, right: Shape) -> Layout:
             sides.append(cut((dim, name in way.names) for name, dim in theirs.axes()))
         else:
             sides.append(cut([(way.prefix, True), (way.multiplier, False), (way.rest, True), (way.suffix, True)]))
-    return sides[0], sides[1]
+    return or_full((sides[0], sides[1]))
 
 
 def _matmul(state: _Reading, step: Any, shape: Shape, token: int) -> int:

@@ -8,10 +8,11 @@ shuffles, taps, and what is constant along the axes outwards; folds inwards).
 
 from __future__ import annotations
 
-from kas.language.normal.folds import MEAN, PEAK
+from kas.language.normal.folds import PEAK
 from kas.language.normal.functions import FUNCTIONS
 from kas.language.normal.graph import Rule
 from kas.language.normal.maps import LIN, MIX
+from kas.language.normal.means import MEAN
 from kas.language.normal.moves import PERM, ROLL, UNF
 
 __all__ = ["RULES"]
