@@ -16,6 +16,7 @@ from kas.evaluation._callbacks import Epochs, SharedDevice, seed_epoch
 from kas.evaluation._lightning import pl, quiet
 from kas.evaluation.checkpoints import AtomicCheckpoints, read_checkpoint
 from kas.evaluation.classifier import Classifier
+from kas.evaluation.data._base import ClassificationData
 from kas.evaluation.devices import lightning_accelerator, resolve_device
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.locks import DeviceLock
@@ -59,9 +60,7 @@ def train(
     epochs = Epochs(
         checkpoint=checkpoint, seed=seed, time_limit_s=settings.time_limit_s, device=shared, on_epoch=on_epoch
     )
-    if hasattr(data, "seed"):
-        data.seed = seed
-    with quiet(), memory_errors("training"), _plain_interrupt():
+    with quiet(), memory_errors("training"), _plain_interrupt(), _lent(data, seed):
         trainer = pl.Trainer(
             **lightning_accelerator(where),
             max_epochs=settings.epochs,
@@ -108,6 +107,21 @@ def _result(history: list[EpochReport], resumed: int | None) -> TrainResult:
         resumed_from_epoch=resumed,
         history=tuple(history),
     )
+
+
+@contextmanager
+def _lent(data: Any, seed: int) -> Iterator[None]:
+    """Gives a data module the seed for one training; it ends up as it was, so what it yields later has no history."""
+    own = isinstance(data, ClassificationData)
+    before = data.seed if own else None
+    try:
+        if own:
+            data.seed = seed
+        yield
+    finally:
+        data.trainer = None
+        if own:
+            data.seed = before
 
 
 @contextmanager

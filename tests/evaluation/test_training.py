@@ -125,6 +125,15 @@ def test_learns_digits_within_seconds(optimizer: str, tmp_path: Path) -> None:
     assert result.seconds > 0
 
 
+def test_a_data_module_has_no_memory_of_trainings(data: Any, tmp_path: Path) -> None:
+    def first() -> torch.Tensor:
+        return next(iter(data.train_dataloader()))[0]  # type: ignore[no-any-return]
+
+    before = first()
+    train(network(), data, TrainingSettings(epochs=2), folder=tmp_path, seed=9, device="cpu")
+    assert torch.equal(first(), before)
+
+
 def test_says_nothing_of_its_own(data: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(network(), data, TrainingSettings(epochs=1), folder=tmp_path, device="cpu")
     out, err = capfd.readouterr()
