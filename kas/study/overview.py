@@ -32,7 +32,11 @@ def speedup_spread(record: TrialRecord) -> tuple[float, float] | None:
 
 
 def front_table(reference: Reference | None, front: Sequence[TrialRecord], cost: str) -> Table:
-    """The original network, then the kernels of the front; in bold those that beat it. `cost`: `latency` or `work`."""
+    """The original network, then the kernels of the front; in bold those that beat it. `cost`: `latency` or `work`.
+
+    "original then" is the original's latency in the same paired session as the kernel's: a machine is not always as
+    fast as it was when the original's own row was measured.
+    """
     from rich import box
     from rich.table import Table
 
@@ -40,7 +44,7 @@ def front_table(reference: Reference | None, front: Sequence[TrialRecord], cost:
     table.add_column("kernel", no_wrap=True)
     for name in ("trial", "accuracy", "vs original"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("latency", "speed-up", "spread") if cost == "latency" else ("work",):
+    for name in ("latency", "original then", "speed-up", "spread") if cost == "latency" else ("work",):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("MACs", "params"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -52,7 +56,7 @@ def front_table(reference: Reference | None, front: Sequence[TrialRecord], cost:
 
 
 def _original(reference: Reference, cost: str) -> list[str]:
-    measured = [wording.milliseconds(reference.latency_ms), wording.speedup(1.0), ""] if cost == "latency" else ["1.00×"]
+    measured = [wording.milliseconds(reference.latency_ms), "", wording.speedup(1.0), ""] if cost == "latency" else ["1.00×"]
     counts = [wording.count(reference.macs), wording.count(reference.params)]
     return ["original", "", wording.accuracy(reference.accuracy), "", *measured, *counts]
 
@@ -62,6 +66,7 @@ def _cells(record: TrialRecord, reference: Reference | None, cost: str) -> list[
     gain = (record.accuracy or 0) - reference.accuracy if known and reference else None
     measured = [
         wording.milliseconds(record.latency_ms),
+        wording.milliseconds(record.original_latency_ms),
         wording.speedup(record.speedup),
         wording.spread(speedup_spread(record)),
     ]

@@ -48,7 +48,8 @@ def trial_line(record: TrialRecord, reference: Reference | None, cost: str, *, o
 
 def _cost(record: TrialRecord, cost: str) -> str:
     if cost == "latency" and record.latency_ms is not None:
-        return f"latency {wording.milliseconds(record.latency_ms)}, {wording.speedup(record.speedup)} the original's speed"
+        against = "" if record.original_latency_ms is None else f" against {wording.milliseconds(record.original_latency_ms)}"
+        return f"latency {wording.milliseconds(record.latency_ms)}{against}: {wording.speedup(record.speedup)} as fast"
     return f"{cost} {record.cost:.2f}× the original's" if record.cost is not None else ""
 
 
@@ -144,8 +145,9 @@ class Terminal:
         """End the live line; show the front and where the files are, or how to go on."""
         self.close()
         cost = self._study.cost if self._study else "latency"
+        self._print("")
+        self._print(f"{summary.finished} of {summary.wanted} trials are finished")
         if summary.reference is not None:
-            self._print("")
             self._print("Pareto front, the original first" if summary.front else "no kernel is on the front yet")
             self._print(front_table(summary.reference, summary.front, cost))
         folder = StudyFolder(summary.folder)
@@ -154,10 +156,9 @@ class Terminal:
             best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
             gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
             self._print(f"best within 2 points of the original: {best.hash} ({gain}), {folder.kernel(str(best.hash), '.py')}")
-        for name, path in (("kernels", folder.kernels), ("report", folder.report), ("log", folder.log)):
+        for name, path in (("kernels", folder.kernels), ("log", folder.log)):
             if Path(path).exists():
                 self._print(f"{name:<8} {path}")
-        self._print(f"{summary.finished} of {summary.wanted} trials are finished")
         if summary.reason:
             self._print(summary.reason)
 

@@ -182,7 +182,7 @@ def test_export_of_an_unknown_kernel(runs: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_report(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "report", "demo", "--dir", str(runs)) == f"report {runs / 'demo' / 'report.html'}\n"
+    assert said(capsys, "report", "demo", "--dir", str(runs)) == f"report   {runs / 'demo' / 'report.html'}\n"
     assert zoo.get("grouped3x3").hash[:8] in (runs / "demo" / "report.html").read_text()
 
 

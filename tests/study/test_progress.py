@@ -23,6 +23,7 @@ OK = TrialRecord(
     accuracy=0.94,
     cost=0.5,
     latency_ms=5.0,
+    original_latency_ms=10.0,
     ratio=0.5,
     ratio_low=0.48,
     ratio_high=0.52,
@@ -72,7 +73,10 @@ def test_a_run_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     assert lines[0] == "study demo: 12 trials, 2 of them finished, on cpu, cost: latency"
     assert "original: training ..." in lines
     assert any(line.startswith("original: accuracy 95.0 %, latency 10.0 ms, 1.00 M MACs") for line in lines)
-    assert any("trial    3  ok" in line and "94.0 % (−1.0 points)" in line and "2.00×" in line for line in lines)
+    assert any(
+        "trial    3  ok" in line and "94.0 % (−1.0 points)" in line and "latency 5.00 ms against 10.0 ms: 2.00× as fast" in line
+        for line in lines
+    )
     assert any("[3/12, about 9 min left]" in line for line in lines)
     assert any("too_slow" in line and "[eager]" in line and "[other worker]" in line for line in lines)
     assert "\x1b" not in run.text
@@ -98,7 +102,7 @@ def test_a_terminal_has_a_live_line(tmp_path: Path) -> None:
 
 def test_analytic_work_shows_no_latency(tmp_path: Path) -> None:
     run = Run()
-    record = replace(OK, latency_ms=None, ratio=None, ratio_low=None, ratio_high=None, speedup=None)
+    record = replace(OK, latency_ms=None, original_latency_ms=None, ratio=None, ratio_low=None, ratio_high=None, speedup=None)
     run.terminal.study_started(started(tmp_path, cost="work"))
     run.terminal.reference_ready(replace(REFERENCE, latency_ms=None))
     run.terminal.trial_finished(record, 1, 12, True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
+from kas.study.commands import report
 from kas.study.commands._base import Place
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
                 team.interrupt()
     finally:
         terminal.close()
+    if summary.exit_code == 0 and not further:
+        terminal.message(f"report   {report.write(place, config.name)}")
     if summary.exit_code == 130 and not further:
         options = "".join(f" {option}" for option in place.options())
         print(f"interrupted; go on with: python -m kas.study resume {config.name}{options}", file=sys.stderr)

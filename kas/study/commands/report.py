@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kas.study.files import StudyFolder
     from kas.study.records import TrialRecord
 
-__all__ = ["command"]
+__all__ = ["command", "write"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -25,16 +25,21 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     place = Place.of(args)
-    study = open_study(place, args.name)
+    print(f"report   {write(place, args.name, Path(args.out) if args.out else None)}")
+    return 0
+
+
+def write(place: Place, name: str, out: Path | None = None) -> Path:
+    """Write the report of a study, to DIR/NAME/report.html by default; returns its path. Raises `KasError`."""
     from kas.reporting.report import write_report
     from kas.study import records
     from kas.study.files import StudyFolder
 
-    folder = StudyFolder(place.folder(args.name))
+    study = open_study(place, name)
+    folder = StudyFolder(place.folder(name))
     front = records.front(records.read(study))
     drawings = {str(record.hash): _drawing(record, folder) for record in front if record.hash and record.program}
-    print(f"report {write_report(study, Path(args.out) if args.out else folder.report, drawings)}")
-    return 0
+    return write_report(study, out or folder.report, drawings)
 
 
 def _drawing(record: TrialRecord, folder: StudyFolder) -> str:
