@@ -98,7 +98,7 @@ def _tighter(sizes: Sizes) -> float:
 
 
 def sample(
-    n: int,
+    n: int = 10,
     rank: int = 2,
     seed: int = 0,
     targets: Sequence[Target] | None = None,

@@ -192,11 +192,16 @@ def _parse(text: str) -> Dim:
             f"{text!r} is not a dim: positive integers, C, H, W, G and x0 … x15 joined by * and /, such as 'C*H/4'"
         )
     words = re.split(r"([*/])", text)
-    dim = ONE
+    fraction, powers = Fraction(1), [0] * len(SYMBOLS)
     for joint, word in zip(["*", *words[1::2]], words[::2], strict=True):
-        one = Dim.of(int(word)) if word[0].isdigit() else _BY_TEXT[word]
-        dim = dim / one if joint == "/" else dim * one
-    return dim
+        up = joint == "*"
+        if word in _INDEX:
+            powers[_INDEX[word]] += 1 if up else -1
+        elif len(word) > 10 or int(word) > MAX_NUMBER:
+            raise InvalidKernel(f"a number in a dim must be between 1 and 2^31 - 1, not {word[:40]}")
+        else:
+            fraction = fraction * int(word) if up else fraction / int(word)
+    return _make(fraction.numerator, fraction.denominator, tuple(powers))
 
 
 ONE = _intern(1, 1, _NO_POWERS)

@@ -86,11 +86,13 @@ def _axes_before_view(axes: set[str], before: Shape, after: Shape) -> set[str] |
 def trace(rank: int, steps: Sequence[Step]) -> tuple[Outcome, ...]:
     """The outcomes of all steps. Raises InvalidKernel that names the step."""
     shapes, outcomes = [input_shape(rank)], []
-    for i, step in enumerate(steps):
+    upto: list[Step] = []
+    for step in steps:
+        upto.append(step)
         try:
-            outcome = apply_step(steps[: i + 1], shapes, rank)
+            outcome = apply_step(upto, shapes, rank)
         except InvalidKernel as error:
-            raise InvalidKernel(f"step {i + 1} ({step.op}): {error}") from None
+            raise InvalidKernel(f"step {len(upto)} ({step.op}): {error}") from None
         outcomes.append(outcome)
         shapes.append(outcome.shape)
     return tuple(outcomes)

@@ -41,7 +41,8 @@ def main() -> int:
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{options.dir / name / 'study.db'}")
         original = records.reference(study)
         assert original is not None
-        near = [r for r in records.front(records.read(study)) if r.accuracy is not None and r.accuracy >= original.accuracy - 0.02]
+        least = original.accuracy - 0.02
+        near = [r for r in records.front(records.read(study)) if r.accuracy is not None and r.accuracy >= least]
         best = min(near, key=lambda record: record.ratio or 9.0, default=None)
         if best is None or best.ratio is None or best.ratio_high is None or best.ratio_low is None:
             print(f"{seed:>4} {original.accuracy:>9.3f} {'none within two points':>17} {minutes:>46.1f}", flush=True)
