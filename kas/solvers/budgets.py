@@ -41,7 +41,7 @@ def solve(
         `{"max", "min", "each", "absolute"}`: the most and the least for the network, the most for each target, and
         whether these are numbers of MACs, parameters or bytes. None sets no limit; a kernel with free variables then
         gets the MACs and the parameters of what it replaces.
-    multiple_of: free variables become multiples of this, unless there is only room for less than one of it.
+    multiple_of: free variables become multiples of this where there is room for at least one of it.
     thorough: False skips the exact and the wide search where the fast one fills the budget to 99 %.
 
     Raises Infeasible that names the limit, the target and the smallest value that would do, or the dim that is no
@@ -143,7 +143,7 @@ def _search(asked: _Questions, thorough: bool) -> _Found | None:
     filled = any(one.best.met and one.best.uses[0] >= FULL for one in found)
     if thorough or not filled:
         exact = _exact(found)
-        if exact is not None:
+        if exact:
             return _first_best(exact)
     if thorough and not filled:
         wide = [(one, best_of_many(one.question, one.best)) for one in found]
@@ -174,7 +174,7 @@ def _may_be_few(question: Question, best: Best) -> bool:
 
 
 def _exact(found: Sequence[_Found]) -> list[_Found] | None:
-    """The best counts for each G, by trying all; None if they are too many."""
+    """The best counts for each G, by trying all; None if they are too many, empty if none keeps to all limits."""
     left = CANDIDATES
     for one in found:
         number = few(one.question, left)

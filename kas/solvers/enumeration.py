@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from itertools import product
 from math import prod
@@ -91,22 +92,31 @@ def best_of_all(question: Question) -> Best | None:
 
 def best_of_many(question: Question, near: Best) -> Best | None:
     """The best of a wide sample of combinations around counts already found."""
-    options = []
-    for site, spans in zip(question.sites, _spans(question), strict=True):
-        centre = near.counts[site.members[0]]
-        around = [sorted(steps, key=lambda n, c=c: (abs(n - c), n))[:40] for steps, c in zip(spans, centre, strict=True)]  # type: ignore[misc]
-        near_first = sorted(
-            product(*around), key=lambda counts: sum(abs(a / b - 1) for a, b in zip(counts, centre, strict=True))
-        )
-        options.append(near_first[:_OPTIONS])
-    return _combine(question, options, _STATES)
+    for spans in (_spans(question), _spans(question, fine=True)):
+        options = [_nearest(near.counts[s.members[0]], own) for s, own in zip(question.sites, spans, strict=True)]
+        best = _combine(question, options, _STATES)
+        if best is not None:
+            return best
+    return None
+
+
+def _nearest(centre: Powers, spans: Sequence[Sequence[int]]) -> list[Powers]:
+    """The combinations of one target's counts that are nearest to those found."""
+    around = [_around(steps, count) for steps, count in zip(spans, centre, strict=True)]
+    far = [(sum(abs(a / b - 1) for a, b in zip(counts, centre, strict=True)), counts) for counts in product(*around)]
+    return [counts for _, counts in sorted(far)[:_OPTIONS]]
 
 
 def bound(question: Question) -> float:
     """What the use of the tighter limit cannot exceed: 1, or less where limits on each target hold the network back."""
-    if any(not site.own for site in question.sites) or question.peak[0]:
+    if any(not site.own for site in question.sites):
         return 1.0
-    return min(1.0, max(_bound(question, k) / real for k, real in enumerate(question.reals)))
+    uses = [_bound(question, k) / real for k, real in enumerate(question.reals)]
+    if question.peak[0]:
+        if any(len(site.place.lows) > 1 for site in question.sites):
+            return 1.0
+        uses.append(max(site.peak(_top(site)) for site in question.sites) / question.peak[0])
+    return min(1.0, max(uses))
 
 
 def _bound(question: Question, k: int) -> float:
@@ -114,14 +124,18 @@ def _bound(question: Question, k: int) -> float:
     for site in question.sites:
         most = min((limit for polynomial, limit in site.own if polynomial is site.costs[k]), default=float("inf"))
         if len(site.place.lows) == 1:
-            lows = tuple(site.place.lows)
-            most = evaluate(site.costs[k], (site.place.rounded(0, largest(site.own, lows, 0)),))
+            most = evaluate(site.costs[k], _top(site))
         total += len(site.members) * most
     return total
 
 
-def _spans(question: Question) -> list[list[Sequence[int]]]:
-    """For each site the counts that each variable may have while all else is least."""
+def _top(site: Site) -> Powers:
+    """The largest count of the one variable within the limits on a target by itself."""
+    return (site.place.rounded(0, largest(site.own, tuple(site.place.lows), 0)),)
+
+
+def _spans(question: Question, *, fine: bool = False) -> list[list[Sequence[int]]]:
+    """For each site the counts to try of each variable: those that fit while all else is least; `fine`: no multiples."""
     lows = [tuple(site.place.lows) for site in question.sites]
     least = [
         sum(len(site.members) * evaluate(site.costs[k], low) for site, low in zip(question.sites, lows, strict=True))
@@ -134,17 +148,20 @@ def _spans(question: Question) -> list[list[Sequence[int]]]:
             for polynomial, total, rest in zip(site.costs, question.totals, least, strict=True)
         ] + site.own
         tops = [largest(ceilings, low, i) for i in range(len(low))]
-        found.append([_steps(*bounds) for bounds in zip(low, tops, site.place.coarse, strict=True)])
+        coarse = [1] * len(low) if fine else site.place.coarse
+        found.append([_steps(*bounds) for bounds in zip(low, tops, coarse, strict=True)])
     return found
 
 
+def _around(steps: Sequence[int], count: int) -> Sequence[int]:
+    at = bisect(steps, count)
+    return steps[max(0, at - 20) : at + 20]
+
+
 def _steps(low: int, top: int, coarse: int) -> Sequence[int]:
-    """Counts from `low` to `top`: all below the first multiple of `coarse`, then its multiples."""
-    if coarse == 1:
-        return range(low, top + 1)
-    fine = range(low, max(low, min(top, coarse - 1)) + 1)
-    first = -(-max(fine[-1] + 1, coarse) // coarse) * coarse
-    return [*fine, *range(first, top + 1, coarse)]
+    """The multiples of `coarse` from `low` to `top`; every count where there is room for none of them."""
+    first = -(-low // coarse) * coarse
+    return range(first, top + 1, coarse) if first <= top else range(low, top + 1)
 
 
 class _Options(NamedTuple):
@@ -172,6 +189,8 @@ def _combine(question: Question, options: list[list[Powers]], width: int | None)
         for site, counts in zip(question.sites, options, strict=True)
         for member in site.members
     ]
+    if any(not option.counts for _, option in order):
+        return None
     order.sort(key=lambda pair: -int(pair[1].costs.sum()))  # the dearest targets first: cheap ones fill what is left
     limit = np.array(question.totals, dtype=np.int64)
     later = np.sum([o.costs.min(0) for _, o in order], 0, dtype=np.int64)

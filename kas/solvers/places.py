@@ -119,7 +119,7 @@ class Place:
 
     Attributes:
         units: what each variable is a multiple of. lows: the least count of each. coarse: the counts that give the
-            multiples asked for; smaller counts are allowed below the first multiple.
+            multiples asked for; below the first of them any count may be taken, where there is no room for it.
         scales: the counts at which each variable is as large as the axis that it stands for (C, C/G, or H).
         fault: why the kernel cannot exist here, "" if it can; there are no polynomials then.
         macs, params, elementwise: of one sample. memory: bytes at each step that can be the peak.

@@ -34,7 +34,8 @@ def best_uses(kernel: Kernel, targets: Sequence[Target], budget: dict[str, Any],
     """The best uses in falling order, by trying every count up to `top`; None if nothing fits. Ratios only."""
     best = None
     limits = {key: value if isinstance(value, dict) else {"max": value} for key, value in budget.items()}
-    for groups in [g for g in range(1, targets[0].channels + 1) if all(t.channels % g == 0 for t in targets)]:
+    divisors = [g for g in range(1, targets[0].channels + 1) if all(t.channels % g == 0 for t in targets)]
+    for groups in divisors if "G" in kernel.to_json() else [1]:
         options = []
         for target in targets:
             rows = []
@@ -43,7 +44,8 @@ def best_uses(kernel: Kernel, targets: Sequence[Target], budget: dict[str, Any],
                     row = layer(kernel, target, groups, dict(zip(kernel.variables, counts, strict=True)))
                 except Infeasible:
                     continue
-                if all(row[k] <= v["each"] * replaced([target], k) for k, v in limits.items() if "each" in v):
+                own = all(row[k] <= v["each"] * replaced([target], k) for k, v in limits.items() if "each" in v)
+                if own and all(row[k] <= v["max"] * replaced(targets, k) for k, v in limits.items() if "max" in v):
                     rows.append(row)
             options.append(rows)
         for rows in product(*options):

@@ -60,24 +60,35 @@ def _case(rng):
 @pytest.mark.parametrize("seed", range(300))
 def test_equals_brute_force(seed):
     rng = random.Random(seed)
-    for _ in range(20):
+    for _ in range(100):
         program, (targets, budget) = chain(rng), _case(rng)
         try:
             sizes = solve(program, targets, budget)
         except Infeasible:
-            if len(targets) * len(program.variables) > 2:
-                continue
-            assert oracle.best_uses(program, targets, budget, 24) is None
-            return
-        top = max(max(values.values()) for values in sizes.values.values())
-        room = 40 ** (1 if len(targets) * len(program.variables) > 2 else 2)
-        if sizes.exact and (2 * top + 12) ** (len(targets) * len(program.variables)) < 40 * room:
-            check(program, targets, budget, sizes)
-            expected = oracle.best_uses(program, targets, budget, 2 * top + 12)
-            reached = tuple(sorted((u for k, u in sizes.use.items()), reverse=True))
-            assert reached == pytest.approx(expected, rel=1e-12)
-            return
+            continue
+        top = 2 * max(max(values.values()) for values in sizes.values.values()) + 8
+        if not sizes.exact or len(targets) * top ** len(program.variables) > 1500:
+            continue
+        check(program, targets, budget, sizes)
+        reached = tuple(sorted((u for k, u in sizes.use.items()), reverse=True))
+        assert reached == pytest.approx(oracle.best_uses(program, targets, budget, top), rel=1e-12)
+        return
     pytest.fail("no case was small enough")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_infeasible_only_where_brute_force_finds_nothing(seed):
+    rng = random.Random(seed)
+    for _ in range(200):
+        program, (targets, budget) = chain(rng), _case(rng)
+        if len(targets) * 16 ** len(program.variables) > 600:
+            continue
+        try:
+            solve(program, targets, budget)
+        except Infeasible:
+            assert oracle.best_uses(program, targets, budget, 16) is None
+            return
+    pytest.fail("every case was feasible")
 
 
 @pytest.mark.parametrize("name", HAND)
@@ -151,11 +162,25 @@ def test_multiples():
     assert any(value < 8 for values in small.values.values() for value in values.values())
     assert all(value < 8 or value % 8 == 0 for values in small.values.values() for value in values.values())
     check(kernel("two widths"), FOUR, {"macs": 0.02}, small)
+    few = solve(kernel("bottleneck"), FOUR[:2], {"macs": 0.3}, multiple_of=8)
+    assert few.exact
+    assert all(value % 8 == 0 for values in few.values.values() for value in values.values())
 
 
 def test_a_shifted_axis_is_longer_than_the_shift():
     sizes = solve(kernel("positions"), FOUR, {"macs": 0.01})
     assert all(values["x0"] >= 3 for values in sizes.values.values())
+
+
+def test_memory_is_the_highest_peak():
+    sizes = solve(kernel("positions"), FOUR, {"memory": 1.5}, multiple_of=32)
+    assert sizes.exact or sizes.gap == 0
+    pooled = [Target("a", 8, 8, (4, 4), stride=2), Target("b", 8, 16, (4, 4)), Target("c", 8, 12, (4, 4))]
+    for target in pooled:
+        one, alone = solve(kernel("depthwise"), [target]), oracle.layer(kernel("depthwise"), target, 1, {})
+        assert one.memory == max(alone["memory"], {"a": 4 * 8 * 16 * 5, "b": 0, "c": 4 * 20 * 16}[target.name])
+    with pytest.raises(Infeasible, match=r"memory is limited to 1,024 bytes .* take 2,560 bytes at its peak at target 'a'"):
+        solve(kernel("depthwise"), pooled[:1], {"memory": {"max": 1024, "absolute": True}})
 
 
 def test_minimum():
