@@ -133,9 +133,12 @@ def dims() -> Any:
 
 
 def _dim(value: Any) -> Dim:
-    read = Dim.of(value)
+    try:
+        read = Dim.of(value)
+    except InvalidKernel as error:
+        raise InvalidKernel(f"is no legal dim: {error}") from None
     if read.fault:
-        raise InvalidKernel(f"{read.text} {read.fault}")
+        raise InvalidKernel(f"is no legal dim: {read.text} {read.fault}")
     return read
 
 
@@ -146,7 +149,7 @@ def axes() -> Any:
         names = _sequence(value, "a list of axes such as ['0.c']")
         for name in names:
             if not isinstance(name, str) or name[:2] not in ("0.", "1.") or name[2:] not in ("g", "c", "kh", "kw", "h", "w"):
-                raise InvalidKernel(f"{name!r} is not an axis; axes are named by side and name, such as '0.c' or '1.h'")
+                raise InvalidKernel(f"has {name!r}, which is no axis; axes are named by side and name, such as '0.c' or '1.h'")
         if len(set(names)) != len(names):
             raise InvalidKernel(f"names an axis twice: {names}")
         return tuple(names)

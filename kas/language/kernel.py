@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kas.language.dims import ONE, Dim
 from kas.language.errors import InvalidKernel
 from kas.language.primitives import OPS, Outcome, Step
+from kas.language.primitives._base import channel_side
 from kas.language.rules import check_program, trace
 from kas.language.shapes import Shape, input_shape
 
@@ -34,6 +36,8 @@ class Kernel:
         self.steps: tuple[Step, ...] = tuple(steps)
         self.outcomes: tuple[Outcome, ...] = trace(rank, self.steps)
         check_program(rank, self.steps, self.outcomes)
+        if any(getattr(step, "side", None) is not None for step in self.steps):
+            self.steps = tuple(_without_first_side(step, self.shapes) for step in self.steps)
 
     @classmethod
     def from_json(cls, source: str | bytes | dict[str, Any]) -> Kernel:
@@ -132,6 +136,15 @@ class Kernel:
 
     def __repr__(self) -> str:
         return f"<Kernel rank {self.rank}: {' '.join(step.op for step in self.steps)}>"
+
+
+def _without_first_side(step: Step, shapes: tuple[Shape, ...]) -> Step:
+    """A step that names its side only where it is not the first channel side."""
+    side = getattr(step, "side", None)
+    if side is None or side != channel_side(shapes[step.ins[0]], None):
+        return step
+    changed: Step = replace(cast(Any, step), side=None)
+    return changed
 
 
 def _dims_of(kind: str, value: Any) -> tuple[Dim, ...]:

@@ -58,7 +58,7 @@ def _transpose(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _shift(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    edge = state.edges[step.ins[0]]
+    edge: int = state.edges[step.ins[0]]
     for axis in step.axes:
         edge = state.graph.make("roll", (layout_of(shape, (axis,)), step.by), edge)
     return edge
