@@ -52,9 +52,7 @@ def cost(
     return Cost(macs, params, elementwise, _BYTES * memory)
 
 
-def environment(
-    kernel: Kernel, channels: int, size: tuple[int, ...], groups: int, values: Mapping[str, int]
-) -> dict[str, int]:
+def environment(kernel: Kernel, channels: int, size: tuple[int, ...], groups: int, values: Mapping[str, int]) -> dict[str, int]:
     """The value of every symbol, once every dim and quotient of the kernel is seen to be a positive integer.
 
     Raises Infeasible otherwise, or if the size has not the kernel's rank, a variable is missing or unknown, or
