@@ -40,7 +40,7 @@ class Body(nn.Module):
 class Stripes(pl.LightningDataModule):
     """Noisy stripes, 24x24 pixels, in one of six directions."""
 
-    def __init__(self, samples: int = 1200, noise: float = 1.5, batch_size: int = 64) -> None:
+    def __init__(self, samples: int = 1200, noise: float = 2.0, batch_size: int = 64) -> None:
         super().__init__()
         self.num_classes = DIRECTIONS
         self.input_shape = (1, 24, 24)
@@ -63,6 +63,6 @@ class Stripes(pl.LightningDataModule):
         return TensorDataset((stripes + noise).unsqueeze(1), labels)
 
 
-def data(samples: int = 1200, noise: float = 1.5) -> Stripes:
+def data(samples: int = 1200, noise: float = 2.0) -> Stripes:
     """The data of the study; the arguments come from data.factory_args."""
     return Stripes(samples, noise)

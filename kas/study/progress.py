@@ -155,7 +155,7 @@ class Terminal:
         if better:
             best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
             gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
-            self._print(f"best within 2 points of the original: {best.hash} ({gain}), {folder.kernel(str(best.hash), '.py')}")
+            self._print(f"best within 2 points of the original: {best.hash} ({gain})")
         for name, path in (("kernels", folder.kernels), ("log", folder.log)):
             if Path(path).exists():
                 self._print(f"{name:<8} {path}")
