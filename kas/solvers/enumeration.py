@@ -17,7 +17,7 @@ from kas.solvers.sites import Block, Site
 __all__ = ["CANDIDATES", "Best", "Question", "assess", "best_of_all", "best_of_many", "bound", "few"]
 
 CANDIDATES = 100_000  # combinations that are few enough to try them all
-_STATES, _OPTIONS = 1500, 150  # partial sums kept, and counts tried at one target, where they are not
+_STATES, _OPTIONS, _NEAR = 1500, 150, 5000  # else: partial sums kept, combinations tried and looked at for one target
 
 Array = Any  # numpy arrays; their types would say nothing about shapes
 
@@ -102,7 +102,8 @@ def best_of_many(question: Question, near: Best) -> Best | None:
 
 def _nearest(centre: Powers, spans: Sequence[Sequence[int]]) -> list[Powers]:
     """The combinations of one target's counts that are nearest to those found."""
-    around = [_around(steps, count) for steps, count in zip(spans, centre, strict=True)]
+    width = max(2, int(_NEAR ** (1 / len(centre))))
+    around = [_around(steps, count, width) for steps, count in zip(spans, centre, strict=True)]
     far = [(sum(abs(a / b - 1) for a, b in zip(counts, centre, strict=True)), counts) for counts in product(*around)]
     return [counts for _, counts in sorted(far)[:_OPTIONS]]
 
@@ -153,9 +154,9 @@ def _spans(question: Question, *, fine: bool = False) -> list[list[Sequence[int]
     return found
 
 
-def _around(steps: Sequence[int], count: int) -> Sequence[int]:
-    at = bisect(steps, count)
-    return steps[max(0, at - 20) : at + 20]
+def _around(steps: Sequence[int], count: int, width: int) -> Sequence[int]:
+    start = max(0, bisect(steps, count) - (width + 1) // 2)
+    return steps[start : start + width]
 
 
 def _steps(low: int, top: int, coarse: int) -> Sequence[int]:

@@ -25,6 +25,10 @@ HAND = {
         {"op": "fc", "ins": [2], "to": "2*x7"},
         {"op": "fc", "ins": [3], "to": "C"},
     ],
+    "six widths": [
+        *({"op": "fc", "ins": [i], "to": f"{1 + i}*x{i}"} for i in range(6)),
+        {"op": "fc", "ins": [6], "to": "C"},
+    ],
     "grouped": [
         {"op": "group", "ins": [0], "by": "G"},
         {"op": "conv", "ins": [1], "to": "G*x0", "k": [3, 3]},

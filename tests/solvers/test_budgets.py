@@ -116,6 +116,8 @@ def test_limits_hold_and_are_used(name, targets, budget):
     check(program, targets, budget, sizes)
     assert sizes.exact or sizes.gap <= 0.01
     assert sizes.exact or sizes.gap <= 1 - max(sizes.use.values()) + 1e-9
+    wide = solve(program, targets, budget, multiple_of=32)
+    check(program, targets, budget, wide)
 
 
 def test_random_chains_on_large_targets():

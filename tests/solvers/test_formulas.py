@@ -18,7 +18,8 @@ from kas.solvers.formulas import formula, text
 def _at(expression, target, groups, values):
     height, width = target.size
     numbers = {"C": target.channels, "H": height, "W": width, "G": groups, **values}
-    return expression.subs({s: numbers[s.name] for s in expression.free_symbols})
+    symbols = sorted(expression.free_symbols, key=str)
+    return sympy.lambdify(symbols, expression, "math")(*(numbers[s.name] for s in symbols))  # small: floats are exact
 
 
 @pytest.mark.parametrize("name", HAND)
@@ -40,14 +41,9 @@ def _agrees(program, targets):
         real = cost(program, target.channels, target.size, sizes.groups, values)
         for key, expression in found.items():
             value = _at(expression, target, sizes.groups, values)
-            assert value == (sympy.Rational(2 * real.macs + real.elementwise, 2) if key == "work" else getattr(real, key))
+            assert value == getattr(real, key)
             totals[key] = max(totals[key], value) if key == "memory" else totals[key] + value
-    assert [totals[key] for key in ("macs", "params", "memory", "work")] == [
-        sizes.macs,
-        sizes.params,
-        sizes.memory,
-        sympy.Rational(sizes.work),
-    ]
+    assert [totals[key] for key in ("macs", "params", "memory", "work")] == [sizes.macs, sizes.params, sizes.memory, sizes.work]
 
 
 def test_text_is_readable():
