@@ -78,7 +78,13 @@ def test_a_seed_gives_the_same_kernels_in_another_process() -> None:
 
 def test_settings_are_honoured() -> None:
     settings = GenerationSettings(
-        min_steps=4, max_steps=6, forbidden=["matmul", "mix", "exp"], required=["normalize"], kernel_sizes=[5], dilations=[1], local=1.0
+        min_steps=4,
+        max_steps=6,
+        forbidden=["matmul", "mix", "exp"],
+        required=["normalize"],
+        kernel_sizes=[5],
+        dilations=[1],
+        local=1.0,
     )
     for kernel in sample(60, settings=settings):
         ops = [step.op for step in kernel.steps]
@@ -106,7 +112,7 @@ def test_taps_beyond_every_position_of_a_target_are_not_drawn() -> None:
 
 
 def test_a_budget_that_nothing_satisfies_is_an_error_not_an_endless_search() -> None:
-    with pytest.raises(kas.KasError, match="no kernel was found in 200 attempts .*memory"):
+    with pytest.raises(kas.KasError, match=r"no kernel was found in 200 attempts .*memory"):
         kas.sample(1, targets=[kas.Target("a", 64, 64, (8, 8))], budget={"memory": {"max": 9, "absolute": True}})
 
 

@@ -40,7 +40,7 @@ def test_every_attribute_of_a_step_is_packed() -> None:
         for step in kernel.steps:
             packed = pack(step)
             assert packed is not None
-            assert unpack(step.op, packed) == {k: v for k, v in step.to_dict().items()}
+            assert unpack(step.op, packed) == step.to_dict()
 
 
 def test_a_program_with_rare_numbers_does_not_fit_and_travels_as_an_attribute() -> None:
@@ -67,5 +67,4 @@ def test_the_distributions_never_change() -> None:
 def test_parameters_that_are_no_program_are_refused() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     with pytest.raises(kas.InvalidKernel):
-        for _ in range(20):
-            suggest_program(study.ask(), list(OPS), 2)
+        suggest_program(study.ask(), list(OPS), 2)
