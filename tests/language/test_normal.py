@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from itertools import permutations
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -253,6 +254,7 @@ FAMILY_ONLY: list[tuple[Spelling, Spelling, str]] = [
     (("scale axes=0.c", C3), (C3,), "a scale before"),
     ((C3, "scale axes=0.c", "relu"), (C3, "relu"), "a scale after"),
     (("unfold over=hw k=3", "fold axes=0.kh,0.kw how=mean", "fc to=C"), (C3,), "the mean of the taps, then fc"),
+    ((C3, "unfold in=0 over=hw k=3", "fold axes=0.kh,0.kw how=mean", "add in=1,3"), (C3,), "a parallel mean of the taps"),
     (("fc to=C", "bias axes=0.c", "bias axes=0.c"), ("fc to=C", "bias axes=0.c"), "biases"),
     (("bias axes=0.c", "fc to=C"), ("fc to=C", "bias axes=0.c"), "a bias before a map"),
     (("fc to=C", "bias axes=0.c", "scale axes=0.c"), ("fc to=C", "bias axes=0.c"), "a scale of a bias"),
@@ -470,6 +472,36 @@ def _check_form(kernel: Kernel, seed: int) -> bool:
     error = float((got - want).abs().max() / (want.abs().max() + 1e-9))
     assert error < 1e-4, (error, kernel.to_json(), kernel_text(kernel))
     return True
+
+
+def _tower(count: int) -> list[str]:
+    """y + fc(y), again and again, then a gate from the mean: shared tensors all the way down."""
+    steps: list[str] = []
+    last = 0
+    for _ in range(count):
+        steps += [f"fc to=C in={last}", f"add in={last},{len(steps) + 1}"]
+        last = len(steps)
+    return [*steps, f"fold axes=1.h,1.w how=mean in={last}", f"mul in={last + 1},{last}"]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [*["sqr"] * 30, "fc to=C"],
+        ["add in=0,0", *[f"add in={i},{i}" for i in range(1, 40)], "fc to=C"],
+        [*["fc to=C in=0" for _ in range(12)], "add in=1,2", *[f"add in={i},{i + 10}" for i in range(3, 13)]],
+        _tower(11),
+        [*["neg"] * 40, "fc to=C"],
+        ["shift axes=1.h by=1", "shift axes=1.w by=1"] * 10,
+    ],
+    ids=["squares", "doubles", "twelve equal branches", "a tower of sums", "signs", "rolls"],
+)
+def test_rewriting_ends_in_bounded_time(steps: list[str]) -> None:
+    kernel = program(*steps)
+    start = process_time()
+    assert kernel.hash
+    assert kernel.family
+    assert process_time() - start < 2
 
 
 def test_hashes_do_not_depend_on_the_process() -> None:

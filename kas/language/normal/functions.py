@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kas.language.normal.arithmetic import add, multiply, scaled, split
-from kas.language.normal.graph import Graph
+from kas.language.normal.graph import Graph, Node
 from kas.language.normal.layout import Layout, overlap
 from kas.language.normal.moves import perm_out, roll_out, unf_out
 
@@ -22,6 +22,13 @@ def positive(g: Graph, x: int) -> bool:
     node = g.nodes[x >> 1]
     if node.op in _POSITIVE:
         return True
+    known = g.positive.get(x >> 1)
+    if known is None:
+        known = g.positive[x >> 1] = _positive(g, node)
+    return known
+
+
+def _positive(g: Graph, node: Node) -> bool:
     if node.op in ("roll", "perm", "unf", "mean", "peak"):
         return positive(g, node.ins[0])
     if node.op == "mul":

@@ -8,7 +8,8 @@ weight here: numbers next to it, ties and ranks do not matter. What merges (tens
     map of a mean of channels     the map of them all (so the mean of the taps, then fc, is a convolution)
     map of bias, scale of bias    a bias of the map, of the scale
     bias and bias, scale and scale    one, over the axes of both
-    maps of one tensor, added     one map with the larger kernel; the tensor itself and scales of its channels are part of it
+    maps of one tensor, added     one map with the larger kernel; the tensor itself, scales of its channels and
+                                  means over taps are part of it
 
 A convolution of a convolution stays as it is: with zero padding it is no convolution at the border.
 """
@@ -23,7 +24,7 @@ from kas.language.normal.absorb import BELOW, confined
 from kas.language.normal.arithmetic import add, extreme, multiply, split
 from kas.language.normal.form import Form, operands
 from kas.language.normal.graph import SETS, Graph, Node, Term, flip_attrs, flip_terms
-from kas.language.normal.layout import Layout, flip, or_full, union
+from kas.language.normal.layout import Layout, cut, flip, or_full, union
 from kas.language.normal.maps import chain
 from kas.language.normal.order import Walk, canonical_order
 from kas.language.normal.rules import RULES
@@ -164,6 +165,12 @@ class Pass:
                 token = min(token, other_token)
                 gone.append(term)
         if attrs[2] is attrs[3]:
+            for term in terms:
+                pool = self.pool(term[2], base, side) if term[1] is None else None
+                taps = None if pool is None else _joint_taps(attrs[4], pool)
+                if taps is not None:
+                    attrs = (*attrs[:4], taps)
+                    gone.append(term)
             gone += [term for term in terms if term[1] is None and self.diagonal(term[2], base, side)]
         if len(gone) == 1:
             return terms
@@ -180,6 +187,19 @@ class Pass:
         scales = [layout for _, layout, e in terms if self.graph.nodes[e >> 1].op == "w"]
         others = [term for term in terms if self.graph.nodes[term[2] >> 1].op != "w"]
         return others == [(1, None, base)] and all(la is not None and confined(la, side) for la in scales)
+
+    def pool(self, edge: int, base: int, side: int) -> Attrs | None:
+        """The taps over which a tensor is the mean of `base`; None if it is not."""
+        node = self.graph.nodes[edge >> 1]
+        below = self.graph.nodes[node.ins[0] >> 1] if node.op == "mean" else node
+        if below.op != "unf" or below.attrs[2] is not ONE or below.ins[0] ^ (edge & 1) != base:
+            return None
+        own, taps = below.attrs[0], below.attrs[1]
+        size = self.graph.nodes[below.ins[0] >> 1].shape[own]
+        count = below.shape[own] / size
+        whole = [cut([(dim, False)]) for dim in below.shape]
+        whole[own] = cut([(size, False), (count, True)])
+        return taps if node.op == "mean" and node.attrs[0] == tuple(whole) and own ^ (edge & 1) == side else None
 
     def one_scale(self, terms: list[Term]) -> list[Term]:
         """The terms without a tensor of which a scale is added too."""

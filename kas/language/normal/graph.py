@@ -62,6 +62,7 @@ class Graph:
         known: dims of the kernel, which are integers at every target.
         tied: tokens known to be used in more than one node: their weight must stay as it is.
         bent: tokens whose weight was changed by a view or a factor.
+        positive: what is known of which nodes are never negative.
         numbered: whether some sum has a coefficient other than one.
     """
 
@@ -72,9 +73,11 @@ class Graph:
         self.tied = tied
         self.bent: set[int] = set()
         self.numbered = False
+        self.positive: dict[int, bool] = {}
         self.nodes: list[Node] = []
         self.rules = rules or {}
         self._index: dict[Any, int] = {}
+        self._made: dict[Any, int] = {}  # a step of a shared tensor is rewritten once, which bounds the time
 
     def node(self, edge: int) -> Node:
         return self.nodes[edge >> 1]
@@ -88,6 +91,13 @@ class Graph:
         """A step with one operand: by the first rule that applies, or as a new node."""
         if x & 1:
             return self.make(op, flip_attrs(op, attrs), x ^ 1, token) ^ 1
+        key = (op, attrs, x, token)
+        known = self._made.get(key)
+        if known is None:
+            known = self._made[key] = self._rewritten(op, attrs, x, token)
+        return known
+
+    def _rewritten(self, op: str, attrs: tuple[Any, ...], x: int, token: int) -> int:
         for rule in self.rules[op]:
             result = rule(self, attrs, x, token)
             if result is not None:
