@@ -1,0 +1,96 @@
+"""A whole session on a tiny real study: reference, trials, front, files; repeatable where nothing measured decides."""
+
+from __future__ import annotations
+
+import json
+import py_compile
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+
+from kas.evaluation.settings import CostSettings, DataSettings, TrainingSettings
+from kas.language import KasError, Kernel
+from kas.study import records
+from kas.study.config import StudyConfig
+from kas.study.events import Silent, StudySummary
+from kas.study.session import run_study
+from kas.study.settings import ObjectiveSettings, SearchSettings
+
+CONFIG = StudyConfig(
+    name="tiny",
+    trials=3,
+    device="cpu",
+    data=DataSettings(name="digits", size=8, train_samples=200, val_samples=100),
+    training=TrainingSettings(model={"width": 8}, epochs=2),
+    cost=CostSettings(model={"width": 16}, size=8, batch_size=4, repeats=3, max_ratio=50.0),
+    search=SearchSettings(seeds=["depthwise_separable", "bottleneck"]),
+)
+WORK = replace(CONFIG, objectives=ObjectiveSettings(cost="work"))
+
+
+def run(config: StudyConfig, folder: Path) -> StudySummary:
+    return run_study(config, folder / config.name, None, Silent())
+
+
+def test_latency_study_with_its_files(tmp_path: Path) -> None:
+    summary = run(CONFIG, tmp_path)
+    assert (summary.exit_code, summary.finished, summary.wanted) == (0, 3, 3)
+    assert summary.reference is not None
+    assert summary.reference.latency_ms is not None
+    assert summary.front
+    for record in summary.front:
+        assert record.measured == 3
+        assert record.speedup == pytest.approx(1 / record.ratio)
+        place = tmp_path / "tiny" / "kernels" / f"{record.hash}.json"
+        assert Kernel.from_json(place.read_text()).hash == record.hash
+        assert place.with_suffix(".svg").read_text().lstrip().startswith("<?xml")
+        py_compile.compile(str(place.with_suffix(".py")), doraise=True)
+        weights = torch.load(place.with_suffix(".ckpt"), weights_only=True)
+        assert weights["program"] == record.program
+        assert weights["state_dict"]
+    before = {record.number: record for record in summary.records}
+    again = run(replace(CONFIG, trials=4), tmp_path)
+    assert again.finished == 4
+    assert all(record.accuracy == before[record.number].accuracy for record in again.records if record.number in before)
+    with pytest.raises(KasError, match=r"seed: 0 -> 1"):
+        run(replace(CONFIG, seed=1), tmp_path)
+
+
+def test_a_study_by_work_is_repeatable_and_measures_nothing(tmp_path: Path) -> None:
+    first, second = (run(WORK, tmp_path / name) for name in ("a", "b"))
+    assert [(r.hash, r.accuracy, r.cost, r.outcome) for r in first.records] == [
+        (r.hash, r.accuracy, r.cost, r.outcome) for r in second.records
+    ]
+    assert all(record.latency_ms is None and record.speedup is None for record in first.records)
+    assert first.reference is not None
+    assert first.reference.latency_ms is None
+
+
+def test_checkpoints_of_a_deleted_study_are_not_used(tmp_path: Path) -> None:
+    run(replace(WORK, trials=1), tmp_path)
+    for path in (tmp_path / "tiny").glob("study.db*"):
+        path.unlink()
+    summary = run(replace(WORK, trials=1), tmp_path)
+    assert [record.resumed_from_epoch for record in summary.records] == [None]
+
+
+def test_a_study_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    storage = f"sqlite:///{tmp_path}/tiny/study.db"
+    optuna.create_study(study_name="tiny", storage=storage).add_trial(optuna.create_trial(value=1.0))
+    with pytest.raises(KasError, match="choose another name"):
+        run(CONFIG, tmp_path)
+
+
+def test_status_after_a_session(tmp_path: Path) -> None:
+    run(replace(WORK, trials=2), tmp_path)
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path}/tiny/study.db")
+    status = records.status(study, tmp_path / "tiny")
+    assert (status["finished"], status["running"], status["trials"]) == (2, 0, 2)
+    assert status["original"]["latency_ms"] is None
+    assert all(Path(entry["json"]).exists() for entry in status["front"])
+    json.dumps(status)
+    study._storage._backend.engine.dispose()
