@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
+from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._launch import add_amounts, check_amounts, launch
 from kas.study.commands._studies import open_study, study_names
@@ -53,7 +54,10 @@ def _wanted(place: Place, config: StudyConfig) -> int:
     from kas.study import attributes as keys
     from kas.study import records
 
-    study = open_study(place, config.name)
+    try:
+        study = open_study(place, config.name)
+    except KasError:  # its creation was cut off, which run_study completes; anything else it reports itself
+        return config.trials
     created = loads(study.user_attrs.get(keys.CONFIG)).get("trials")
     last = records.wanted(study)
     return config.trials if last is None or config.trials != created else last
