@@ -443,6 +443,26 @@ def test_the_normal_form_computes_what_the_program_does(seed: int) -> None:
         _check_form(kernel, seed)
 
 
+def test_random_kernels_that_hash_alike_compute_the_same() -> None:
+    """Independent of the rules: short random programs collide often, and then agree under the bijection of weights."""
+    found: dict[str, dict[str, Kernel]] = {}
+    for seed in range(900):
+        kernel = random_kernel(np.random.default_rng(50_000 + seed), most=5)
+        if kernel is not None and len(kernel.steps) <= 5:
+            found.setdefault(kernel.hash, {})[kernel.to_json()] = kernel
+    pairs = 0
+    for kernels in found.values():
+        first, *others = kernels.values()
+        for other in others[:2]:
+            assert first.family == other.family
+            x, weights = _inputs(first)
+            torch.testing.assert_close(
+                _run(first, x, weights), _run(other, x, _carried(first, other, weights, 1)), rtol=1e-4, atol=1e-6
+            )
+            pairs += 1
+    assert pairs > 5
+
+
 @pytest.mark.slow
 def test_many_normal_forms_compute_what_the_programs_do() -> None:
     checked = 0

@@ -39,17 +39,22 @@ class Walk:
             return known
         node = self.graph.nodes[number]
         mine = self.seen[number] = len(self.seen)
-        text = f"{node.op}{attribute_text(node.attrs, self.name) if node.attrs else ''}"
+        text = f"{node.op}{self.text(node.attrs) if node.attrs else ''}"
         if node.token:
             text += f"*{self.weights.setdefault(node.token, len(self.weights))}"
         if node.mark and node.token in self.graph.tied:
             text += node.mark
         if node.op in SETS:
-            text += attribute_text(node.shape, self.name) + self.terms(list(node.ins))
+            text += self.text(node.shape) + self.terms(list(node.ins))
         else:
             text += "(" + ",".join([self.edge(edge) for edge in node.ins]) + ")"
         self.lines.append(f"{mine}={text}")
         return mine
+
+    def text(self, attributes: object) -> str:
+        """Attributes as a text, variables by number."""
+        text = attribute_text(attributes)
+        return attribute_text(attributes, self.name) if "x" in text else text
 
     def name(self, dim: Dim) -> str:
         if not dim.variables:
@@ -70,7 +75,7 @@ class Walk:
             else:
                 at = 0
             number, layout, edge = rest.pop(at)[1]
-            parts.append(f"{number}{attribute_text(layout, self.name)}{self.edge(edge)}")
+            parts.append(f"{number}{self.text(layout)}{self.edge(edge)}")
         return "[" + ",".join(parts) + "]"
 
 
