@@ -8,12 +8,14 @@ from kas.lowering.code import Form
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Convolution, Node, Window
 
-__all__ = ["emit_convolve", "emit_local"]
+__all__ = ["batched", "emit_convolve", "emit_local"]
 
 
 def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """A convolution over the positions that are there; a linear layer where none are."""
+    """A convolution over the positions that are there; a matrix product where it has no taps."""
     conv, base = node.convolution, node.ins[0]
+    if conv.window.taps == 1:
+        return _emit_point(emitter, conv, base)
     positions = base.shape.second.dims
     there = [i for i, dim in enumerate(positions) if dim is not ONE]
     space = tuple(positions[i] for i in there)
@@ -22,19 +24,36 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
     weight = _weight(emitter, conv, image, shape)
     bias = f", {emitter.parameter(conv.bias, (emitter.code.number(conv.out),))}" if conv.bias else ""
-    form = tuple(dim for dim in (conv.out, *space) if dim is not ONE) or (ONE,)
-    if there:
-        call = f"F.conv{len(there)}d({image}, {weight}{bias}{_options(emitter, conv, there)})"
-    elif conv.groups is ONE:
-        call = f"F.linear({image}, {weight}{bias})"
-    else:
-        options = _options(emitter, conv, there)
-        call = f"F.conv1d({image}.unsqueeze(2), {_unsqueezed(weight)}{bias}{options}).squeeze(2)"
-    return (f"{call}.squeeze(1)" if conv.out is ONE and space else call), form
+    call = f"F.conv{len(there)}d({image}, {weight}{bias}{_options(emitter, conv, there)})"
+    return call, (conv.out, *space)
 
 
-def _unsqueezed(weight: str) -> str:
-    return f"{weight}.unsqueeze(2)" if " " not in weight or weight.endswith(")") else f"({weight}).unsqueeze(2)"
+def _emit_point(emitter: Emitter, conv: Convolution, base: Node) -> tuple[str, Form]:
+    """No taps: a batch of products of the weight with `[channels, positions]`.
+
+    On a CPU, for images that are contiguous, `torch.bmm` takes a half to a tenth of what a 1x1 `F.conv2d` does.
+    """
+    channels, positions = base.shape.first.product, base.shape.second.product
+    g, out, inner = conv.groups, conv.out / conv.groups, channels / conv.groups
+    x, count = emitter.values[base].name, emitter.code.number
+    if g is ONE:
+        weight = _weight(emitter, conv, x, (out, inner))
+        bias = f"{emitter.parameter(conv.bias, (count(out),))}" if conv.bias else ""
+        if positions is ONE:
+            return f"F.linear({emitter.reshaped(base, (inner,))}, {weight}{', ' + bias if bias else ''})", (out,)
+        bias = emitter.parameter(conv.bias, (count(out), 1)) if conv.bias else ""
+        return batched(emitter, weight, emitter.reshaped(base, (inner, positions)), bias), (out, positions)
+    weight = _weight(emitter, conv, x, (g, out, inner))
+    bias = f" + {emitter.parameter(conv.bias, (count(g), count(out), 1))}" if conv.bias else ""
+    return f"torch.matmul({weight}, {emitter.reshaped(base, (g, inner, positions))}){bias}", (g, out, positions)
+
+
+def batched(emitter: Emitter, weight: str, x: str, bias: str = "") -> str:
+    """The product of one matrix with each of a batch, and perhaps a bias added."""
+    emitter.code.names.add("n")
+    weight = f"({weight})" if " " in weight and not weight.endswith(")") else weight
+    each = f"{weight}.expand(n, -1, -1)"
+    return f"torch.baddbmm({bias}, {each}, {x})" if bias else f"torch.bmm({each}, {x})"
 
 
 def _options(emitter: Emitter, conv: Convolution, there: list[int]) -> str:
@@ -70,7 +89,7 @@ def _weight(emitter: Emitter, conv: Convolution, image: str, shape: tuple[Dim, .
         final = full if form != full else form
         return own if final == sizes else f"({own}).reshape{sizes}"
     g, *rest = full
-    one = emitter.parameter(weight.number, (g, sizes[0] // g, *rest))
+    one = emitter.parameter(weight.number, (g, number(conv.out) // g, *rest))
     return f"({one} * {emitter.parameter(weight.scale, (form[0], 1, *form[1:]))}).reshape{sizes}"
 
 

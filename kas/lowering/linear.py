@@ -8,7 +8,7 @@ from kas.language.primitives.linear import Conv, Fc, Mix
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Form, axis_position, form_of
-from kas.lowering.convolution import emit_convolve, emit_local
+from kas.lowering.convolution import batched, emit_convolve, emit_local
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 
@@ -84,7 +84,7 @@ def _emit_fc(emitter: Emitter, node: Node) -> tuple[str, Form]:
     if g is ONE:
         weight = emitter.parameter(node.number, (count(out), count(inner)))
         if number == 0:
-            return f"torch.matmul({weight}, {emitter.reshaped(node.ins[0], (inner, other))})", (out, other)
+            return batched(emitter, weight, emitter.reshaped(node.ins[0], (inner, other))), (out, other)
         return f"F.linear({emitter.reshaped(node.ins[0], (other, inner))}, {weight})", (other, out)
     weight = emitter.parameter(node.number, (count(g), count(out), count(inner)))
     if number == 0:
@@ -108,6 +108,8 @@ def _emit_mix(emitter: Emitter, node: Node) -> tuple[str, Form]:
         form = tuple(dim for dim in (before, old, after) if dim is not ONE)
         result = (*(dim for dim in (before,) if dim is not ONE), new, *(dim for dim in (after,) if dim is not ONE))
         x = emitter.reshaped(node.ins[0], form)
+        if before is ONE and after is not ONE:
+            return batched(emitter, weight, x), result
         return f"F.linear({x}, {weight})" if after is ONE else f"torch.matmul({weight}, {x})", result
     order = [i for i in range(len(axes)) if i not in at] + at
     rest = [axes[i] for i in order if i not in at]

@@ -29,7 +29,7 @@ def optimized(kernel: Kernel, env: Mapping[str, int]) -> Code:
     source, output, nodes = plan(kernel, code)
     readers = Counter(i for node in nodes for i in node.ins)
     readers[output] += 1
-    code.channel_check = not any(node.op == "convolve" and _behind_views(node.ins[0]) is source for node in nodes)
+    code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
     emitter = Emitter(code, readers)
     emitter.start(source, Value("x", form_of(source.shape)))
     for node in nodes:
@@ -73,7 +73,8 @@ def _needed(graph: Graph, source: Node, output: Node) -> list[Node]:
     return [node for node in graph.nodes if node in needed and node is not source]
 
 
-def _behind_views(node: Node) -> Node:
-    while node.op == "view":
+def _behind(node: Node) -> Node:
+    """The value whose channels a node has, as far as views and functions of single elements tell."""
+    while node.op == "view" or node.op in pointwise.EXPRESSIONS:
         node = node.ins[0]
     return node

@@ -62,13 +62,15 @@ def _shape(step: Step, shape: Shape, env: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _fc_shape(step: Fc, shape: Shape, env: Mapping[str, int]) -> tuple[int, ...]:
-    """`(to, c, kh, kw)` where the layer is a convolution of what was unfolded, `(to, c*kh*kw)` elsewhere."""
+    """`(to, c, kh, kw)` where the layer is a convolution of what was unfolded, a matrix elsewhere."""
     number = channel_side(shape, step.side)
     side, other = shape.sides[number], shape.sides[1 - number]
     fan_in = (side.product / side.dim("g")).value(env)
     if number == 0 and other.kind == SPATIAL:
         taps = dict(zip(("kh", "kw"), other.dims, strict=True))
         if all(side.dim(tap) is ONE or position is not ONE for tap, position in taps.items()):
+            if all(side.dim(tap) is ONE for tap in taps):
+                return (step.to.value(env), fan_in)
             present = [side.dim(tap).value(env) for tap, position in taps.items() if position is not ONE]
             return (step.to.value(env), side.dim("c").value(env), *present)
     assert side.kind == CHANNEL

@@ -12,6 +12,7 @@ from kas.language.primitives.reductions import Fold
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering import rules_taps as taps
+from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
 
 __all__ = ["RULES"]
@@ -52,7 +53,7 @@ def _conv(graph: Graph, node: Node) -> Node | None:
 
 
 def _fc_is_convolution(graph: Graph, node: Node) -> Node | None:
-    """fc next to positions is a 1x1 convolution, grouped if the channels are: no reshape, and any memory format is kept."""
+    """fc next to positions is a 1x1 convolution, grouped if the channels are."""
     step, shape = node.step, node.ins[0].shape
     assert isinstance(step, Fc)
     if channel_side(shape, step.side) != 0 or shape.second.kind != SPATIAL:
@@ -128,9 +129,9 @@ def _attention(graph: Graph, node: Node) -> Node | None:
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
-    "group": (taps.below, _view),
-    "ungroup": (taps.below, _view),
-    "view": (_view_of_view,),
+    "group": (_view,),
+    "ungroup": (_view,),
+    "view": (_view_of_view, taps.view, taps.view_of_scale),
     "transpose": (taps.below,),
     "unfold": (taps.unfold,),
     **dict.fromkeys(("relu", "abs", "neg"), (_twice, taps.below)),
@@ -138,10 +139,17 @@ RULES: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(("add", "sub", "max", "min", "div"), (taps.both,)),
     "mul": (taps.both, taps.gate),
     "scale": (taps.scale,),
-    "fold": (taps.fold_base, taps.fold_max, taps.fold_mean, taps.fold_scaled, taps.fold_product, _mean_before_linear),
+    "fold": (
+        windows.fold_base,
+        windows.fold_max,
+        windows.fold_mean,
+        windows.fold_scaled,
+        windows.fold_product,
+        _mean_before_linear,
+    ),
     "conv": (_conv,),
-    "fc": (taps.fc, taps.fc_scaled, _fc_is_convolution),
-    "mix": (taps.mix, _mix_is_convolution),
+    "fc": (windows.fc, windows.fc_scaled, _fc_is_convolution),
+    "mix": (windows.mix, _mix_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
     "matmul": (_attention,),
 }
