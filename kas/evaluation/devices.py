@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 
 from kas.language.errors import KasError
 
-__all__ = ["describe_device", "resolve_device", "synchronize"]
+__all__ = ["cpu_threads", "describe_device", "resolve_device", "synchronize"]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -51,6 +53,17 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Torch's CPU threads, for a while; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def lightning_accelerator(device: torch.device) -> dict[str, Any]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kas.evaluation.devices import synchronize
+from kas.evaluation.devices import cpu_threads, synchronize
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.locks import DeviceLock
 from kas.evaluation.settings import CostSettings
@@ -63,7 +63,7 @@ def compare(
     """
     device = example_input.device
     held = lock.exclusive() if lock is not None else nullcontext()
-    with memory_errors("measuring latency"), held, _threads(settings.threads), torch.inference_mode():
+    with memory_errors("measuring latency"), held, cpu_threads(settings.threads), torch.inference_mode():
         if settings.compiler == "compile":
             torch.compiler.reset()  # earlier candidates must not use up dynamo's limit of compiled versions
         runs = [_runner(network, example_input, settings.compiler) for network in (original, candidate)]
@@ -147,14 +147,3 @@ def _quartiles(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
         return ratios[0], ratios[0], ratios[0]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return low, middle, high
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Torch's CPU threads, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -40,7 +40,9 @@ class Network:
 class Bench:
     """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder) -> None:
+    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1) -> None:
+        """`workers`: how many processes of this machine train at a time; they share its CPU cores."""
+        self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)

@@ -40,11 +40,12 @@ def run_study(
     folder: Path,
     url: str | None,
     listener: Listener,
+    workers: int = 1,
 ) -> StudySummary:
     """Take part in a study until it has its finished trials (`config.trials`); create it if it is not there.
 
     folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. Any number of processes may do
-    this on one study.
+    this on one study. workers: how many processes of this machine do, at least; their trainings share its CPU cores.
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: a configuration
@@ -59,7 +60,7 @@ def run_study(
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)
         stack.enter_context(_logging_to(place.log))
-        session = _Session(config, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
+        session = _Session(config, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener, workers)
         interruption = stack.enter_context(Interruption())
         try:
             result = session.work(interruption)
@@ -83,9 +84,10 @@ class _Session:
         storage: BaseStorage,
         mutex: StudyMutex,
         listener: Listener,
+        workers: int,
     ) -> None:
         self.config, self.place, self.storage_name = config, place, storage_name
-        self.study, self.storage, self.mutex, self.listener = study, storage, mutex, listener
+        self.study, self.storage, self.mutex, self.listener, self.workers = study, storage, mutex, listener, workers
 
     def work(self, interruption: Interruption) -> Result:
         """Everything between opening the study and summing it up."""
@@ -97,7 +99,7 @@ class _Session:
         from kas.study.reference import ensure_reference
         from kas.study.trial import Pipeline
 
-        bench = Bench(self.config, self.place)
+        bench = Bench(self.config, self.place, self.workers)
         check_budget(bench.deployed.targets, bench.budget)
         self._announce(bench.device_name)
         self._record_targets(bench)

@@ -11,6 +11,7 @@ import optuna
 from torch import nn
 
 from kas.evaluation import EpochReport, OutOfMemory, Paired, TimeLimit, TrainingDiverged, TrainResult, check, compare, train
+from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
 from kas.language import Infeasible, InvalidKernel, Kernel
 from kas.solvers import Sizes
@@ -164,24 +165,27 @@ def latency_attributes(paired: Paired) -> dict[str, Any]:
 def train_on(bench: Bench, network: nn.Module, folder: Any, listener: Listener, number: int | None) -> TrainResult:
     """Train a network of the study, the original (`number` None) and candidates alike; goes on from `folder`'s checkpoint.
 
-    Without measured costs no time limit applies, so that a run can be repeated. The log says from which epoch it goes on.
+    The time limit is for candidates; without measured costs none applies, so that a run can be repeated. The log says
+    from which epoch it goes on.
     """
-    settings = bench.config.training if bench.measures else replace(bench.config.training, time_limit_s=None)
+    limited = bench.measures and number is not None
+    settings = bench.config.training if limited else replace(bench.config.training, time_limit_s=None)
     listener.stage(number, "training")
 
     def on_epoch(report: EpochReport) -> None:
         listener.epoch(number, report.epoch + 1, report.epochs, report.accuracy)
 
-    result = train(
-        network,
-        bench.data,
-        settings,
-        folder=folder,
-        seed=bench.config.seed,
-        device=str(bench.device),
-        lock=bench.lock,
-        on_epoch=on_epoch,
-    )
+    with cpu_threads(bench.training_threads):
+        result = train(
+            network,
+            bench.data,
+            settings,
+            folder=folder,
+            seed=bench.config.seed,
+            device=str(bench.device),
+            lock=bench.lock,
+            on_epoch=on_epoch,
+        )
     if result.resumed_from_epoch is not None:
         who = "the reference" if number is None else f"trial {number}"
         listener.message(f"{who} went on from epoch {result.resumed_from_epoch} of {result.epochs}")

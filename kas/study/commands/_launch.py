@@ -49,12 +49,13 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
     if further:
         end_with_parent()
     terminal = Worker() if further else Terminal()
-    command = [sys.executable, "-m", "kas.study", "resume", config.name, "--further-worker", *place.options()]
+    command = [sys.executable, "-m", "kas.study", "resume", config.name, f"--workers={workers}", "--further-worker"]
+    command += place.options()
     try:
-        with Team(command, workers - 1, terminal) as team:
+        with Team(command, 0 if further else workers - 1, terminal) as team:
             keeper = Keeper(config, study_file)
             folder = place.folder(config.name)
-            summary = run_study(config, folder, place.storage, Listeners(keeper, terminal, team))
+            summary = run_study(config, folder, place.storage, Listeners(keeper, terminal, team), workers)
             if summary.exit_code:
                 team.interrupt()
     finally:
