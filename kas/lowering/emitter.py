@@ -88,9 +88,9 @@ class Emitter:
             self.code.add(name, expression, str(node.shape))
             self.start(node, Value(name, form))
 
-    def last_reader(self, node: Node) -> bool:
-        """Whether the node being written is the only one that still reads this one's variable."""
-        return self._owner[self.values[node].name] == 1
+    def only_reader(self, node: Node) -> bool:
+        """Whether this node has one reader in all, so that no gradient of another one needs its value."""
+        return self._readers[node] == 1
 
     def variable(self, expression: str) -> str:
         """A name for an expression that is needed more than once while a node is written."""

@@ -35,7 +35,7 @@ PLAIN: dict[str, Plain] = {op: partial(_lower, expression) for op, expression in
 def _emit_relu(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """In place on the result of a convolution that nothing else reads: its gradient does not need it."""
     value, source = emitter.values[node.ins[0]], node.ins[0]
-    alone = source.op == "convolve" and emitter.last_reader(source)
+    alone = source.op == "convolve" and emitter.only_reader(source)
     return f"F.relu({value.name}, inplace=True)" if alone else f"F.relu({value.name})", value.form
 
 

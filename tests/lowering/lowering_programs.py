@@ -119,6 +119,9 @@ PROGRAMS = {
     ),
     "channel attention": program(op("matmul", ins=[0, 0], t=[False, True], softmax=True), op("matmul", ins=[1, 0])),
     "broadcast by a cut": program(op("fc", to="C/4"), op("relu"), op("mul", ins=[2, 0]), FC),
+    "relu of what others read": program(
+        FC, op("mul", ins=[1, 1]), op("relu", ins=[1]), op("tanh", ins=[1]), op("add", ins=[2, 3]), op("add", ins=[4, 5])
+    ),
     "ratio": program(FC, op("sub", ins=[0, 1]), op("div", ins=[2, 0], swap=True), op("max", ins=[0, 3]), op("min", ins=[4, 1])),
     "a size of one": program(op("fc", to="1"), op("relu"), op("fc", to="C")),
     "unfold of a row": program(op("unfold", over="h", k=3), FC, rank=1),

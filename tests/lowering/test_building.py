@@ -122,6 +122,8 @@ def test_export_with_any_batch_and_size(name):
     assert torch.allclose(exported(other), module(other), rtol=1e-4, atol=1e-5)
 
 
+# Loading the compiler's default backend warns of torch's own use of its script compiler.
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*SOME, "conv3x3"])
 def test_compile(name):

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kas import zoo
 from kas.generation.sample import sample
+from kas.language import Infeasible
 from kas.lowering import build, source
 
 TOLERANCE = 1e-9
@@ -43,13 +44,18 @@ def test_many_random_programs(start):
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [2, 1, 0])
 def test_sampled_kernels(rank):
+    sizes = {2: [(6, 12), (12, 18)], 1: [(12,), (24,)], 0: [()]}[rank]
+    seen = 0
     for kernel in sample(300, rank=rank, seed=5):
         try:
-            assert difference(kernel, sizes={2: [(6, 12), (12, 18)], 1: [(12,), (24,)], 0: [()]}[rank]) < TOLERANCE, (
-                kernel.to_json()
-            )
+            assert difference(kernel, channels=32, sizes=sizes) < TOLERANCE, kernel.to_json()
+        except Infeasible:
+            continue  # some divide by more than these sizes have
         except ValueError as error:
-            assert "no integer" in str(error) or "not longer" in str(error)  # noqa: PT017
+            if "no integer" not in str(error) and "not longer" not in str(error):
+                raise
+        seen += 1
+    assert seen > 200
 
 
 def text(kernel, lowering="optimized", channels=16):
