@@ -24,7 +24,7 @@ __all__ = ["DEFAULT_SEEDS", "KernelSampler"]
 
 # What people already know, by rank: the head of a search that names no seeds, where the budget allows it.
 DEFAULT_SEEDS = {
-    2: ("depthwise_separable", "grouped3x3", "bottleneck", "inverted_residual", "shufflenet_unit", "ghost"),
+    2: ("depthwise_separable", "grouped3x3", "bottleneck", "inverted_residual", "ghost", "squeeze_excitation"),
     1: ("depthwise_separable1d", "grouped1d3", "bottleneck1d"),
     0: ("low_rank_linear", "grouped_linear"),
 }
