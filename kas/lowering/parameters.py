@@ -58,7 +58,9 @@ def _shape(step: Step, shape: Shape, env: Mapping[str, int]) -> tuple[int, ...]:
     assert isinstance(step, Scale | Bias)
     over = [dim.value(env) if name in step.axes else 1 for name, dim in shape.axes()]
     named = [name in step.axes for name, _ in shape.axes()]
-    return tuple(over[named.index(True) :])
+    broadcast = tuple(over[named.index(True) :])
+    # `.to(memory_format=torch.channels_last)` refuses weights of five axes; one more changes nothing.
+    return (1, *broadcast) if len(broadcast) == 5 else broadcast
 
 
 def _fc_shape(step: Fc, shape: Shape, env: Mapping[str, int]) -> tuple[int, ...]:

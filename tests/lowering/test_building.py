@@ -106,6 +106,22 @@ def test_channels_last_input(name):
     assert torch.allclose(module(x.to(memory_format=torch.channels_last)), module(x), rtol=1e-3, atol=1e-4)
 
 
+FIVE = ["0.c", "0.kh", "0.kw", "1.h", "1.w"]
+SCALED_TAPS = {
+    f"{name} over {len(axes)} axes": program(op("unfold", over="hw", k=3), op(name, axes=axes), op("relu"), FC)
+    for name in ("scale", "bias")
+    for axes in (FIVE[:3], FIVE[1:], FIVE)
+}
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("name", SCALED_TAPS)
+def test_modules_go_to_channels_last(name, lowering):
+    module, x = made(SCALED_TAPS[name], lowering), image(SCALED_TAPS[name])
+    moved = copy.deepcopy(module).to(memory_format=torch.channels_last)
+    assert torch.allclose(moved(x.to(memory_format=torch.channels_last)), module(x), rtol=1e-3, atol=1e-4)
+
+
 def test_channels_last_is_kept_by_convolutions():
     kernel = program(op("conv", to="C", k=[3, 3]), op("relu"), op("unfold", over="hw", k=3), op("group", by="G"), FC)
     x = image(kernel).to(memory_format=torch.channels_last)
