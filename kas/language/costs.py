@@ -68,7 +68,11 @@ def environment(kernel: Kernel, channels: int, size: tuple[int, ...], groups: in
     missing = [name for name in kernel.variables if name not in values]
     unknown = [name for name in values if name not in kernel.variables]
     if missing:
-        raise Infeasible(f"the free variable {missing[0]} has no value; the kernel has {', '.join(kernel.variables)}")
+        step, dim = next((step, dim) for step, dim in kernel.dims if missing[0] in dim.variables)
+        raise Infeasible(
+            f"step {step} ({kernel.steps[step - 1].op}): the dim {dim} needs a value for "
+            f"the free variable {missing[0]}; the kernel has {', '.join(kernel.variables)}"
+        )
     if unknown:
         raise Infeasible(f"{unknown[0]} is no free variable of the kernel; it has {', '.join(kernel.variables) or 'none'}")
     env = {"C": channels, "G": groups, **dict(zip("HW", size, strict=False)), **values}

@@ -124,7 +124,10 @@ def check_program(rank: int, steps: Sequence[Step], outcomes: Sequence[Outcome])
     """The rules on a program as a whole: one output of the right form, and at least one step that mixes."""
     left = unconsumed(steps)
     if len(left) != 1:
-        raise InvalidKernel(f"exactly one tensor must be left unread, the output; these are: {left}")
+        raise InvalidKernel(
+            f"step {left[0]} ({steps[left[0] - 1].op}): nothing reads its result; "
+            f"exactly one tensor must be left unread, the output, but these are: {left}"
+        )
     if not any(step.mixes for step in steps):
         raise InvalidKernel(
             "no step moves information between positions or channels; a kernel needs one of "

@@ -58,7 +58,7 @@ def test_live_tensors() -> None:
     [
         (("fc to=C/3", "fc to=C"), {}, "step 1 (fc): the dim C/3 is 8/3, which is not an integer of at least 1"),
         (("group by=3", "fc to=C"), {}, "step 1 (group): the dim C/3 is 8/3, which is not an integer of at least 1"),
-        (("fc to=x0", "fc to=C"), {}, "the free variable x0 has no value; the kernel has x0"),
+        (("fc to=x0", "fc to=C"), {}, "step 1 (fc): the dim x0 needs a value for the free variable x0; the kernel has x0"),
         (("fc to=C",), {"values": {"x0": 1}}, "x0 is no free variable of the kernel; it has none"),
         (("fc to=x0", "fc to=C"), {"values": {"x0": 0}}, "x0 must be an integer of at least 1, not 0"),
         (("fc to=x0", "fc to=C"), {"values": {"x0": True}}, "x0 must be an integer of at least 1, not True"),

@@ -173,7 +173,10 @@ BAD: list[tuple[Any, str]] = [
         "no step moves information between positions or channels; a kernel needs one of "
         "shift, unfold, fold, fc, conv, mix, softmax, normalize, transpose, matmul",
     ),
-    (_kernel(FC, FC), "exactly one tensor must be left unread, the output; these are: [1, 2]"),
+    (
+        _kernel(FC, FC),
+        "step 1 (fc): nothing reads its result; exactly one tensor must be left unread, the output, but these are: [1, 2]",
+    ),
     (
         _kernel({**FC, "to": "2*C"}),
         "step 1: the output must have a channel side of product C and the positions [H, W], but is [c=2*C | h=H, w=W]",
