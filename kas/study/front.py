@@ -22,12 +22,12 @@ from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
 from kas.lowering import source
+from kas.lowering.drawing import svg_text
 from kas.study import attributes as keys
 from kas.study import records
 from kas.study.bench import Bench
 from kas.study.events import Listener
-from kas.study.files import write_atomically, write_bytes, write_text
-from kas.study.publication import drawing
+from kas.study.files import write_atomically, write_text
 from kas.study.records import TrialRecord
 from kas.study.trial import measure
 
@@ -79,7 +79,7 @@ def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
         if not (path := path.with_suffix(".py")).exists():
             write_text(path, _module(bench, kernel))
         if not (path := path.with_suffix(".svg")).exists():
-            write_bytes(path, drawing(kernel, ".svg"))
+            write_text(path, svg_text(kernel))
         if not (path := path.with_suffix(".ckpt")).exists():
             _export_weights(bench, record, kernel, path, listener)
 

@@ -1,32 +1,26 @@
-"""What a trial shows in optuna-dashboard: a drawing of its kernel and a note. Nothing here may fail a trial."""
+"""What optuna-dashboard shows: of a trial a note and a drawing, of the study a note and its front.
+
+Nothing here may fail a trial.
+"""
 
 from __future__ import annotations
 
-import io
 import logging
 from pathlib import Path
 
 import optuna
 
 from kas.language import Kernel
+from kas.lowering.drawing import png_bytes, svg_text
 from kas.reporting import notes
 from kas.study.attributes import OUTCOME, REASON, Outcome, finite
 
-__all__ = ["Publication", "drawing"]
+__all__ = ["Publication"]
 
 _log = logging.getLogger("kas.study")
 
 
-def drawing(kernel: Kernel, suffix: str) -> bytes:
-    """A kernel drawn as `.svg` or `.png`."""
-    import tempfile
-
-    from kas.lowering import draw
-
-    with tempfile.TemporaryDirectory(prefix="kas-") as folder:
-        path = Path(folder, f"kernel{suffix}")
-        draw(kernel, path)
-        return io.BytesIO(path.read_bytes()).getvalue()
+_EVERY = 5  # trials after which the study's own note and front are written again
 
 
 class Publication:
@@ -38,8 +32,8 @@ class Publication:
     def kernel(self, trial: optuna.Trial, kernel: Kernel) -> None:
         """Attach the drawing of a trial's kernel; a retry has its own."""
         try:
-            svg = drawing(kernel, ".svg").decode("utf-8")
-            notes.upload_drawings(trial, self._store, name=f"kernel-{kernel.hash[:12]}", svg=svg, png=drawing(kernel, ".png"))
+            svg, png = svg_text(kernel), png_bytes(kernel)
+            notes.upload_drawings(trial, self._store, name=f"kernel-{kernel.hash[:12]}", svg=svg, png=png)
         except Exception:
             _log.exception("the drawing of trial %d could not be attached", trial.number)
 
@@ -54,3 +48,13 @@ class Publication:
             save_note(trial, notes.trial_note(finite(attributes)))
         except Exception:
             _log.exception("the note of trial %d could not be written", trial.number)
+        if trial.number % _EVERY == 0:
+            self.study(trial.study)
+
+    def study(self, study: optuna.Study) -> None:
+        """Write the note of the study, and the card with its front."""
+        try:
+            notes.save_study_note(study)
+            notes.save_front_card(study)
+        except Exception:
+            _log.exception("the note of the study could not be written")

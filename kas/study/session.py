@@ -115,13 +115,16 @@ class _Session:
         def suggest(trial: optuna.Trial) -> Kernel:
             return suggest_program(trial, ops, bench.rank)
 
-        pipeline = Pipeline(bench, suggest, Publication(self.place.artifacts))
+        publication = Publication(self.place.artifacts)
+        publication.study(self.study)
+        pipeline = Pipeline(bench, suggest, publication)
         queue = TrialQueue(self.study, self.storage, self.mutex, wanted=self.config.trials)
         result = Runner(queue, pipeline, self.listener, interruption).run()
 
         def finish() -> None:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result

@@ -51,6 +51,10 @@ def test_latency_study_with_its_files(tmp_path: Path) -> None:
         weights = torch.load(place.with_suffix(".ckpt"), weights_only=True)
         assert weights["program"] == record.program
         assert weights["state_dict"]
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path / 'tiny/study.db'}")
+    shown = study._storage.get_study_system_attrs(study._study_id)  # the dashboard's own places for notes and cards
+    assert "tiny" in shown["dashboard:note_str:0"]
+    assert any(key.startswith("dashboard:plot_data:kas-front") for key in shown)
     before = {record.number: record for record in summary.records}
     again = run(replace(CONFIG, trials=4), tmp_path)
     assert again.finished == 4
