@@ -12,7 +12,7 @@ from typing import Any
 from kas.language.errors import KasError
 from kas.solvers.targets import Target
 
-__all__ = ["KEYS", "Entry", "Limit", "parse_budget", "resolve"]
+__all__ = ["KEYS", "Entry", "Limit", "most_within", "parse_budget", "resolve"]
 
 KEYS = ("macs", "params", "memory", "work")
 _OPTIONS = ("max", "min", "each", "absolute")
@@ -110,10 +110,10 @@ def _resolve(entry: Entry, targets: Sequence[Target]) -> Limit:
     reference, scale = join(replaced), 2 if entry.key == "work" else 1
     total, real = None, 0.0
     if entry.max is not None:
-        total, real = _most(entry.max, reference, entry.absolute, scale)
+        total, real = most_within(entry.max, reference, entry.absolute, scale)
     each = None
     if entry.each is not None:
-        shares = [_most(entry.each, cost, entry.absolute, scale) for cost in replaced]
+        shares = [most_within(entry.each, cost, entry.absolute, scale) for cost in replaced]
         each = tuple(whole for whole, _ in shares)
         if total is None or join(each) < total:
             total, real = join(each), float(join(exact for _, exact in shares))
@@ -123,7 +123,7 @@ def _resolve(entry: Entry, targets: Sequence[Target]) -> Limit:
     return Limit(entry.key, total, real, each, minimum, replaced, reference, entry)
 
 
-def _most(value: float, reference: int, absolute: bool, scale: int) -> tuple[int, float]:
+def most_within(value: float, reference: int, absolute: bool, scale: int) -> tuple[int, float]:
     """The largest whole number within a limit, whether it is read as a decimal or as a float, and the real limit."""
     base = scale * (1 if absolute else reference)
     whole = min(floor(_decimal(value) * base), floor(value * base))

@@ -9,7 +9,7 @@ from kas.language.costs import environment
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
 from kas.solvers.enumeration import Best, Question
-from kas.solvers.limits import Limit
+from kas.solvers.limits import Limit, most_within
 from kas.solvers.places import Place, evaluate
 from kas.solvers.questions import Network, cost_of
 
@@ -96,9 +96,11 @@ def _amount(key: str, number: int) -> str:
 
 def _would_do(limit: Limit, option: str, need: int, reference: int) -> str:
     """The option of the budget with the smallest value, rounded up to four digits, that allows `need`."""
-    base = (2 if limit.key == "work" else 1) * (1 if limit.entry.absolute else reference)
-    exact = Context(prec=30).divide(Decimal(need), Decimal(base))
-    digits = exact if limit.entry.absolute else Context(prec=4, rounding=ROUND_UP).plus(exact)
+    scale, absolute, context = 2 if limit.key == "work" else 1, limit.entry.absolute, Context(prec=4, rounding=ROUND_UP)
+    exact = Context(prec=30).divide(Decimal(need), Decimal(scale if absolute else scale * reference))
+    digits = exact if absolute else context.plus(exact)
+    while not absolute and most_within(float(digits), reference, absolute, scale)[0] < need:  # as a float it is less
+        digits = digits.next_plus(context)
     name = limit.key if option == "max" and limit.entry.each is None else f"{limit.key}.{option}"
     return f"{name} = {format(digits.normalize(), 'f')}"
 

@@ -216,6 +216,18 @@ def test_the_smallest_value_that_would_do(name, key, option, absolute):
         solve(program, FOUR, {key: {option: 0.998 * value, "absolute": absolute}})
 
 
+def test_the_value_that_would_do_does_as_a_float():
+    target = Target("t6", 6, 6, (1, 1), kernel_size=(1, 5))
+    steps = [{"op": "fc", "ins": [i], "to": to} for i, to in enumerate((3, 44, "C"))]
+    program = Kernel.from_json({"format": "kas.kernel/1", "rank": 2, "steps": steps})
+    assert (target.params, target.macs) == (180, 180)
+    assert 2.3 * 180 < 414  # what the kernel takes is 2.3 times that
+    for key in ("params", "macs", "work"):
+        with pytest.raises(Infeasible, match=f"{key} = 2.301 would do"):
+            solve(program, [target], {key: 2.3})
+        check(program, [target], {key: 2.301}, solve(program, [target], {key: 2.301}))
+
+
 def test_dims_that_are_no_integers():
     program = Kernel.from_json(
         {
