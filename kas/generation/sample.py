@@ -13,6 +13,7 @@ from kas.generation.limits import Limits
 from kas.generation.settings import GenerationSettings
 from kas.language import Infeasible, KasError, Kernel
 from kas.solvers import Sizes, Solver
+from kas.solvers.limits import parse_budget
 from kas.solvers.targets import Target
 
 __all__ = ["Sampler", "sample"]
@@ -33,8 +34,11 @@ class Sampler:
     ):
         """`also`: further targets at which kernels must exist, outside the budget (a narrow network that is trained).
 
-        Raises KasError if the targets are not all of the kernel's rank, or the budget is none.
+        Raises KasError for a rank that kernels do not have, targets of another rank, or a budget that is none.
         """
+        if isinstance(rank, bool) or rank not in (0, 1, 2):
+            raise KasError(f"rank must be 2, 1 or 0, not {rank!r}")
+        parse_budget(budget or {})
         self.rank = rank
         self.targets = list(targets) if targets else None
         self.also = list(also)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_two_hundred_kernels_have_every_op_chains_and_joins(for_resnet18: list[k
     assert 40 <= sum(joins(kernel) > 0 for kernel in for_resnet18) <= 180
     assert len({kernel.hash for kernel in for_resnet18}) == 200
     assert len({len(kernel.steps) for kernel in for_resnet18}) >= 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rank": 3}, "rank must be 2, 1 or 0, not 3"),
+        ({"rank": "2"}, "rank must be 2, 1 or 0, not '2'"),
+        ({"budget": {"mac": 0.5}}, "budget.mac is an unknown key; did you mean macs?"),
+    ],
+)
+def test_what_is_no_rank_or_budget_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(kas.KasError, match=f"^{re.escape(message)}$"):
+        kas.sample(1, **arguments)
 
 
 @pytest.mark.parametrize("rank", [2, 1, 0])
