@@ -58,6 +58,8 @@ def environment(kernel: Kernel, channels: int, size: tuple[int, ...], groups: in
     Raises Infeasible otherwise, or if the size has not the kernel's rank, a variable is missing or unknown, or
     `groups` does not divide `channels`.
     """
+    if not isinstance(size, tuple | list):
+        raise Infeasible(f"the size must have {kernel.rank} axes, as the kernel is of rank {kernel.rank}, not be {size!r}")
     if len(size) != kernel.rank:
         raise Infeasible(f"the size {tuple(size)} has {len(size)} axes, but the kernel is of rank {kernel.rank}")
     for name, number in {"channels": channels, "groups": groups, **dict(zip("HW", size, strict=False)), **values}.items():

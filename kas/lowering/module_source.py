@@ -36,7 +36,6 @@ def source(
     """
     if lowering not in LOWERINGS:
         raise KasError(f"lowering must be one of {', '.join(LOWERINGS)}, not {lowering!r}")
-    size = tuple(size)
     env = environment(kernel, channels, size, groups, values or {})
     code = LOWERINGS[lowering](kernel, env)
     price = cost(kernel, channels, size, groups, values)

@@ -64,6 +64,7 @@ def test_live_tensors() -> None:
         (("fc to=x0", "fc to=C"), {"values": {"x0": True}}, "x0 must be an integer of at least 1, not True"),
         (("fc to=C",), {"groups": 3}, "groups = 3 does not divide channels = 8"),
         (("fc to=C",), {"size": (4,)}, "the size (4,) has 1 axes, but the kernel is of rank 2"),
+        (("fc to=C",), {"size": 4}, "the size must have 2 axes, as the kernel is of rank 2, not be 4"),
         (("fc to=C",), {"channels": 0}, "channels must be an integer of at least 1, not 0"),
         (
             ("shift axes=1.h by=5",),
