@@ -79,7 +79,8 @@ class Bench:
         The budget is that of the network as deployed. The trained one keeps to the same ratios if it can; where a
         narrow network cannot, only its original is the limit.
         """
-        deployed = solve(kernel, list(self.deployed.targets), self.budget)
+        multiple = self.config.search.generation.multiple_of
+        deployed = solve(kernel, list(self.deployed.targets), self.budget, multiple_of=multiple)
         targets = list(self.trained.targets)
         try:
             return deployed, solve(kernel, targets, self.budget)

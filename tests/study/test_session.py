@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from kas.evaluation.settings import CostSettings, DataSettings, TrainingSettings
+from kas.generation import GenerationSettings
 from kas.language import KasError, Kernel
 from kas.study import records
 from kas.study.config import StudyConfig
@@ -98,3 +99,13 @@ def test_status_after_a_session(tmp_path: Path) -> None:
     assert all(Path(entry["json"]).exists() for entry in status["front"])
     json.dumps(status)
     study._storage._backend.engine.dispose()
+
+
+def test_widths_of_the_deployed_network_are_multiples_where_asked(tmp_path: Path) -> None:
+    search = replace(CONFIG.search, seeds=["bottleneck"], generation=GenerationSettings(multiple_of=8))
+    config = replace(WORK, trials=1, cost=replace(CONFIG.cost, model={"width": 40}), search=search)
+    run(config, tmp_path)
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path / 'tiny/study.db'}")
+    widths = [value for sizes in study.trials[0].user_attrs["sizes"]["values"].values() for value in sizes.values()]
+    assert widths
+    assert all(width % 8 == 0 for width in widths)
