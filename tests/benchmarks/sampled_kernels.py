@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import kas
 
-SIZES: dict[int, tuple[tuple[int, ...], ...]] = {2: ((8, 8), (12, 10)), 1: ((16,), (22,)), 0: ((), ())}
+SIZES: dict[int, tuple[tuple[int, ...], ...]] = {2: ((8, 8), (16, 8)), 1: ((16,), (48,)), 0: ((), ())}
 CHANNELS = 16
 
 
