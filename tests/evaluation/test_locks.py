@@ -33,11 +33,10 @@ def holder(folder: Path, kind: str, body: str = "time.sleep(60)") -> Iterator[su
             process.kill()
 
 
+@pytest.mark.timeout(60)  # it would wait for ever
 def test_trainings_share_the_device(tmp_path: Path) -> None:
-    with holder(tmp_path, "shared"):
-        start = time.monotonic()
-        with DeviceLock(tmp_path).shared():
-            assert time.monotonic() - start < 5
+    with holder(tmp_path, "shared") as other, DeviceLock(tmp_path).shared():
+        assert other.poll() is None
 
 
 @pytest.mark.parametrize(
@@ -60,14 +59,14 @@ def test_a_measurement_is_alone_and_death_lets_go(tmp_path: Path, theirs: str, o
             signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.timeout(120)  # it would wait for as long as there are batches
 def test_a_stream_of_batches_does_not_starve_a_measurement(tmp_path: Path) -> None:
     batches = "pass\nwhile True:\n    with lock.shared():\n        time.sleep(0.02)"
     with holder(tmp_path, "shared", batches), holder(tmp_path, "shared", batches):
         lock = DeviceLock(tmp_path)
         for _ in range(5):
-            start = time.monotonic()
             with lock.exclusive():
-                assert time.monotonic() - start < 3
+                pass
 
 
 def test_is_not_reentrant_and_release_is_harmless(tmp_path: Path) -> None:

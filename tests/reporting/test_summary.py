@@ -157,14 +157,11 @@ def test_another_metric_than_accuracy_is_no_share() -> None:
     assert [summary.beats(row) for row in summary.rows] == [False, True]
 
 
-def test_three_thousand_trials_are_read_in_seconds() -> None:
+def test_three_thousand_trials_are_read() -> None:
     import random
-    import time
 
     rng = random.Random(0)
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.set_user_attr("kas.format", "kas.study/1")
     study.add_trials([kas_trial(number, rng) for number in range(3000)])
-    start = time.perf_counter()
     assert len(summarize(study).rows) == 3000
-    assert time.perf_counter() - start < 5
