@@ -68,7 +68,7 @@ def _scenes(sources: Tensor, chosen: np.ndarray, size: int, rng: np.random.Gener
         others = torch.from_numpy(rng.integers(0, len(sources), count))
         shape = _place(sources[others] * _window(rng, count), size, rng, scales=(0.4, 0.7), reach=0.9, turn=np.pi)
         scene = torch.lerp(scene, _uniform(rng, 0, 1, (count, 3, 1, 1)), 0.65 * shape)
-    shape = _place(sources[torch.from_numpy(chosen)], size, rng, scales=(0.7, 1.0), reach=0.2, turn=0.4)
+    shape = _place(sources[torch.from_numpy(chosen)], size, rng, scales=(0.65, 1.0), reach=0.25, turn=0.5)
     scene = torch.lerp(scene, _contrasting(rng, dark, light), shape)
     return scene.clamp(0, 1).mul(255).round().to(torch.uint8)
 
