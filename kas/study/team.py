@@ -107,8 +107,11 @@ class Team(Silent):
 def end_with_parent(stdin: int = 0) -> None:
     """In a further process: when the first process goes away, and our standard input with it, end as if interrupted.
 
-    `stdin`: a file descriptor; read without Python's buffer, whose lock would be held when the interpreter ends.
+    `stdin`: a file descriptor; read without Python's buffer, whose lock would be held when the interpreter ends. What a
+    shell starts in the background inherits that SIGINT is ignored; it is how the first process ends this one, so it counts.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
         with suppress(OSError):
