@@ -69,7 +69,7 @@ class Growth:
 
     def variables(self) -> list[str]:
         """The free variables in use."""
-        used = {name for step in self.steps for dim in _dims(step) for name in dim.variables}
+        used = {name for step in self.steps for _, dim in step.dims() for name in dim.variables}
         return [name for name in FREE_VARIABLES if name in used]
 
     def fresh(self) -> Dim | None:
@@ -110,13 +110,3 @@ class Growth:
     def become(self, other: Growth) -> None:
         """Take over the state of a copy."""
         self.steps, self.outcomes, self.shapes = other.steps, other.outcomes, other.shapes
-
-
-def _dims(step: Step) -> list[Dim]:
-    dims: list[Dim] = []
-    for name, (codec, _) in step.codecs().items():
-        if codec.kind == "dim":
-            dims.append(getattr(step, name))
-        elif codec.kind == "dims":
-            dims.extend(getattr(step, name))
-    return dims

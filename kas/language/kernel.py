@@ -82,7 +82,7 @@ class Kernel:
         """Every dim and quotient that must be a positive integer at a target, each with the first step it occurs in."""
         found: dict[Dim, int] = {}
         for i, (step, outcome) in enumerate(zip(self.steps, self.outcomes, strict=True), 1):
-            own = [dim for name, (codec, _) in step.codecs().items() for dim in _dims_of(codec.kind, getattr(step, name))]
+            own = [dim for _, dim in step.dims() if dim is not ONE]
             axes = [dim for _, dim in outcome.shape.axes()]
             for dim in (*own, *axes, *outcome.quotients):
                 found.setdefault(dim, i)
@@ -145,12 +145,6 @@ def _without_first_side(step: Step, shapes: tuple[Shape, ...]) -> Step:
         return step
     changed: Step = replace(cast(Any, step), side=None)
     return changed
-
-
-def _dims_of(kind: str, value: Any) -> tuple[Dim, ...]:
-    if kind == "dim":
-        return (value,)
-    return tuple(d for d in value if d is not ONE) if kind == "dims" else ()
 
 
 def _parse(text: str | bytes) -> Any:

@@ -37,13 +37,10 @@ def apply_step(steps: Sequence[Step], shapes: Sequence[Shape], rank: int) -> Out
 
 
 def _check_symbols(step: Step, rank: int) -> None:
-    for name, (codec, _) in step.codecs().items():
-        if codec.kind in ("dim", "dims"):
-            value = getattr(step, name)
-            for dim in value if codec.kind == "dims" else (value,):
-                for symbol in "HW"[rank:]:
-                    if dim.power_of(symbol):
-                        raise InvalidKernel(f"{name!r} is {dim}, but a kernel of rank {rank} has no {symbol}")
+    for name, dim in step.dims():
+        for symbol in "HW"[rank:]:
+            if dim.power_of(symbol):
+                raise InvalidKernel(f"{name!r} is {dim}, but a kernel of rank {rank} has no {symbol}")
 
 
 def _check_mean(fold: Fold, steps: Sequence[Step], shapes: Sequence[Shape]) -> None:

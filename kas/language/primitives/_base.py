@@ -92,6 +92,16 @@ class Step(ABC):
                 entry[name] = codec.write(value)
         return entry
 
+    def dims(self) -> list[tuple[str, Dim]]:
+        """Every dim among the attributes, with the attribute's name."""
+        found: list[tuple[str, Dim]] = []
+        for name, (codec, _) in self.codecs().items():
+            if codec.kind == "dim":
+                found.append((name, getattr(self, name)))
+            elif codec.kind == "dims":
+                found.extend((name, dim) for dim in getattr(self, name))
+        return found
+
     def map_dims(self, change: Callable[[Dim], Dim]) -> dict[str, Any]:
         """The attributes that change when every dim in them is changed."""
         changed: dict[str, Any] = {}
