@@ -11,7 +11,7 @@ from kas.language.primitives.binary import Binary
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.language.primitives.views import Group, Ungroup
-from kas.language.shapes import CHANNEL, SPATIAL, Shape, input_shape
+from kas.language.shapes import CHANNEL, Shape, input_shape
 
 __all__ = ["apply_step", "check_output", "check_program", "is_output", "trace", "unconsumed"]
 
@@ -104,10 +104,8 @@ def unconsumed(steps: Sequence[Step]) -> list[int]:
 def is_output(shape: Shape, rank: int) -> bool:
     """Whether a tensor has the form of an output: channels of product C, and the input's positions."""
     source = input_shape(rank)
-    kinds = {side.kind: side for side in shape.sides}
-    if set(kinds) != {CHANNEL, SPATIAL}:
-        return False
-    return kinds[SPATIAL] == source.second and kinds[CHANNEL].product is source.first.product
+    channels, positions = (shape.first, shape.second) if shape.second is source.second else (shape.second, shape.first)
+    return positions is source.second and channels.kind == CHANNEL and channels.product is source.first.product
 
 
 def check_output(shape: Shape, rank: int) -> None:

@@ -1,9 +1,13 @@
-"""Shapes: a tensor is a batch of matrices `[N, side 0, side 1]`, each side a product of named axes."""
+"""Shapes: a tensor is a batch of matrices `[N, side 0, side 1]`, each side a product of named axes.
+
+Sides and shapes are interned, as dims are: equal ones are one object, so `==` is identity and what is derived from them is
+computed once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import lru_cache
 
 from kas.language.dims import ONE, Dim
 from kas.language.errors import InvalidKernel
@@ -15,68 +19,103 @@ SPATIAL = "spatial"
 MAX_AXES = 7
 _NAMES = {CHANNEL: ("g", "c", "kh", "kw"), SPATIAL: ("h", "w")}
 
+Axes = tuple[tuple[str, Dim], ...]
 
-class Side(NamedTuple):
-    """One side of a tensor: its kind and the dims of its axes (`g, c, kh, kw` or `h, w`), ONE where an axis is empty."""
+
+class Side:
+    """One side of a tensor.
+
+    Attributes:
+        kind: CHANNEL or SPATIAL.
+        dims: of its axes (`g, c, kh, kw` or `h, w`), ONE where an axis is empty.
+        names: of its axes.
+        product: of its dims.
+    """
+
+    __slots__ = ("_axes", "dims", "kind", "names", "product")
 
     kind: str
     dims: tuple[Dim, ...]
+    names: tuple[str, ...]
+    product: Dim
+    _axes: Axes
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return _NAMES[self.kind]
-
-    @property
-    def product(self) -> Dim:
-        total = ONE
-        for dim in self.dims:
-            total = total * dim
-        return total
+    def __new__(cls, kind: str, dims: tuple[Dim, ...]) -> Side:
+        """The one side with these axes."""
+        known = _SIDES.get((kind, dims))
+        if known is None:
+            known = object.__new__(cls)
+            known.kind, known.dims, known.names = kind, dims, _NAMES[kind]
+            known._axes = tuple((name, dim) for name, dim in zip(known.names, dims, strict=True) if dim is not ONE)
+            known.product = ONE
+            for dim in dims:
+                known.product = known.product * dim
+            known = _SIDES.setdefault((kind, dims), known)
+        return known
 
     def dim(self, name: str) -> Dim:
         """The dim of the axis with that name, ONE if it is empty."""
         return self.dims[self.names.index(name)]
 
-    def axes(self) -> list[tuple[str, Dim]]:
+    def axes(self) -> Axes:
         """Name and dim of each non-empty axis, in memory order."""
-        return [(name, dim) for name, dim in zip(self.names, self.dims, strict=True) if dim is not ONE]
+        return self._axes
 
     def with_axes(self, **dims: Dim) -> Side:
         """This side with some axes changed."""
-        return Side(self.kind, tuple(dims.get(name, old) for name, old in zip(self.names, self.dims, strict=True)))
+        return Side(self.kind, tuple([dims.get(name, old) for name, old in zip(self.names, self.dims, strict=True)]))
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={dim}" for name, dim in self.axes()) or "·"
+        return ", ".join(f"{name}={dim}" for name, dim in self._axes) or "·"
+
+    def __repr__(self) -> str:
+        return f"Side({self.kind!r}, {self.dims!r})"
+
+    def __reduce__(self) -> tuple[object, tuple[str, tuple[Dim, ...]]]:
+        return Side, (self.kind, self.dims)
 
 
-class Shape(NamedTuple):
-    """The shape of a tensor, the batch not counted."""
+class Shape:
+    """The shape of a tensor, the batch not counted: two sides, and the product of all dims."""
+
+    __slots__ = ("_axes", "first", "product", "second", "sides")
 
     first: Side
     second: Side
+    sides: tuple[Side, Side]
+    product: Dim
+    _axes: Axes
 
-    @property
-    def sides(self) -> tuple[Side, Side]:
-        return (self.first, self.second)
+    def __new__(cls, first: Side, second: Side) -> Shape:
+        """The one shape with these sides."""
+        known = _SHAPES.get((first, second))
+        if known is None:
+            known = object.__new__(cls)
+            known.first, known.second, known.sides = first, second, (first, second)
+            known.product = first.product * second.product
+            known._axes = tuple((f"{number}.{name}", dim) for number in (0, 1) for name, dim in known.sides[number].axes())
+            known = _SHAPES.setdefault((first, second), known)
+        return known
 
-    @property
-    def product(self) -> Dim:
-        return self.first.product * self.second.product
+    def __iter__(self) -> Iterator[Side]:
+        return iter(self.sides)
 
-    def axes(self) -> Iterator[tuple[str, Dim]]:
+    def axes(self) -> Axes:
         """Full name (`"0.c"`) and dim of each non-empty axis, in memory order."""
-        for number, side in enumerate(self.sides):
-            for name, dim in side.axes():
-                yield f"{number}.{name}", dim
+        return self._axes
 
     def axis(self, name: str) -> Dim:
         """The dim of an axis by its full name; ONE if it is empty. Raises InvalidKernel if no such axis can exist."""
+        for known, dim in self._axes:
+            if known == name:
+                return dim
         number, _, short = name.partition(".")
         if number in ("0", "1") and short in self.sides[int(number)].names:
-            return self.sides[int(number)].dim(short)
+            return ONE
         raise InvalidKernel(f"there is no axis {name!r}; the tensor is {self}")
 
     def with_side(self, number: int, side: Side) -> Shape:
+        """This shape with another side."""
         return Shape(side, self.second) if number == 0 else Shape(self.first, side)
 
     def with_axis(self, name: str, dim: Dim) -> Shape:
@@ -87,7 +126,18 @@ class Shape(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.first} | {self.second}]"
 
+    def __repr__(self) -> str:
+        return f"Shape({self.first!r}, {self.second!r})"
 
+    def __reduce__(self) -> tuple[object, tuple[Side, Side]]:
+        return Shape, (self.first, self.second)
+
+
+_SIDES: dict[tuple[str, tuple[Dim, ...]], Side] = {}
+_SHAPES: dict[tuple[Side, Side], Shape] = {}
+
+
+@lru_cache(maxsize=3)
 def input_shape(rank: int) -> Shape:
     """The shape of a kernel's input: `[C | H, W]`, `[C | H]` or `[C | ]`."""
     spatial = tuple(Dim.of(s) if i < rank else ONE for i, s in enumerate("HW"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, NamedTuple
@@ -39,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Step(ABC):
+class Step:
     """One primitive of a program; `ins` are the numbers of the tensors that it reads."""
 
     ins: tuple[int, ...]
@@ -47,14 +46,17 @@ class Step(ABC):
     arity: ClassVar[int] = 1
     mixes: ClassVar[bool] = False  # moves information between positions or channels: a kernel needs one such step
 
-    @abstractmethod
     def apply(self, *shapes: Shape) -> Outcome:
         """The rule of the primitive. Raises InvalidKernel, without naming the step, if it does not fit."""
+        raise NotImplementedError
 
     @classmethod
     def codecs(cls) -> dict[str, tuple[Codec, Any]]:
         """Codec and default (MISSING if required) of each attribute, in canonical order."""
-        return {f.name: (f.metadata["codec"], f.default) for f in fields(cls) if f.name != "ins"}
+        known = _CODECS.get(cls)
+        if known is None:
+            known = _CODECS[cls] = {f.name: (f.metadata["codec"], f.default) for f in fields(cls) if f.name != "ins"}
+        return known
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> Step:
@@ -118,6 +120,9 @@ class Step(ABC):
         return changed
 
 
+_CODECS: dict[type[Step], dict[str, tuple[Codec, Any]]] = {}
+
+
 def product(dims: Iterable[Dim]) -> Dim:
     """The product of dims, ONE of none."""
     total = ONE
@@ -172,7 +177,6 @@ def named_axes(shape: Shape, axes: tuple[str, ...], *, one_side: bool = False, o
 
 def check_axes(shape: Shape) -> Shape:
     """A result shape, if it has at most MAX_AXES axes."""
-    count = sum(1 for _ in shape.axes())
-    if count > MAX_AXES:
-        raise InvalidKernel(f"the result {shape} has {count} axes; at most {MAX_AXES} are possible")
+    if len(shape.axes()) > MAX_AXES:
+        raise InvalidKernel(f"the result {shape} has {len(shape.axes())} axes; at most {MAX_AXES} are possible")
     return shape
