@@ -9,6 +9,7 @@ from kas.language.dims import Dim
 from kas.language.kernel import Kernel
 from kas.language.primitives.spatial import Shift
 from kas.language.shapes import Shape
+from kas.lowering.parameters import weight_dims
 
 __all__ = ["Code", "axis_position", "form_of"]
 
@@ -47,6 +48,13 @@ class Code:
     def constant(self, dim: Dim) -> bool:
         """Whether the value of a dim does not depend on the input."""
         return not any(dim.power_of(symbol) for symbol in self.symbolic)
+
+    def weights(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter, by its name."""
+        steps = zip(self.kernel.steps, self.kernel.outcomes, strict=True)
+        weighted = [(number, step) for number, (step, outcome) in enumerate(steps, 1) if outcome.weight is not None]
+        dims = {f"w{number}": weight_dims(step, self.kernel.shapes[step.ins[0]]) for number, step in weighted}
+        return {name: tuple(map(self.number, layout)) for name, layout in dims.items()}
 
     def size(self, dim: Dim) -> str:
         """A dim as a Python expression."""

@@ -9,7 +9,6 @@ from math import prod
 from kas.language.dims import ONE, Dim
 from kas.lowering.code import Code, Form, form_of
 from kas.lowering.graph import Node
-from kas.lowering.parameters import parameters
 
 __all__ = ["Emit", "Emitter", "Value", "chunks", "runs"]
 
@@ -63,7 +62,7 @@ class Emitter:
         self._free: list[str] = []
         self._temporary: list[str] = []
         self._count = 0
-        self._shapes = {p.name: p.shape for p in parameters(code.kernel, code.env)}
+        self._shapes = code.weights()
 
     def start(self, node: Node, value: Value) -> None:
         """Enter a value: the input, one just assigned, or another view of a variable."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from kas.language.dims import ONE
+from kas.language.dims import ONE, Dim
 from kas.language.kernel import Kernel
 from kas.language.primitives import Step
-from kas.language.primitives._base import channel_side
+from kas.language.primitives._base import channel_side, product
 from kas.language.primitives.linear import Conv, Fc, Mix
 from kas.language.primitives.pointwise import Relu
 from kas.language.primitives.reductions import Fold
@@ -16,7 +16,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.views import Group, Transpose, Ungroup
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 
-__all__ = ["Parameter", "parameters"]
+__all__ = ["Parameter", "parameters", "weight_dims"]
 
 
 class Parameter(NamedTuple):
@@ -33,50 +33,43 @@ def parameters(kernel: Kernel, env: Mapping[str, int]) -> list[Parameter]:
     found = []
     for number, (step, outcome) in enumerate(zip(kernel.steps, kernel.outcomes, strict=True), 1):
         if outcome.weight is not None:
-            shape = _shape(step, kernel.shapes[step.ins[0]], env)
+            shape = tuple(dim.value(env) for dim in weight_dims(step, kernel.shapes[step.ins[0]]))
             found.append(Parameter(f"w{number}", shape, *_initial(kernel, number, shape, env)))
     return found
 
 
-def _shape(step: Step, shape: Shape, env: Mapping[str, int]) -> tuple[int, ...]:
+def weight_dims(step: Step, shape: Shape) -> tuple[Dim, ...]:
     """The layout of the language, viewed as torch's operators want it: no view is needed in the usual case."""
     if isinstance(step, Conv):
         channels, positions = shape.sides
         groups = channels.dim("c") if step.depthwise else channels.dim("g")
-        taps = [k for k, dim in zip(step.k, positions.dims, strict=True) if dim is not ONE]
-        return (step.to.value(env), (channels.product / groups).value(env), *taps)
+        taps = [Dim.of(k) for k, dim in zip(step.k, positions.dims, strict=True) if dim is not ONE]
+        return (step.to, channels.product / groups, *taps)
     if isinstance(step, Fc):
-        return _fc_shape(step, shape, env)
+        return _fc_dims(step, shape)
     if isinstance(step, Mix):
-        fan_in = 1
-        for name in step.axes:
-            fan_in *= shape.axis(name).value(env)
-        out = 1
-        for dim in step.to:
-            out *= dim.value(env)
-        return (out, fan_in)
+        return (product(step.to), product(shape.axis(name) for name in step.axes))
     assert isinstance(step, Scale | Bias)
-    over = [dim.value(env) if name in step.axes else 1 for name, dim in shape.axes()]
+    over = [dim if name in step.axes else ONE for name, dim in shape.axes()]
     named = [name in step.axes for name, _ in shape.axes()]
     broadcast = tuple(over[named.index(True) :])
     # `.to(memory_format=torch.channels_last)` refuses weights of five axes; one more changes nothing.
-    return (1, *broadcast) if len(broadcast) == 5 else broadcast
+    return (ONE, *broadcast) if len(broadcast) == 5 else broadcast
 
 
-def _fc_shape(step: Fc, shape: Shape, env: Mapping[str, int]) -> tuple[int, ...]:
+def _fc_dims(step: Fc, shape: Shape) -> tuple[Dim, ...]:
     """`(to, c, kh, kw)` where the layer is a convolution of what was unfolded, a matrix elsewhere."""
     number = channel_side(shape, step.side)
     side, other = shape.sides[number], shape.sides[1 - number]
-    fan_in = (side.product / side.dim("g")).value(env)
+    fan_in = side.product / side.dim("g")
     if number == 0 and other.kind == SPATIAL:
         taps = dict(zip(("kh", "kw"), other.dims, strict=True))
         if all(side.dim(tap) is ONE or position is not ONE for tap, position in taps.items()):
             if all(side.dim(tap) is ONE for tap in taps):
-                return (step.to.value(env), fan_in)
-            present = [side.dim(tap).value(env) for tap, position in taps.items() if position is not ONE]
-            return (step.to.value(env), side.dim("c").value(env), *present)
+                return (step.to, fan_in)
+            return (step.to, side.dim("c"), *(side.dim(tap) for tap, position in taps.items() if position is not ONE))
     assert side.kind == CHANNEL
-    return (step.to.value(env), fan_in)
+    return (step.to, fan_in)
 
 
 def _initial(kernel: Kernel, number: int, shape: tuple[int, ...], env: Mapping[str, int]) -> tuple[float, float]:
