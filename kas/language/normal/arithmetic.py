@@ -214,7 +214,7 @@ def _finish(g: Graph, op: str, terms: list[Term], shape: Shape2) -> int:
     if tensors and all(term[2] & 1 for term in tensors):
         turned = True
     elif any(term[2] & 1 for term in tensors):
-        turned = bool(min(tensors, key=lambda term: (g.nodes[term[2] >> 1].signature, term[2] & 1))[2] & 1)
+        turned = bool(min(tensors, key=lambda term: (g.signature(term[2] >> 1), term[2] & 1))[2] & 1)
     else:
         turned = False
     if turned:

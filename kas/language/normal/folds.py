@@ -10,7 +10,18 @@ from kas.language.normal.graph import Graph, Term, result_shape
 from kas.language.normal.layout import Cut, Layout, cut, drop, nest, or_full, overlap, refine
 from kas.language.normal.moves import before_taps, through_perm
 
-__all__ = ["PEAK", "constant_out", "fold_fold", "fold_perm", "fold_roll", "fold_term", "fold_unf", "nothing"]
+__all__ = [
+    "constant_out",
+    "fold_fold",
+    "fold_perm",
+    "fold_roll",
+    "fold_term",
+    "fold_unf",
+    "nothing",
+    "peak_extreme",
+    "peak_number",
+    "peak_rising",
+]
 
 Attrs = tuple[Any, ...]
 _RISING = ("relu", "sigmoid", "tanh", "exp")
@@ -139,7 +150,7 @@ def fold_term(g: Graph, op: str, layout: Layout, term: Term, shape: Any) -> Term
     return number, or_full(after), g.make(op, ((own[0], own[1]),), edge)
 
 
-def _peak_extreme(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def peak_extreme(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The maximum over axes of a maximum is the maximum of the maxima."""
     node = g.nodes[x >> 1]
     if node.op != "max":
@@ -175,26 +186,13 @@ def constant_out(op: str, outer: str) -> Any:
     return rule
 
 
-def _peak_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def peak_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The maximum of q x is q times the maximum of x for q > 0."""
     number, inner = split(g, x)
     return scaled(g, number, g.make("peak", attrs, inner)) if number > 0 and number != 1 else None
 
 
-def _peak_rising(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def peak_rising(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The maximum commutes with a function that never falls."""
     node = g.nodes[x >> 1]
     return g.make(node.op, (), g.make("peak", attrs, node.ins[0])) if node.op in _RISING else None
-
-
-PEAK = (
-    nothing,
-    _peak_number,
-    fold_fold("peak"),
-    fold_roll("peak"),
-    fold_perm("peak"),
-    fold_unf("peak"),
-    _peak_extreme,
-    _peak_rising,
-    constant_out("peak", "add"),
-)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
+from kas.language.dims import Dim
 from kas.language.kernel import Kernel
 from kas.language.normal.graph import SETS, Graph, Number
 from kas.language.normal.reading import read
@@ -13,6 +14,19 @@ from kas.language.normal.rules import RULES
 __all__ = ["Form", "normal_form", "normal_form_and_factors", "operands", "reachable"]
 
 _MOST_BUILDS = 12
+
+
+class KernelDims:
+    """The dims of a kernel, which are integers at every target; listed when first asked for."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self.dims: frozenset[Dim] | None = None
+
+    def __contains__(self, dim: object) -> bool:
+        if self.dims is None:
+            self.dims = frozenset([dim for _, dim in self.kernel.dims])
+        return dim in self.dims
 
 
 class Form(NamedTuple):
@@ -34,7 +48,7 @@ def normal_form_and_factors(kernel: Kernel) -> tuple[Form, dict[int, Number]]:
     used in two places, it is built again without such rules for it. If all readers of a weighted tensor multiply it by one
     number, the number goes into the weight, and it is built again.
     """
-    known = frozenset(dim for _, dim in kernel.dims)
+    known = KernelDims(kernel)
     tied: frozenset[int] = frozenset()
     factors: dict[int, Number] = {}
     for _ in range(_MOST_BUILDS):

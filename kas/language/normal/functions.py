@@ -7,9 +7,18 @@ from typing import Any
 from kas.language.normal.arithmetic import add, multiply, scaled, split
 from kas.language.normal.graph import Graph, Node
 from kas.language.normal.layout import Layout, overlap
-from kas.language.normal.moves import perm_out, roll_out, unf_out
 
-__all__ = ["FUNCTIONS", "positive"]
+__all__ = [
+    "abs_number",
+    "ignored_bias",
+    "move_out",
+    "nothing_below_zero",
+    "odd",
+    "positive",
+    "relu_number",
+    "sqrt_even",
+    "undone_scale",
+]
 
 Attrs = tuple[Any, ...]
 
@@ -38,7 +47,7 @@ def _positive(g: Graph, node: Node) -> bool:
     return node.op == "max" and any(positive(g, e) for _, _, e in node.ins)
 
 
-def _move_out(op: str) -> Any:
+def move_out(op: str) -> Any:
     """f(S(x)) = S(f(x)) for a rearrangement S; through zero padding only where f(0) = 0."""
     moves = ("roll", "perm", "unf") if op in _KEEP_ZERO else ("roll", "perm")
 
@@ -49,7 +58,7 @@ def _move_out(op: str) -> Any:
     return rule
 
 
-def _odd(op: str) -> Any:
+def odd(op: str) -> Any:
     """f(-x) = -f(x) for tanh, sin and the normalisations."""
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
@@ -59,19 +68,19 @@ def _odd(op: str) -> Any:
     return rule
 
 
-def _relu_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def relu_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """relu(q x) = q relu(x) for q > 0."""
     number, inner = split(g, x)
     return scaled(g, number, g.make("relu", (), inner)) if number > 0 and number != 1 else None
 
 
-def _abs_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def abs_number(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """|q x| = |q| |x|."""
     number, inner = split(g, x)
     return scaled(g, max(number, -number), g.make("abs", (), inner)) if number != 1 else None
 
 
-def _sqrt_even(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def sqrt_even(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """sqrt is of the absolute value: neg and abs before it do nothing."""
     node = g.nodes[x >> 1]
     if node.op == "abs":
@@ -80,7 +89,7 @@ def _sqrt_even(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("sqrt", (), scaled(g, -number, inner)) if number < 0 else None
 
 
-def _nothing_below_zero(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def nothing_below_zero(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """relu and abs of what is never negative do nothing."""
     return x if positive(g, x) else None
 
@@ -100,7 +109,7 @@ def _without(g: Graph, op: str, x: int, layout: Layout, weights_only: bool) -> i
     return add(g, kept, node.shape) if op == "add" else multiply(g, kept, node.shape)
 
 
-def _ignored_bias(op: str) -> Any:
+def ignored_bias(op: str) -> Any:
     """A softmax and a standard normalisation ignore what is constant along their axes and added."""
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
@@ -110,7 +119,7 @@ def _ignored_bias(op: str) -> Any:
     return rule
 
 
-def _undone_scale(op: str) -> Any:
+def undone_scale(op: str) -> Any:
     """A normalisation undoes a `scale` whose weight is constant along the normalised axes (but for its sign and the 1e-6)."""
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
@@ -118,26 +127,3 @@ def _undone_scale(op: str) -> Any:
         return None if less is None else g.make(op, attrs, less)
 
     return rule
-
-
-FUNCTIONS: dict[str, tuple[Any, ...]] = {
-    "relu": (_relu_number, _nothing_below_zero, _move_out("relu")),
-    "abs": (_abs_number, _nothing_below_zero, _move_out("abs")),
-    "sqrt": (_sqrt_even, _move_out("sqrt")),
-    "tanh": (_odd("tanh"), _move_out("tanh")),
-    "sin": (_odd("sin"), _move_out("sin")),
-    "gelu": (_move_out("gelu"),),
-    "sigmoid": (_move_out("sigmoid"),),
-    "exp": (_move_out("exp"),),
-    "recip": (_move_out("recip"),),
-    "softmax": (_ignored_bias("softmax"), roll_out("softmax"), perm_out("softmax")),
-    "l2": (_odd("l2"), _undone_scale("l2"), roll_out("l2"), perm_out("l2"), unf_out("l2")),
-    "standard": (
-        _odd("standard"),
-        _ignored_bias("standard"),
-        _undone_scale("standard"),
-        roll_out("standard"),
-        perm_out("standard"),
-        unf_out("standard"),
-    ),
-}

@@ -22,10 +22,10 @@ from typing import Any
 from kas.language.dims import ONE, Dim
 from kas.language.normal.absorb import BELOW, confined
 from kas.language.normal.arithmetic import add, extreme, multiply, split
+from kas.language.normal.chains import chain
 from kas.language.normal.form import Form, operands
 from kas.language.normal.graph import SETS, Graph, Node, Term, flip_attrs, flip_terms
 from kas.language.normal.layout import Layout, cut, flip, or_full, union
-from kas.language.normal.maps import chain
 from kas.language.normal.order import Walk, canonical_order
 from kas.language.normal.rules import RULES
 

@@ -22,37 +22,43 @@ number of its step); a node with another token is another node, so two equal bra
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from fractions import Fraction
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from kas.language.dims import Dim
 from kas.language.normal.layout import Layout, flip
+from kas.language.normal.texts import attribute_text
 
-__all__ = ["SETS", "Graph", "Node", "Number", "Term", "attribute_text", "flip_attrs", "flip_terms"]
+__all__ = ["SETS", "Graph", "Node", "Number", "Rule", "Term", "flip_attrs", "flip_terms"]
 
 Number = int | Fraction
 Term = tuple[Number, "Layout | None", int]
 Rule = Callable[["Graph", tuple[Any, ...], int, int], "int | None"]
 
 SETS = ("add", "mul", "max", "min")
-_VARIABLE = re.compile(r"x\d+")
-_ANONYMOUS: dict[Any, str] = {}  # texts of attributes; a cache, emptied when it is full
-_MOST_TEXTS = 2**15
 
 
-class Node(NamedTuple):
-    """One tensor. `ins` are edges (terms for add, mul, max, min); `mark` keeps apart uses of a weight that differ by a view."""
+class Node:
+    """One tensor.
 
-    op: str
-    attrs: tuple[Any, ...]
-    ins: tuple[Any, ...]
-    token: int
-    mark: str
-    shape: tuple[Dim, Dim]
-    signature: str
+    Attributes:
+        op, attrs: what it does.
+        ins: edges (terms for add, mul, max, min).
+        token: its weight, 0 for none.
+        mark: keeps apart uses of a weight that differ by a view.
+        shape: the products of both sides.
+        signature: a digest of the tree below, without names of variables and weights; "" until it is asked for.
+    """
+
+    __slots__ = ("attrs", "ins", "mark", "op", "shape", "signature", "token")
+
+    def __init__(
+        self, op: str, attrs: tuple[Any, ...], ins: tuple[Any, ...], token: int, mark: str, shape: tuple[Dim, Dim]
+    ) -> None:
+        self.op, self.attrs, self.ins, self.token, self.mark, self.shape = op, attrs, ins, token, mark, shape
+        self.signature = ""
 
 
 class Graph:
@@ -67,19 +73,21 @@ class Graph:
     """
 
     def __init__(
-        self, known: frozenset[Dim], tied: frozenset[int] = frozenset(), rules: dict[str, tuple[Rule, ...]] | None = None
-    ):
+        self, known: Container[Dim], tied: frozenset[int], rules: Mapping[str, Mapping[str, tuple[Rule, ...]]]
+    ) -> None:
+        """`rules`: for each op with one operand and each op of the operand, the rules to try, in order."""
         self.known = known
         self.tied = tied
         self.bent: set[int] = set()
         self.numbered = False
         self.positive: dict[int, bool] = {}
         self.nodes: list[Node] = []
-        self.rules = rules or {}
+        self.rules = rules
         self._index: dict[Any, int] = {}
         self._made: dict[Any, int] = {}  # a step of a shared tensor is rewritten once, which bounds the time
 
     def node(self, edge: int) -> Node:
+        """The node of an edge."""
         return self.nodes[edge >> 1]
 
     def shape(self, edge: int) -> tuple[Dim, Dim]:
@@ -94,15 +102,15 @@ class Graph:
         key = (op, attrs, x, token)
         known = self._made.get(key)
         if known is None:
-            known = self._made[key] = self._rewritten(op, attrs, x, token)
+            below = self.nodes[x >> 1]
+            for rule in self.rules[op][below.op]:
+                known = rule(self, attrs, x, token)
+                if known is not None:
+                    break
+            else:
+                known = self.intern(op, attrs, (x,), result_shape(op, attrs, below.shape), token)
+            self._made[key] = known
         return known
-
-    def _rewritten(self, op: str, attrs: tuple[Any, ...], x: int, token: int) -> int:
-        for rule in self.rules[op]:
-            result = rule(self, attrs, x, token)
-            if result is not None:
-                return result
-        return self.intern(op, attrs, (x,), result_shape(op, attrs, self.nodes[x >> 1].shape), token)
 
     def intern(
         self, op: str, attrs: tuple[Any, ...], ins: tuple[Any, ...], shape: tuple[Dim, Dim], token: int = 0, mark: str = ""
@@ -111,24 +119,28 @@ class Graph:
         key = (op, attrs, frozenset(ins) if op in SETS else ins, token, mark, shape)
         known = self._index.get(key)
         if known is None:
-            self.numbered = self.numbered or (op == "add" and any(term[0] != 1 for term in ins))
-            self.nodes.append(Node(op, attrs, ins, token, mark, shape, self._signature(op, attrs, ins, token)))
-            known = self._index[key] = 2 * len(self.nodes) - 2
+            if op == "add" and not self.numbered:
+                self.numbered = any(term[0] != 1 for term in ins)
+            known = self._index[key] = 2 * len(self.nodes)
+            self.nodes.append(Node(op, attrs, ins, token, mark, shape))
         return known
 
-    def _signature(self, op: str, attrs: tuple[Any, ...], ins: tuple[Any, ...], token: int) -> str:
-        """A digest of the tree below, without names of variables and weights."""
-        if op in SETS:
-            below = ",".join(sorted(self.term_key(term) for term in ins))
-        else:
-            below = ",".join(self.edge_key(edge) for edge in ins)
-        text = f"{op}{attribute_text(attrs)}{'*' if token else ''}({below})"
-        return blake2b(text.encode(), digest_size=8).hexdigest()
+    def signature(self, number: int) -> str:
+        """A digest of the tree below a node, without names of variables and weights."""
+        node = self.nodes[number]
+        if not node.signature:
+            if node.op in SETS:
+                below = ",".join(sorted([self.term_key(term) for term in node.ins]))
+            else:
+                below = ",".join([self.edge_key(edge) for edge in node.ins])
+            text = f"{node.op}{attribute_text(node.attrs)}{'*' if node.token else ''}({below})"
+            node.signature = blake2b(text.encode(), digest_size=8).hexdigest()
+        return node.signature
 
     def edge_key(self, edge: int) -> str:
         """A key to order edges by, which does not depend on the order of steps or the names of variables."""
-        node = self.nodes[edge >> 1]
-        return node.signature + ("'" if edge & 1 and node.op != "w" else "")
+        signature = self.signature(edge >> 1)
+        return signature + "'" if edge & 1 and self.nodes[edge >> 1].op != "w" else signature
 
     def term_key(self, term: Term) -> str:
         """A key to order terms by."""
@@ -150,12 +162,16 @@ def flip_terms(terms: Iterable[Term]) -> tuple[Term, ...]:
 
 def result_shape(op: str, attrs: tuple[Any, ...], shape: tuple[Dim, Dim]) -> tuple[Dim, Dim]:
     """The products of both sides of the result of a step with one operand."""
+    if not attrs:
+        return shape
+    if op == "lin":
+        return (attrs[3], shape[1]) if attrs[0] == 0 else (shape[0], attrs[3])
+    if op not in ("unf", "mean", "peak", "mix"):
+        return shape
     sides = list(shape)
     if op == "unf":
         for _, k, _ in attrs[1]:
             sides[attrs[0]] = sides[attrs[0]] * Dim.of(k)
-    elif op == "lin":
-        sides[attrs[0]] = attrs[3]
     elif op in ("mean", "peak"):
         for i, side in enumerate(attrs[0]):
             for dim, flag in side:
@@ -165,29 +181,3 @@ def result_shape(op: str, attrs: tuple[Any, ...], shape: tuple[Dim, Dim]) -> tup
             for dim, new in side:
                 sides[i] = sides[i] if new is None else sides[i] / dim * new
     return sides[0], sides[1]
-
-
-def attribute_text(value: Any, name: Callable[[Dim], str] | None = None) -> str:
-    """Attributes as a text; dims by `name`, by default with variables anonymous."""
-    if name is not None:
-        return _text(value, name)
-    text = _ANONYMOUS.get(value)
-    if text is None:
-        if len(_ANONYMOUS) >= _MOST_TEXTS:
-            _ANONYMOUS.clear()
-        text = _ANONYMOUS[value] = _text(value, _anonymous)
-    return text
-
-
-def _anonymous(dim: Dim) -> str:
-    return _VARIABLE.sub("x", dim.text) if dim.variables else dim.text
-
-
-def _text(value: Any, name: Callable[[Dim], str]) -> str:
-    if isinstance(value, Dim):
-        return name(value)
-    if isinstance(value, tuple):
-        return "(" + " ".join([_text(item, name) for item in value]) + ")"
-    if isinstance(value, bool):
-        return "+" if value else "."
-    return "-" if value is None else str(value)

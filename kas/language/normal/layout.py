@@ -8,7 +8,7 @@ for each side; `None` stands for the layout in which everything is flagged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable
 from functools import lru_cache
 
 from kas.language.dims import ONE, Dim
@@ -62,7 +62,7 @@ def flagged(side: Cut) -> Dim:
     return total
 
 
-def refine(a: Cut, b: Cut, known: Collection[Dim]) -> list[tuple[Dim, bool, bool]] | None:
+def refine(a: Cut, b: Cut, known: Container[Dim]) -> list[tuple[Dim, bool, bool]] | None:
     """The common refinement of two cuts of a side; None if they cut through one another.
 
     A piece is divided only where the quotient is an integer at every target: it has no denominator (`G` divides `C`), or is
@@ -85,11 +85,11 @@ def refine(a: Cut, b: Cut, known: Collection[Dim]) -> list[tuple[Dim, bool, bool
     return None if ours or theirs else result
 
 
-def _integer(dim: Dim, known: Collection[Dim]) -> bool:
-    return dim in known or (not dim.fault and dim.denominator == 1)
+def _integer(dim: Dim, known: Container[Dim]) -> bool:
+    return not dim.fault and (dim.denominator == 1 or dim in known)
 
 
-def overlap(a: Layout, b: Layout, known: Collection[Dim]) -> bool:
+def overlap(a: Layout, b: Layout, known: Container[Dim]) -> bool:
     """Whether some piece is flagged in both, or the cuts cannot be compared."""
     for one, two in zip(a, b, strict=True):
         pieces = refine(one, two, known)
@@ -98,7 +98,7 @@ def overlap(a: Layout, b: Layout, known: Collection[Dim]) -> bool:
     return False
 
 
-def drop(a: Layout, b: Layout, known: Collection[Dim]) -> Layout | None:
+def drop(a: Layout, b: Layout, known: Container[Dim]) -> Layout | None:
     """Layout `a` without the pieces that `b` flags; None if the cuts cannot be compared."""
     sides = []
     for one, two in zip(a, b, strict=True):
@@ -109,7 +109,7 @@ def drop(a: Layout, b: Layout, known: Collection[Dim]) -> Layout | None:
     return sides[0], sides[1]
 
 
-def union(a: Layout, b: Layout, known: Collection[Dim]) -> Layout | None:
+def union(a: Layout, b: Layout, known: Container[Dim]) -> Layout | None:
     """The layout that flags what either flags; None if the cuts cannot be compared."""
     sides = []
     for one, two in zip(a, b, strict=True):
@@ -120,7 +120,7 @@ def union(a: Layout, b: Layout, known: Collection[Dim]) -> Layout | None:
     return sides[0], sides[1]
 
 
-def nest(outer: Layout | None, inner: Layout | None, known: Collection[Dim]) -> tuple[bool, Layout | None]:
+def nest(outer: Layout | None, inner: Layout | None, known: Container[Dim]) -> tuple[bool, Layout | None]:
     """The layout in the result of an operand's operand: `inner` is broadcast to the flagged pieces of `outer`.
 
     Returns whether it could be found, and the layout (None: full).

@@ -1,17 +1,29 @@
-"""Rules for maps with a weight matrix (lin: fc and conv; mix), and for chains of matrix products."""
+"""Rules for maps with a weight matrix (lin: fc and conv; mix)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from kas.language.dims import ONE, Dim
 from kas.language.normal.arithmetic import multiply, scaled, split
-from kas.language.normal.graph import Graph, Term, flip_attrs, flip_terms
+from kas.language.normal.chains import chain, resized
+from kas.language.normal.graph import Graph, Term
 from kas.language.normal.layout import Layout, cut, or_full
-from kas.language.normal.moves import clear_of_taps, linear_number
+from kas.language.normal.moves import clear_of_taps
 
-__all__ = ["LIN", "MIX", "chain", "one_side", "weight"]
+__all__ = [
+    "constant_out",
+    "lin_chain",
+    "lin_diagonal",
+    "lin_perm",
+    "lin_roll",
+    "lin_unf",
+    "mix_lin",
+    "mix_roll",
+    "mix_unf",
+    "one_side",
+    "weight",
+]
 
 Attrs = tuple[Any, ...]
 
@@ -21,7 +33,7 @@ def weight(g: Graph, token: int) -> int:
     return g.intern("w", (), (), (ONE, ONE), token)
 
 
-def _lin_diagonal(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def lin_diagonal(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A map of each channel to itself is a scale over the channels."""
     side, groups, size, to, taps = attrs
     if taps or groups is not size or to is not size:
@@ -36,7 +48,7 @@ def one_side(side: int, shape: tuple[Dim, Dim]) -> Layout | None:
     return or_full((one, other) if side == 0 else (other, one))
 
 
-def _lin_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def lin_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A map of channels and all taps is a convolution."""
     node = g.nodes[x >> 1]
     side, groups, _, to, taps = attrs
@@ -48,7 +60,7 @@ def _lin_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("lin", (side, groups, size, to, node.attrs[1]), node.ins[0], token)
 
 
-def _lin_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def lin_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The inputs of a dense map in another order are a view of its weight; a shuffle of the other side commutes."""
     node = g.nodes[x >> 1]
     side, groups, _, _, taps = attrs
@@ -68,23 +80,17 @@ def _lin_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("lin", attrs, node.ins[0], token)
 
 
-def _lin_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def lin_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A roll along an axis without taps commutes with a map of channels."""
     node = g.nodes[x >> 1]
     side, _, _, to, taps = attrs
     if node.op != "roll" or not clear_of_taps(g, node.attrs[0], side, taps):
         return None
-    layout = _resized(node.attrs[0], side, to)
+    layout = resized(node.attrs[0], side, to)
     return g.make("roll", (layout, node.attrs[1]), g.make("lin", attrs, node.ins[0], token))
 
 
-def _resized(layout: Layout, side: int, to: Dim) -> Layout:
-    """A layout that flags nothing on a side whose size changes."""
-    other = cut([(to, False)])
-    return (other, layout[1]) if side == 0 else (layout[0], other)
-
-
-def _constant_out(op: str) -> Any:
+def constant_out(op: str) -> Any:
     """What is constant along the mixed channels (a scale or gate over positions) commutes with a map without taps."""
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
@@ -99,14 +105,14 @@ def _constant_out(op: str) -> Any:
         inner = g.make(op, attrs, rest, token)
         to = g.shape(inner)[side]
         number, inner = split(g, inner)
-        terms: list[Term] = [(n, or_full(_resized(la, side, to)), e) for n, la, e in constant if la is not None]
+        terms: list[Term] = [(n, or_full(resized(la, side, to)), e) for n, la, e in constant if la is not None]
         shape = g.shape(inner)
         return scaled(g, number, multiply(g, [(1, None, inner), *terms], shape))
 
     return rule
 
 
-def _lin_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def lin_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A map of the rows of a matrix product is one of the rows of its first factor; of the columns, of its last."""
     node = g.nodes[x >> 1]
     if node.op != "mm" or attrs[4]:
@@ -123,7 +129,7 @@ def _mixed_side(attrs: Attrs) -> int | None:
     return sides[0] if len(sides) == 1 else None
 
 
-def _mix_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mix_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A mix of one whole side is a dense map of it."""
     side = _mixed_side(attrs)
     if side is None or len(attrs[0][side]) != 1:
@@ -132,7 +138,7 @@ def _mix_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("lin", (side, ONE, size, to, ()), x, token)
 
 
-def _mix_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mix_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A mix of channels that leaves the taps alone commutes with them."""
     node = g.nodes[x >> 1]
     side = _mixed_side(attrs)
@@ -150,101 +156,11 @@ def _mix_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("unf", node.attrs, g.make("mix", (sides,), node.ins[0], token))
 
 
-def _mix_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mix_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A roll of a side that is not mixed commutes."""
     node = g.nodes[x >> 1]
     side = _mixed_side(attrs)
     if node.op != "roll" or side is None or any(flag for _, flag in node.attrs[0][side]):
         return None
     inner = g.make("mix", attrs, node.ins[0], token)
-    return g.make("roll", (_resized(node.attrs[0], side, g.shape(inner)[side]), node.attrs[1]), inner)
-
-
-def chain(g: Graph, edges: Iterable[int]) -> int:
-    """The product of matrices, over the square roots of the contracted sizes: associative, and (AB)' = B'A'."""
-    number: Any = 1
-    factors: list[int] = []
-    for edge in edges:
-        factor, inner = split(g, edge)
-        number = number * factor
-        node = g.nodes[inner >> 1]
-        if node.op != "mm":
-            factors.append(inner)
-        elif inner & 1:
-            factors.extend(e ^ 1 for e in reversed(node.ins))
-        else:
-            factors.extend(node.ins)
-    result = _contracted(g, factors) or _rows_out(g, factors, 0) or _rows_out(g, factors, 1)
-    if result is None:
-        result = _intern_chain(g, factors)
-    return scaled(g, number, result[0])
-
-
-def _intern_chain(g: Graph, factors: list[int]) -> tuple[int]:
-    back = [edge ^ 1 for edge in reversed(factors)]
-    shape = (g.shape(factors[0])[0], g.shape(factors[-1])[1])
-    if [g.edge_key(e) for e in back] < [g.edge_key(e) for e in factors]:
-        return (g.intern("mm", (), tuple(back), (shape[1], shape[0])) ^ 1,)
-    return (g.intern("mm", (), tuple(factors), shape),)
-
-
-def _seen(g: Graph, edge: int) -> tuple[str, Attrs, int]:
-    """Op, attributes and operand of a rearrangement as read through an edge."""
-    node = g.nodes[edge >> 1]
-    if node.op not in ("roll", "perm"):
-        return "", (), edge
-    return node.op, flip_attrs(node.op, node.attrs) if edge & 1 else node.attrs, node.ins[0] ^ (edge & 1)
-
-
-def _only(op: str, attrs: Attrs, side: int) -> bool:
-    """Whether a rearrangement leaves the other side alone."""
-    other = attrs[0][1 - side]
-    return other is None if op == "perm" else not any(flag for _, flag in other)
-
-
-def _contracted(g: Graph, factors: list[int]) -> tuple[int] | None:
-    """The same rearrangement of both contracted sides cancels."""
-    for i in range(len(factors) - 1):
-        op, attrs, left = _seen(g, factors[i])
-        other, others, right = _seen(g, factors[i + 1])
-        same = op and op == other and attrs[1:] == others[1:] and attrs[0][1] == others[0][0]
-        if same and _only(op, attrs, 1) and _only(op, others, 0):
-            return (chain(g, [*factors[:i], left, right, *factors[i + 2 :]]),)
-    return None
-
-
-def _rows_out(g: Graph, factors: list[int], side: int) -> tuple[int] | None:
-    """A rearrangement, scale or gate of the rows of the first factor is one of the product; of the last, its columns."""
-    place = 0 if side == 0 else -1
-    far = g.shape(factors[-1])[1] if side == 0 else g.shape(factors[0])[0]
-    edge = factors[place]
-    op, attrs, inner = _seen(g, edge)
-    if op and _only(op, attrs, side):
-        factors[place] = inner
-        result = chain(g, factors)
-        return (g.make(op, attrs if op == "perm" else (_resized(attrs[0], 1 - side, far), attrs[1]), result),)
-    node = g.nodes[edge >> 1]
-    if node.op != "mul":
-        return None
-
-    terms = flip_terms(node.ins) if edge & 1 else node.ins
-    out = [t for t in terms if t[1] is not None and not any(flag for _, flag in t[1][1 - side])]
-    if not out or len(out) == len(terms):
-        return None
-    factors[place] = multiply(g, [term for term in terms if term not in out], g.shape(edge))
-    result = chain(g, factors)
-    moved: list[Term] = [(n, or_full(_resized(la, 1 - side, far)), e) for n, la, e in out if la is not None]
-    number, result = split(g, result)
-    return (scaled(g, number, multiply(g, [(1, None, result), *moved], g.shape(result))),)
-
-
-LIN = (
-    linear_number("lin"),
-    _lin_perm,
-    _lin_unf,
-    _lin_diagonal,
-    _lin_roll,
-    _constant_out("lin"),
-    _lin_chain,
-)
-MIX = (linear_number("mix"), _mix_lin, _mix_unf, _mix_roll, _constant_out("mix"))
+    return g.make("roll", (resized(node.attrs[0], side, g.shape(inner)[side]), node.attrs[1]), inner)

@@ -6,18 +6,18 @@ from typing import Any
 
 from kas.language.dims import ONE
 from kas.language.normal.arithmetic import add, multiply
-from kas.language.normal.folds import constant_out, fold_fold, fold_perm, fold_roll, fold_term, fold_unf, nothing
+from kas.language.normal.chains import chain
+from kas.language.normal.folds import fold_term
 from kas.language.normal.graph import Graph, result_shape
 from kas.language.normal.layout import cut
-from kas.language.normal.maps import chain, one_side
-from kas.language.normal.moves import linear_number
+from kas.language.normal.maps import one_side
 
-__all__ = ["MEAN"]
+__all__ = ["mean_add", "mean_chain", "mean_lin", "mean_scale"]
 
 Attrs = tuple[Any, ...]
 
 
-def _mean_add(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mean_add(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The mean of a sum is the sum of the means."""
     node = g.nodes[x >> 1]
     if node.op != "add" or (len(node.ins) == 1 and g.nodes[node.ins[0][2] >> 1].op == "w"):
@@ -28,7 +28,7 @@ def _mean_add(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return add(g, [term for term in terms if term is not None], result_shape("mean", attrs, node.shape))
 
 
-def _mean_scale(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mean_scale(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The mean of a scaled side over its last axes is a map of each group to one output, but for a constant factor."""
     node = g.nodes[x >> 1]
     if node.op != "mul":
@@ -48,7 +48,7 @@ def _mean_scale(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return None
 
 
-def _mean_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mean_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A mean over positions commutes with a map of channels that has no taps."""
     node = g.nodes[x >> 1]
     if node.op != "lin" or node.attrs[4] or any(flag for _, flag in attrs[0][node.attrs[0]]):
@@ -59,7 +59,7 @@ def _mean_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("lin", node.attrs, g.make("mean", (layout,), node.ins[0]), node.token)
 
 
-def _mean_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def mean_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The mean over rows of a matrix product is the product with the mean of the first factor; over columns, the last."""
     node = g.nodes[x >> 1]
     if node.op != "mm":
@@ -71,18 +71,3 @@ def _mean_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
             layout = (attrs[0][0], inner) if side == 0 else (inner, attrs[0][1])
             factors[place] = g.make("mean", (layout,), factors[place])
     return chain(g, factors)
-
-
-MEAN = (
-    nothing,
-    linear_number("mean"),
-    fold_fold("mean"),
-    fold_roll("mean"),
-    fold_perm("mean"),
-    fold_unf("mean"),
-    _mean_add,
-    constant_out("mean", "mul"),
-    _mean_scale,
-    _mean_lin,
-    _mean_chain,
-)

@@ -10,17 +10,27 @@ from typing import Any
 
 from kas.language.dims import ONE, Dim
 from kas.language.normal.arithmetic import scaled, split, tap_cut
-from kas.language.normal.graph import Graph, attribute_text
+from kas.language.normal.graph import Graph
 from kas.language.normal.layout import Cut, Layout, cut, overlap, refine
+from kas.language.normal.texts import attribute_text, named_text
 
 __all__ = [
-    "PERM",
-    "ROLL",
-    "UNF",
+    "POINTWISE",
+    "before_taps",
+    "clear_of_taps",
     "linear_number",
+    "perm_empty",
     "perm_out",
+    "perm_perm",
+    "perm_weight",
     "roll_out",
+    "roll_perm",
+    "roll_roll",
+    "roll_unf",
     "through_perm",
+    "unf_out",
+    "unf_perm",
+    "unf_unf",
 ]
 
 Attrs = tuple[Any, ...]
@@ -39,7 +49,7 @@ def linear_number(op: str) -> Any:
     return rule
 
 
-def _roll_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def roll_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """Rolls along one axis add up; along different axes they commute, and stand in the order of their texts."""
     node = g.nodes[x >> 1]
     if node.op != "roll":
@@ -53,7 +63,7 @@ def _roll_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return None
 
 
-def _roll_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def roll_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A roll along an axis that has no taps commutes with the taps."""
     node = g.nodes[x >> 1]
     if node.op != "unf" or not clear_of_taps(g, attrs[0], node.attrs[0], node.attrs[1]):
@@ -72,7 +82,7 @@ def clear_of_taps(g: Graph, layout: Layout, side: int, taps: tuple[Any, ...]) ->
     return True
 
 
-def _roll_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def roll_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A roll of one side commutes with a shuffle of the other."""
     node = g.nodes[x >> 1]
     if node.op != "perm":
@@ -83,7 +93,7 @@ def _roll_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("perm", node.attrs, g.make("roll", attrs, node.ins[0]))
 
 
-def _perm_empty(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def perm_empty(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A shuffle of an axis with an empty one does nothing."""
     sides = tuple(None if s is None or s[0] is ONE or s[1] is ONE else s for s in attrs[0])
     if sides == (None, None):
@@ -91,7 +101,7 @@ def _perm_empty(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return None if sides == attrs[0] else g.make("perm", (sides,), x)
 
 
-def _perm_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def perm_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A shuffle and its inverse cancel; shuffles of both sides are one node."""
     node = g.nodes[x >> 1]
     if node.op != "perm":
@@ -107,12 +117,12 @@ def _perm_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("perm", (tuple(sides),), node.ins[0])
 
 
-def _perm_weight(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def perm_weight(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """The outputs of a dense map in another order are a view of its weight."""
     if attrs[0][0] is not None and attrs[0][1] is not None:
         return None
     side = 0 if attrs[0][0] is not None else 1
-    return _permuted(g, side, attribute_text(attrs, str), x)
+    return _permuted(g, side, named_text(attrs, str), x)
 
 
 def _permuted(g: Graph, side: int, mark: str, x: int) -> int | None:
@@ -126,7 +136,7 @@ def _permuted(g: Graph, side: int, mark: str, x: int) -> int | None:
     return g.intern("lin", node.attrs, node.ins, node.shape, node.token, f"{node.mark} out {mark}")
 
 
-def _unf_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def unf_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """Taps over h then w, or w then h, are taps over both."""
     node = g.nodes[x >> 1]
     side, taps, suffix = attrs
@@ -140,7 +150,7 @@ def _unf_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("unf", (side, taps + node.attrs[1], ONE), node.ins[0]) if suffix is count else None
 
 
-def _unf_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+def unf_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A channel shuffle commutes with taps."""
     node = g.nodes[x >> 1]
     side, taps, suffix = attrs
@@ -237,8 +247,3 @@ def before_taps(g: Graph, layout: Layout, attrs: Attrs) -> Layout | None:
         return None
     rest = cut((dim, flag) for dim, flag, tap in pieces if not tap)
     return (rest, layout[1]) if side == 0 else (layout[0], rest)
-
-
-ROLL = (linear_number("roll"), _roll_roll, _roll_unf, _roll_perm)
-PERM = (linear_number("perm"), _perm_empty, _perm_perm, _perm_weight)
-UNF = (linear_number("unf"), _unf_unf, _unf_perm)

@@ -6,15 +6,12 @@ visited in the order of their signatures; where signatures tie, every order is t
 
 from __future__ import annotations
 
-import re
-
-from kas.language.dims import Dim
-from kas.language.normal.graph import SETS, Graph, attribute_text
+from kas.language.normal.graph import SETS, Graph
+from kas.language.normal.texts import named_text
 
 __all__ = ["Walk", "canonical_order", "canonical_text"]
 
 _MOST_WALKS = 48
-_VARIABLE = re.compile(r"x\d+")
 
 
 class Walk:
@@ -22,6 +19,7 @@ class Walk:
 
     def __init__(self, graph: Graph, choices: list[int]):
         self.graph, self.choices = graph, choices
+        self.nodes = graph.nodes
         self.ties: list[int] = []
         self.seen: dict[int, int] = {}
         self.variables: dict[str, str] = {}
@@ -29,44 +27,46 @@ class Walk:
         self.lines: list[str] = []
 
     def edge(self, edge: int) -> str:
-        turned = edge & 1 and self.graph.nodes[edge >> 1].op != "w"  # a weight has no sides of its own
-        return f"{self.visit(edge >> 1)}{chr(39) if turned else ''}"
+        """The number of a tensor, marked if it is read transposed."""
+        mine = self.seen.get(edge >> 1)
+        if mine is None:
+            mine = self.visit(edge >> 1)
+        if edge & 1 and self.nodes[edge >> 1].op != "w":  # a weight has no sides of its own
+            return f"{mine}'"
+        return str(mine)
 
     def visit(self, number: int) -> int:
-        """The number by first sight; the text of the node is written when it is first seen."""
-        known = self.seen.get(number)
-        if known is not None:
-            return known
-        node = self.graph.nodes[number]
+        """The number by first sight of a new node, whose text is written."""
+        node = self.nodes[number]
         mine = self.seen[number] = len(self.seen)
-        text = f"{node.op}{self.text(node.attrs) if node.attrs else ''}"
+        text = node.op
+        if node.attrs:
+            text += named_text(node.attrs, self.name)
         if node.token:
             text += f"*{self.weights.setdefault(node.token, len(self.weights))}"
-        if node.mark and node.token in self.graph.tied:
-            text += node.mark
+            if node.mark and node.token in self.graph.tied:
+                text += node.mark
         if node.op in SETS:
-            text += self.text(node.shape) + self.terms(list(node.ins))
+            text += named_text(node.shape, self.name) + self.terms(node.ins)
         else:
-            text += "(" + ",".join([self.edge(edge) for edge in node.ins]) + ")"
+            text += f"({','.join([self.edge(edge) for edge in node.ins])})"
         self.lines.append(f"{mine}={text}")
         return mine
 
-    def text(self, attributes: object) -> str:
-        """Attributes as a text, variables by number."""
-        text = attribute_text(attributes)
-        return attribute_text(attributes, self.name) if "x" in text else text
+    def name(self, variable: str) -> str:
+        """A variable by number of first sight."""
+        return self.variables.setdefault(variable, f"x{len(self.variables)}")
 
-    def name(self, dim: Dim) -> str:
-        if not dim.variables:
-            return dim.text
-        return _VARIABLE.sub(lambda found: self.variables.setdefault(found[0], f"x{len(self.variables)}"), dim.text)
-
-    def terms(self, terms: list[tuple[object, object, int]]) -> str:
-        rest = sorted(((self.graph.term_key(term), term) for term in terms), key=lambda pair: pair[0])  # type: ignore[arg-type]
+    def terms(self, terms: tuple[tuple[object, object, int], ...]) -> str:
+        """The operands of a sum, product or extreme."""
+        if len(terms) > 1:
+            rest = sorted([(self.graph.term_key(term), term) for term in terms], key=_first)  # type: ignore[arg-type]
+        else:
+            rest = [("", term) for term in terms]
         parts = []
         while rest:
             tied = [i for i, pair in enumerate(rest) if pair[0] == rest[0][0]]
-            known = [i for i in tied if rest[i][1][2] >> 1 in self.seen]
+            known = [i for i in tied if rest[i][1][2] >> 1 in self.seen] if len(tied) > 1 else []
             if known:
                 at = min(known, key=lambda i: self.seen[rest[i][1][2] >> 1])
             elif len(tied) > 1:
@@ -75,8 +75,12 @@ class Walk:
             else:
                 at = 0
             number, layout, edge = rest.pop(at)[1]
-            parts.append(f"{number}{self.text(layout)}{self.edge(edge)}")
-        return "[" + ",".join(parts) + "]"
+            parts.append(f"{number}{named_text(layout, self.name)}{self.edge(edge)}")
+        return f"[{','.join(parts)}]"
+
+
+def _first(pair: tuple[str, object]) -> str:
+    return pair[0]
 
 
 def _walks(graph: Graph, output: int) -> tuple[str, Walk]:

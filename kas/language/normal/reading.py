@@ -10,9 +10,10 @@ from typing import Any
 from kas.language.dims import ONE, Dim
 from kas.language.kernel import Kernel
 from kas.language.normal.arithmetic import add, extreme, multiply, scaled
+from kas.language.normal.chains import chain
 from kas.language.normal.graph import Graph, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
-from kas.language.normal.maps import chain, weight
+from kas.language.normal.maps import weight
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
 from kas.language.shapes import CHANNEL, Shape
