@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from kas.generation.growth import Growth, pick
+from kas.generation.choice import pick
+from kas.generation.growth import Growth
 from kas.generation.join import fits, join, matrix_product, solve_join
 from kas.language import Dim, Shape
 from kas.language.dims import ONE
 from kas.language.primitives.linear import Conv, Fc
 from kas.language.primitives.reductions import Fold
-from kas.language.rules import is_output
 from kas.language.shapes import CHANNEL, SPATIAL, input_shape
 
 __all__ = ["close"]
 
 _C = Dim.of("C")
-_MOST_STEPS = 16  # closing ends long before; every program can be closed by folding what is open
+_MOST_STEPS = 16  # closing ends long before; nearly every program can be closed by folding what is open
 
 
-def close(growth: Growth, forbidden: list[str], rng: np.random.Generator) -> bool:
-    """Close the program with as few steps as it takes. Says whether it worked (it does unless ops are forbidden)."""
-    joins = [op for op in ("add", "mul", "add", "mul", "max") if op not in forbidden]
+def close(growth: Growth, rng: np.random.Generator) -> bool:
+    """Close the program with as few steps as it takes. Says whether it worked."""
+    settings = growth.moves.settings
+    joins = [op for op in ("add", "mul", "add", "mul", "max") if settings.permits(op)]
     for _ in range(_MOST_STEPS):
         if growth.closed:
             return True
+        if len(growth.steps) + growth.needed > settings.max_steps:
+            return False
         left = growth.open
         if len(left) > 1:
-            done = joins and _merge(growth, left[-2], left[-1], joins, rng)
-        elif is_output(growth.shapes[left[0]], growth.rank):
+            done = _merge(growth, left[-2], left[-1], joins, rng)
+        elif growth.facts(left[0]).output:
             done = _mix_channels(growth, left[0], rng)
         else:
             done = _reach_output(growth, left[0], joins, rng)
@@ -39,11 +42,11 @@ def close(growth: Growth, forbidden: list[str], rng: np.random.Generator) -> boo
 
 def _merge(growth: Growth, a: int, b: int, joins: list[str], rng: np.random.Generator) -> bool:
     """Join two open tensors: as they are, after solving, after a linear map, or after folding one of them."""
-    if join(growth, pick(rng, joins), a, b, rng):
+    if joins and join(growth, pick(rng, joins), a, b, rng):
         return True
-    if rng.random() < 0.3 and matrix_product(growth, a, b, rng, solve=False):
+    if rng.random() < 0.3 and growth.moves.settings.permits("matmul") and matrix_product(growth, a, b, rng, solve=False):
         return True
-    if rng.random() < 0.5 and solve_join(growth, pick(rng, joins), a, b, rng):
+    if joins and rng.random() < 0.5 and solve_join(growth, pick(rng, joins), a, b, rng):
         return True
     small, large = sorted((a, b), key=lambda i: _is_whole(growth.shapes[i]))
     if _map_channels(growth, small, large):
@@ -63,12 +66,10 @@ def _map_channels(growth: Growth, a: int, b: int) -> bool:
         for number, (mine, yours) in enumerate(zip(ours, theirs, strict=True)):
             if mine.kind != CHANNEL or yours.kind != CHANNEL or yours.product.fault:
                 continue
-            trial = growth.copy()
-            if not trial.add(Fc((one,), to=yours.product, side=_side(ours, number))):
+            new = ours.with_side(number, mine.with_axes(g=ONE, c=yours.product, kh=ONE, kw=ONE))
+            if not (fits(new, theirs) or fits(theirs, new)):
                 continue
-            new = trial.shapes[-1]
-            if fits(new, theirs) or fits(theirs, new):
-                growth.become(trial)
+            if growth.add(growth.moves.get(Fc, yours.product, _side(ours, number)), (one,)):
                 return True
     return False
 
@@ -80,45 +81,41 @@ def _side(shape: Shape, number: int) -> int | None:
 
 def _fold_away(growth: Growth, i: int) -> bool:
     """Remove the axes of one side, positions first, so that the tensor broadcasts more easily."""
-    shape = growth.shapes[i]
-    numbers = sorted((0, 1), key=lambda n: shape.sides[n].kind != SPATIAL)
-    for number in numbers:
-        axes = tuple(f"{number}.{name}" for name, _ in shape.sides[number].axes())
+    shape, facts = growth.shapes[i], growth.facts(i)
+    for number in (0, 1) if shape.first.kind == SPATIAL else (1, 0):
+        axes = facts.sides[number]
         for how in ("mean", "max"):
-            if axes and growth.add(Fold((i,), axes=axes, how=how), filtered=False):
+            if axes and growth.add(growth.moves.get(Fold, axes, how), (i,)):
                 return True
     return False
 
 
 def _mix_channels(growth: Growth, i: int, rng: np.random.Generator) -> bool:
     """The program is complete but moves nothing: a convolution or a linear map at its end."""
-    shape = growth.shapes[i]
-    if shape.first.kind == CHANNEL and growth.rank and rng.random() < 0.5:
-        k = (3, 3 if growth.rank == 2 else 1)
-        if growth.add(Conv((i,), to=_C, k=k, d=(1, 1)), filtered=False):
+    settings = growth.moves.settings
+    if growth.facts(i).image and growth.moves.rank and rng.random() < 0.5:
+        size = pick(rng, settings.kernel_sizes)
+        k = (size, size if growth.moves.rank == 2 else 1)
+        if growth.add(growth.moves.get(Conv, _C, k), (i,)):
             return True
-    return growth.add(Fc((i,), to=_C), filtered=False)
+    return growth.add(growth.moves.get(Fc, _C), (i,))
 
 
 def _reach_output(growth: Growth, i: int, joins: list[str], rng: np.random.Generator) -> bool:
     """One step from the only open tensor towards the form of an output."""
-    shape = growth.shapes[i]
-    want = input_shape(growth.rank).second
-    kinds = sorted(side.kind for side in shape)
-    if kinds == [CHANNEL, SPATIAL] and want in shape:
-        number = 0 if shape.first.kind == CHANNEL else 1
-        taps = tuple(f"{number}.{n}" for n, _ in shape.sides[number].axes() if n in ("kh", "kw"))
-        if taps and rng.random() < 0.2 and growth.add(Fold((i,), axes=taps, how="mean")):
+    shape, facts = growth.shapes[i], growth.facts(i)
+    if shape.first.kind != shape.second.kind and input_shape(growth.moves.rank).second in shape.sides:
+        if len(facts.taps) and rng.random() < 0.2 and growth.add(growth.moves.get(Fold, facts.taps, "mean"), (i,)):
             return True
-        if growth.add(Fc((i,), to=_C), filtered=False):
+        if growth.add(growth.moves.get(Fc, _C), (i,)):
             return True
-    whole = [t for t, s in enumerate(growth.shapes) if t != i and is_output(s, growth.rank) and s.first.kind == CHANNEL]
+    whole = [t for t in reversed(range(len(growth.shapes))) if t != i and growth.facts(t).whole]
     if joins:
-        for other in sorted(whole, reverse=True):
+        for other in whole:
             if fits(shape, growth.shapes[other]) and join(growth, pick(rng, joins), i, other, rng):
                 return True
-    if rng.random() < 0.5:
-        for other in sorted(whole, reverse=True):
+    if rng.random() < 0.5 and growth.moves.settings.permits("matmul"):
+        for other in whole:
             if matrix_product(growth, i, other, rng, solve=False):
                 return True
     return _fold_away(growth, i)

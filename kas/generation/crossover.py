@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kas.generation.growth import pick
+from kas.generation.choice import pick
 from kas.generation.mutate import mutate
 from kas.generation.repair import RawStep, repair
 from kas.generation.sample import Sampler
@@ -30,7 +30,7 @@ def crossover(first: Kernel, second: Kernel, sampler: Sampler, rng: np.random.Ge
         points = _points(first, other)
         for _ in range(_ATTEMPTS):
             made, read = pick(rng, points)
-            child = repair(first.rank, _splice(first, made, other, read), sampler.limits, sampler.settings, rng)
+            child = repair(sampler.moves, _splice(first, made, other, read), rng)
             if child is not None and child.hash not in (first.hash, second.hash) and sampler.fits(child):
                 return child
     return mutate(pick(rng, (first, second)), sampler, rng)

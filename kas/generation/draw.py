@@ -3,185 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
-from kas.generation.growth import Growth, pick, weighted
-from kas.generation.settings import GenerationSettings
-from kas.language import OPS, Dim, Shape, Side, Step
+from kas.generation.choice import Choice, pick
+from kas.generation.growth import Growth
+from kas.generation.moves import Move
+from kas.generation.widths import width
+from kas.language import OPS, Dim
 from kas.language.dims import ONE
 from kas.language.primitives.linear import Conv, Fc, Mix
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.spatial import Shift, Unfold
 from kas.language.primitives.views import Group, Transpose, Ungroup
-from kas.language.shapes import CHANNEL, SPATIAL
 
-__all__ = ["draw_local", "draw_unary", "operand", "width"]
+__all__ = ["draw_local", "draw_unary", "operand"]
 
-_C, _G = Dim.of("C"), Dim.of("G")
-_MAX_FREE = 4  # free variables in a sampled program; more make no difference to the budget
+_G = Dim.of("G")
+_GROUPS = {_G: 3.0, Dim.of(2): 0.5, Dim.of(4): 0.7, Dim.of(8): 0.5}
+_OWN_GROUP = 1.5  # a group for each channel
+
+_ANOTHER = 0.15  # chance that a step reads another open tensor than the newest
 
 
-def operand(growth: Growth, settings: GenerationSettings, rng: np.random.Generator) -> int:
+def operand(growth: Growth, rng: np.random.Generator) -> int:
     """The tensor that a step reads: mostly the newest open one, sometimes another, sometimes one that was read before."""
     point = rng.random()
-    if point < settings.branch:
+    branch = growth.moves.settings.branch
+    if point >= branch + _ANOTHER:
+        return growth.last
+    if point < branch and len(growth.open) < growth.moves.settings.max_width:
         return int(rng.random() * len(growth.shapes))
-    if point < settings.branch + 0.15:
-        return pick(rng, growth.open)
-    return growth.last
+    return pick(rng, growth.open)
 
 
-def width(growth: Growth, groups: Dim, rng: np.random.Generator) -> Dim:
-    """A number of channels that a linear map may go to, divisible by `groups`."""
-    if groups is not ONE and groups is not _G:
-        return pick(rng, [groups, groups, groups * Dim.of(2)])
-    used = [Dim.of(name) for name in growth.variables()]
-    options: dict[Dim, float] = {_C: 4.0, _C / Dim.of(2): 0.7, _C / Dim.of(4): 0.7, _C * Dim.of(2): 0.5}
-    options.update({one: 1.5 / len(used) for one in used})
-    fresh = growth.fresh()
-    if fresh is not None and len(used) < _MAX_FREE:
-        options[fresh] = 2.5
-        options[_G * fresh] = 0.5
-    if groups is _G:
-        options = {dim: weight for dim, weight in options.items() if not (dim / _G).fault}
-    return weighted(rng, options)
+def _group(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    c = growth.facts(i).c
+    options = _groups(c) if c is not ONE else None
+    return growth.moves.get(Group, options.draw(rng)) if options else None
 
 
-def _channels(shape: Shape) -> tuple[int, Side] | None:
-    for number, side in enumerate(shape.sides):
-        if side.kind == CHANNEL:
-            return number, side
-    return None
-
-
-def _group(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    found = _channels(growth.shapes[i])
-    if found is None or found[1].dim("c") is ONE:
-        return None
-    c = found[1].dim("c")
-    options = {_G: 3.0, c: 1.5, Dim.of(2): 0.5, Dim.of(4): 0.7, Dim.of(8): 0.5}
-    return Group((i,), by=weighted(rng, {by: weight for by, weight in options.items() if not (c / by).fault}))
+@lru_cache(maxsize=1 << 12)
+def _groups(c: Dim) -> Choice[Dim]:
+    """What channels may be grouped by; a width made for G heads by G alone."""
+    if c.variables and c.power_of("G"):
+        return Choice({_G: 1.0})
+    return Choice({by: weight for by, weight in {**_GROUPS, c: _OWN_GROUP}.items() if not (c / by).fault})
 
 
 def _view(kind: type[Ungroup] | type[Transpose]) -> Drawer:
-    def make(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-        return kind((i,)) if _channels(growth.shapes[i]) else None
+    def make(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+        return growth.moves.get(kind) if growth.facts(i).channels is not None else None
 
     return make
 
 
-def _positions(shape: Shape) -> list[str]:
-    return [name for name, _ in shape.axes() if name[2:] in ("h", "w")]
-
-
-def _shift(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    axes = _positions(growth.shapes[i])
+def _shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    axes = growth.facts(i).positions
     if not axes:
         return None
-    chosen = axes if rng.random() < 0.4 else [pick(rng, axes)]
-    by = pick(rng, settings.shifts)
-    return Shift((i,), axes=tuple(chosen), by=by if rng.random() < 0.5 else -by)
+    chosen = axes if rng.random() < 0.4 else (pick(rng, axes),)
+    by = pick(rng, growth.moves.settings.shifts)
+    return growth.moves.get(Shift, chosen, by if rng.random() < 0.5 else -by)
 
 
-def _unfold(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    shape = growth.shapes[i]
-    free = [axis for axis in "hw" if shape.second.kind == SPATIAL and shape.second.dim(axis) is not ONE]
+def _unfold(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    free, settings = growth.facts(i).present, growth.moves.settings
     if not free:
         return None
     over = "".join(free) if rng.random() < 0.6 else pick(rng, free)
-    return Unfold((i,), over=over, k=pick(rng, settings.kernel_sizes), d=pick(rng, settings.dilations))
+    return growth.moves.get(Unfold, over, pick(rng, settings.kernel_sizes), pick(rng, settings.dilations))
 
 
-def _fold(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    axes = _some_axes(growth.shapes[i], rng, one_side=True)
-    return Fold((i,), axes=axes, how="mean" if rng.random() < 0.6 else "max") if axes else None
+def _fold(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    axes = _some_axes(growth, i, rng, one_side=True)
+    return growth.moves.get(Fold, axes, "mean" if rng.random() < 0.6 else "max") if axes else None
 
 
-def _softmax(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    axes = _some_axes(growth.shapes[i], rng, one_side=True)
-    return Softmax((i,), axes=axes) if axes else None
+def _softmax(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    axes = _some_axes(growth, i, rng, one_side=True)
+    return growth.moves.get(Softmax, axes) if axes else None
 
 
-def _normalize(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    axes = _some_axes(growth.shapes[i], rng, one_side=rng.random() < 0.7)
-    return Normalize((i,), axes=axes, how=pick(rng, ("l2", "standard"))) if axes else None
+def _normalize(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    axes = _some_axes(growth, i, rng, one_side=rng.random() < 0.7)
+    return growth.moves.get(Normalize, axes, "l2" if rng.random() < 0.5 else "standard") if axes else None
+
+
+def _some_axes(growth: Growth, i: int, rng: np.random.Generator, *, one_side: bool) -> tuple[str, ...]:
+    """Axes to gather over: the taps of an unfold before anything else, then all channels or all positions, or one axis."""
+    facts = growth.facts(i)
+    if facts.taps and rng.random() < 0.7:
+        return facts.taps
+    if not one_side:
+        return tuple([name for name in facts.axes if rng.random() < 0.7])
+    side = facts.sides[int(rng.random() * 2)]
+    return side if len(side) < 2 or rng.random() < 0.6 else (pick(rng, side),)
 
 
 def _over_axes(kind: type[Scale] | type[Bias]) -> Drawer:
-    def make(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-        axes = _weight_axes(growth.shapes[i], settings)
+    def make(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+        axes = _weight_axes(growth, i)
         if not axes:
             return None
-        chosen = axes if rng.random() < 0.7 else [name for name in axes if rng.random() < 0.5] or [pick(rng, axes)]
-        return kind((i,), axes=tuple(chosen))
+        chosen = axes if rng.random() < 0.7 else tuple([name for name in axes if rng.random() < 0.5]) or (pick(rng, axes),)
+        return growth.moves.get(kind, chosen)
 
     return make
 
 
-def _some_axes(shape: Shape, rng: np.random.Generator, *, one_side: bool) -> tuple[str, ...]:
-    """Axes to gather over: the taps of an unfold before anything else, then all channels or all positions, or one axis."""
-    names = [name for name, _ in shape.axes()]
-    taps = [name for name in names if name[2:] in ("kh", "kw")]
-    if taps and rng.random() < 0.7:
-        return tuple(name for name in taps if name[0] == taps[0][0])
-    if not one_side:
-        return tuple(name for name in names if rng.random() < 0.7)
-    side = [name for name in names if name[0] == pick(rng, "01")]
-    return tuple(side) if not side or rng.random() < 0.6 else (pick(rng, side),)
-
-
-def _weight_axes(shape: Shape, settings: GenerationSettings) -> list[str]:
+def _weight_axes(growth: Growth, i: int) -> tuple[str, ...]:
     """The axes that a weight may run over: those that do not depend on H or W, unless that is asked for."""
-    fixed = settings.fixed_size
-    return [name for name, dim in shape.axes() if fixed or not (dim.power_of("H") or dim.power_of("W"))]
+    facts = growth.facts(i)
+    return facts.axes if growth.moves.settings.fixed_size else facts.free
 
 
-def _fc(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    found = _channels(growth.shapes[i])
-    if found is None or not set(_weight_axes(growth.shapes[i], settings)) >= _names(found):
+def _fc(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    facts = growth.facts(i)
+    return None if facts.channels is None else growth.moves.get(Fc, width(growth, facts.g, rng))
+
+
+def _conv(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    facts, settings = growth.facts(i), growth.moves.settings
+    if not facts.image or facts.mixed:
         return None
-    return Fc((i,), to=width(growth, found[1].dim("g"), rng))
-
-
-def _names(found: tuple[int, Side]) -> set[str]:
-    return {f"{found[0]}.{name}" for name, _ in found[1].axes()}
-
-
-def _conv(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    shape = growth.shapes[i]
-    if shape.first.kind != CHANNEL or shape.second.kind != SPATIAL:
-        return None
-    present = [dim is not ONE for dim in shape.second.dims]
     size = pick(rng, settings.kernel_sizes)
-    k = [size if there else 1 for there in present]
-    if sum(present) == 2 and rng.random() < 0.2:
-        k[pick(rng, (0, 1))] = 1
-    d = pick(rng, settings.dilations)
-    dilation = tuple(d if taps > 1 else 1 for taps in k)
-    g, c = shape.first.dim("g"), shape.first.dim("c")
-    depthwise = g is ONE and c is not ONE and rng.random() < 0.45
-    to = pick(rng, [c, c, c, c * Dim.of(2)]) if depthwise else width(growth, g, rng)
-    return Conv((i,), to=to, k=(k[0], k[1]), d=(dilation[0], dilation[1]), depthwise=depthwise)
+    k = [size if axis in facts.present else 1 for axis in "hw"]
+    if len(facts.present) == 2 and rng.random() < 0.2:
+        k[int(rng.random() * 2)] = 1
+    dilation = pick(rng, settings.dilations)
+    d = (dilation if k[0] > 1 else 1, dilation if k[1] > 1 else 1)
+    depthwise = facts.g is ONE and facts.c is not ONE and rng.random() < 0.45
+    to = width(growth, facts.g, rng) if not depthwise else facts.c if rng.random() < 0.75 else facts.c * Dim.of(2)
+    return growth.moves.get(Conv, to, (k[0], k[1]), d, depthwise)
 
 
-def _mix(growth: Growth, i: int, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    shape = growth.shapes[i]
-    axes = _weight_axes(shape, settings)
+def _mix(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    axes = _weight_axes(growth, i)
     if not axes:
         return None
-    count = 1 if rng.random() < 0.6 else 2
-    chosen = sorted({pick(rng, axes) for _ in range(count)}, key=axes.index)
-    to = []
-    for name in chosen:
-        dim = shape.axis(name)
-        wide = name[2:] in ("g", "c") and rng.random() < 0.4
-        to.append(width(growth, ONE, rng) if wide else ONE if name[2:] in ("kh", "kw") and rng.random() < 0.6 else dim)
-    return Mix((i,), axes=tuple(chosen), to=tuple(to))
+    chosen = [pick(rng, axes)] if rng.random() < 0.6 else sorted({pick(rng, axes), pick(rng, axes)}, key=axes.index)
+    return growth.moves.get(Mix, tuple(chosen), tuple([_mixed(growth, i, name, rng) for name in chosen]))
 
 
-Drawer = Callable[[Growth, int, GenerationSettings, np.random.Generator], Step | None]
+def _mixed(growth: Growth, i: int, name: str, rng: np.random.Generator) -> Dim:
+    """What a mix makes of an axis: taps mostly go, channels may change, everything else stays as long as it is."""
+    if name[2:] in ("kh", "kw") and rng.random() < 0.6:
+        return ONE
+    if name[2:] in ("g", "c") and rng.random() < 0.4:
+        return width(growth, ONE, rng)
+    return growth.shapes[i].axis(name)
+
+
+Drawer = Callable[[Growth, int, np.random.Generator], "Move | None"]
 
 _DRAWERS: dict[str, Drawer] = {
     "group": _group,
@@ -200,17 +176,15 @@ _DRAWERS: dict[str, Drawer] = {
 }
 
 
-def draw_unary(op: str, growth: Growth, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    """A step of a primitive that reads one tensor, None if no operand fits at once."""
-    i = operand(growth, settings, rng)
-    if op in _DRAWERS:
-        return _DRAWERS[op](growth, i, settings, rng)
-    return OPS[op]((i,))
+def draw_unary(op: str, growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    """A primitive that reads one tensor with attributes for tensor `i`, None if it cannot read that one at all."""
+    drawer = _DRAWERS.get(op)
+    return drawer(growth, i, rng) if drawer else growth.moves.get(OPS[op])
 
 
-def draw_local(growth: Growth, settings: GenerationSettings, rng: np.random.Generator) -> Step | None:
-    """A convolution or unfold over neighbours, of the newest open tensor if it has positions."""
-    allowed = [op for op in ("conv", "conv", "conv", "unfold") if op in settings.ops()]
-    if not allowed or growth.rank == 0:
-        return None
-    return _DRAWERS[pick(rng, allowed)](growth, growth.last, settings, rng)
+def draw_local(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    """A convolution or unfold over neighbours, or a shift where neither is allowed; None if tensor `i` has no positions."""
+    weights = growth.moves.settings.weights
+    wanted = (("conv", "conv", "conv", "unfold"), ("shift",))
+    allowed = next((some for ops in wanted if (some := [op for op in ops if op in weights])), [])
+    return _DRAWERS[pick(rng, allowed)](growth, i, rng) if allowed and growth.moves.rank else None

@@ -2,103 +2,137 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
+from kas.generation.choice import pick
 from kas.generation.close import close
 from kas.generation.draw import draw_local, draw_unary, operand
-from kas.generation.growth import Growth, pick, weighted
+from kas.generation.growth import CLOSING, Growth
 from kas.generation.join import join, matrix_product, solve_join
-from kas.generation.limits import Limits
+from kas.generation.moves import Moves
+from kas.generation.reach import receptive_field
 from kas.generation.settings import GenerationSettings
-from kas.language import OPS, Dim, InvalidKernel, Kernel, Step
-from kas.language.dims import FREE_VARIABLES, ONE
-from kas.language.primitives.binary import Binary
-from kas.language.primitives.linear import Conv
-from kas.language.primitives.spatial import Shift, Unfold
-from kas.language.shapes import CHANNEL
+from kas.generation.steering import Steering
+from kas.language import OPS, Dim, Kernel
+from kas.language.dims import FREE_VARIABLES
 
-__all__ = ["add_step", "finish", "grow", "is_local", "renumbered"]
+__all__ = ["Grammar", "add_step", "finish", "to_kernel"]
 
 _TRIES = 12  # draws for each wanted step; about a third do not fit
-_GROUPED = 8.0
 
 
-def grow(rank: int, limits: Limits, settings: GenerationSettings, rng: np.random.Generator) -> Kernel | None:
-    """One program from nothing, None where the draws led nowhere."""
-    growth = Growth(rank, limits)
-    goal = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
-    local_at = int(rng.random() * max(goal // 2, 1)) if rank and rng.random() < settings.local else goal
-    pending = list(settings.required)
-    for _ in range(_TRIES * goal):
-        if len(growth.steps) + growth.needed >= goal:
-            break
-        if len(growth.steps) >= local_at and not any(is_local(step) for step in growth.steps):
-            step = draw_local(growth, settings, rng)
-            if step is not None and growth.add(step):
-                continue
-        op = pick(rng, pending) if pending and rng.random() < 0.5 else weighted(rng, _weights(growth, settings))
-        if add_step(growth, op, settings, rng) and op in pending:
-            pending.remove(op)
-    for op in pending:
-        if not any(add_step(growth, op, settings, rng) for _ in range(_TRIES)):
+class Grammar:
+    """What programs are drawn from: the moves of a rank at its targets, and the weights of the ops."""
+
+    def __init__(self, moves: Moves):
+        self.moves, self.settings = moves, moves.settings
+        self.steering = Steering(moves.settings)
+
+    def grow(self, rng: np.random.Generator) -> Growth | None:
+        """One closed program from nothing, None where the draws led nowhere."""
+        settings = self.settings
+        growth = Growth(self.moves)
+        goal = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
+        local = self.moves.rank > 0 and rng.random() < settings.local and self.steering.any_local
+        self._draw(growth, goal, local, rng)
+        if local and not growth.local:
             return None
-    return finish(growth, settings, rng)
+        if not finish(growth, rng) or len(growth.steps) < settings.min_steps:
+            return None
+        return growth if all(op in {step.op for step in growth.steps} for op in settings.required) else None
+
+    def _draw(self, growth: Growth, goal: int, local: bool, rng: np.random.Generator) -> None:
+        """Draw steps until only finishing ones are left."""
+        at = int(rng.random() * max(goal // 2, 1)) if local else goal
+        pending = list(self.settings.required)
+        for _ in range(_TRIES * goal):
+            done = len(growth.steps)
+            left = goal - done - growth.needed
+            if left <= 0 and not (pending and done < self.settings.max_steps):
+                return
+            if (done >= at and not growth.local) or self._short_sighted(growth):
+                i = growth.last
+                move = draw_local(growth, i, rng)
+                if move is not None and growth.add(move, (i,)):
+                    continue
+            op = self._op(growth, goal, left, pending, rng)
+            if add_step(growth, op, self.steering.near(left), rng) and op in pending:
+                pending.remove(op)
+
+    def _op(self, growth: Growth, goal: int, left: int, pending: list[str], rng: np.random.Generator) -> str:
+        if pending and (left <= len(pending) or rng.random() < 0.5):
+            return pick(rng, pending)
+        return self.steering.choice(growth, goal, left).draw(rng)
+
+    def _short_sighted(self, growth: Growth) -> bool:
+        """Whether the newest tensor sees fewer positions than the settings ask for."""
+        wanted = self.settings.receptive_field
+        if wanted == 1:
+            return False
+        return receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank) < wanted
 
 
-def _weights(growth: Growth, settings: GenerationSettings) -> dict[str, float]:
-    """The weights of the ops; shuffles and ungroups, which need groups, are likelier where there are some."""
-    weights = settings.ops()
-    if any(side.kind == CHANNEL and side.dim("g") is not ONE for side in growth.shapes[growth.last]):
-        weights.update({op: _GROUPED * weights[op] for op in ("ungroup", "transpose") if op in weights})
-    return weights
+def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
+    """Draw a step of a primitive and add it; `near` the end rather of what is open. Says whether one fitted."""
+    if OPS[op].arity == 2:
+        return _add_join(growth, op, near, rng)
+    i = growth.last if near else operand(growth, rng)
+    move = draw_unary(op, growth, i, rng)
+    return move is not None and growth.add(move, (i,))
 
 
-def add_step(growth: Growth, op: str, settings: GenerationSettings, rng: np.random.Generator) -> bool:
-    """Draw a step of a primitive and add it. Says whether one fitted."""
-    if op == "matmul" or issubclass(OPS[op], Binary):
-        return _add_join(growth, op, settings, rng)
-    step = draw_unary(op, growth, settings, rng)
-    return step is not None and growth.add(step)
-
-
-def _add_join(growth: Growth, op: str, settings: GenerationSettings, rng: np.random.Generator) -> bool:
+def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
     """Join the newest open tensor with another: one that is open if there is one, otherwise any."""
     a = growth.last
     others = growth.open[:-1] or list(range(len(growth.shapes)))
-    b = pick(rng, others) if rng.random() < 0.7 else operand(growth, settings, rng)
+    b = pick(rng, others) if near or rng.random() < 0.7 else operand(growth, rng)
     if op == "matmul":
         return matrix_product(growth, a, b, rng, solve=rng.random() < 0.3)
     return join(growth, op, a, b, rng) or (rng.random() < 0.4 and solve_join(growth, op, a, b, rng))
 
 
-def finish(growth: Growth, settings: GenerationSettings, rng: np.random.Generator) -> Kernel | None:
-    """Close a grown program and make it a kernel, None where that is impossible or breaks a setting."""
-    if not close(growth, settings.forbidden, rng):
-        return None
-    steps = growth.steps
-    if len(steps) > settings.max_steps or any(step.op in settings.forbidden for step in steps):
-        return None
-    try:
-        return Kernel(growth.rank, renumbered(steps))
-    except InvalidKernel:  # a width can have more than one free variable only after solving
-        return None
+def finish(growth: Growth, rng: np.random.Generator) -> bool:
+    """Close a grown program. Says whether it is complete and keeps to the settings."""
+    before, growth.origin = growth.origin, CLOSING
+    closed = close(growth, rng)
+    growth.origin = before
+    return closed and keeps(growth)
 
 
-def is_local(step: Step) -> bool:
-    """Whether a step reads neighbours: an unfold, a shift, or a convolution with a kernel over 1."""
-    return isinstance(step, Unfold | Shift) or (isinstance(step, Conv) and step.k != (1, 1))
+def keeps(growth: Growth) -> bool:
+    """Whether a closed program keeps to the settings that are of whole programs."""
+    settings: GenerationSettings = growth.moves.settings
+    count = len(growth.steps)
+    if count > settings.max_steps or not all(settings.permits(step.op) for step in growth.steps):
+        return False
+    if not settings.min_weighted * count <= growth.weighted <= settings.max_weighted * count:
+        return False
+    wanted = settings.receptive_field
+    return wanted == 1 or receptive_field(growth.steps, growth.shapes, count, growth.moves.rank) >= wanted
 
 
-def renumbered(steps: list[Step]) -> list[Step]:
-    """The steps with their free variables named x0, x1, … in the order in which they occur."""
-    names: dict[str, Dim] = {}
+def to_kernel(growth: Growth) -> Kernel | None:
+    """The kernel of a closed program, its free variables named in the order in which they occur.
+
+    None if a width has more than one of them only then; solving for widths can lead to that.
+    """
+    names: dict[str, str] = {}
+    for step in growth.steps:
+        for _, dim in step.dims():
+            for name in dim.variables:
+                names.setdefault(name, FREE_VARIABLES[len(names)])
+    if all(old == new for old, new in names.items()) or _rename(growth, names):
+        return Kernel.of_outcomes(growth.moves.rank, growth.steps, growth.outcomes)
+    return None
+
+
+def _rename(growth: Growth, names: dict[str, str]) -> bool:
+    """Give the free variables other names."""
 
     def rename(dim: Dim) -> Dim:
         for name in dim.variables:
-            new = names.setdefault(name, Dim.of(FREE_VARIABLES[len(names)]))
-            return dim / Dim.of(name) * new
+            return dim / Dim.symbol(name) * Dim.symbol(names[name])
         return dim
 
-    return [replace(step, **step.map_dims(rename)) for step in steps]
+    made = [growth.moves.mapped(move, rename) if move.variables else move for move in growth.made]
+    return growth.rebuild(made, [step.ins for step in growth.steps], list(growth.origins))

@@ -2,111 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
-
-import numpy as np
-
+from kas.generation.facts import Facts
 from kas.generation.filters import is_void
-from kas.generation.limits import Limits
+from kas.generation.moves import Move, Moves
 from kas.language import Dim, InvalidKernel, Outcome, Shape, Step
 from kas.language.dims import FREE_VARIABLES
-from kas.language.rules import apply_step, is_output
+from kas.language.rules import check_mean
 from kas.language.shapes import input_shape
-from kas.solvers.shapes import substitute
 
-__all__ = ["Growth", "pick", "weighted"]
+__all__ = ["CLOSING", "DRAWN", "REPAIR", "Growth"]
 
-T = TypeVar("T")
-
-
-def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
-    """One item, all alike."""
-    return items[int(rng.random() * len(items))]
-
-
-def weighted(rng: np.random.Generator, weights: dict[T, float]) -> T:
-    """One key, in proportion to its weight."""
-    point = rng.random() * sum(weights.values())
-    for item, weight in weights.items():
-        point -= weight
-        if point < 0:
-            return item
-    return next(reversed(weights))
+DRAWN, CLOSING, REPAIR = "drawn", "closing", "repair"
 
 
 class Growth:
-    """The state of a program while it grows. Tensor 0 is the input; `open` are the tensors that no step reads yet."""
+    """The state of a program while it grows. Tensor 0 is the input.
 
-    def __init__(self, rank: int, limits: Limits):
-        self.rank = rank
-        self.limits = limits
+    Attributes:
+        moves: what may be added, and its results. steps, outcomes: of the program. shapes: of all tensors.
+        open: the tensors that no step reads yet, the oldest first.
+        origins: for each step whether it was drawn, closed the program, or was put in to use the budget.
+        origin: that of the next step. made: the moves of the steps.
+        variables: the free variables in use, one bit for each. spent: the least that the steps cost, for each limit.
+        mixes, local: whether a step mixes, or reads neighbours. weighted: how many steps have weights.
+    """
+
+    __slots__ = (
+        "local", "made", "mixes", "moves", "open", "origin", "origins", "outcomes",
+        "shapes", "spent", "steps", "variables", "weighted",
+    )  # fmt: skip
+
+    def __init__(self, moves: Moves):
+        self.moves = moves
         self.steps: list[Step] = []
+        self.made: list[Move] = []
         self.outcomes: list[Outcome] = []
-        self.shapes: list[Shape] = [input_shape(rank)]
-
-    @property
-    def open(self) -> list[int]:
-        read = {i for step in self.steps for i in step.ins}
-        return [i for i in range(len(self.shapes)) if i not in read]
+        self.shapes: list[Shape] = [input_shape(moves.rank)]
+        self.open: list[int] = [0]
+        self.origins: list[str] = []
+        self.origin = DRAWN
+        self.variables = 0
+        self.spent: tuple[float, ...] = (0.0,) * len(moves.limits.ceilings)
+        self.mixes = self.local = False
+        self.weighted = 0
 
     @property
     def last(self) -> int:
         """The newest open tensor."""
         return self.open[-1]
 
+    def facts(self, tensor: int) -> Facts:
+        """What is where in a tensor."""
+        return self.moves.facts(self.shapes[tensor])
+
     @property
     def closed(self) -> bool:
         """Whether the program is complete: one open tensor, of the form of an output, and a step that mixes."""
-        left = self.open
-        return len(left) == 1 and is_output(self.shapes[left[0]], self.rank) and any(step.mixes for step in self.steps)
+        return len(self.open) == 1 and self.mixes and self.facts(self.open[0]).output
 
     @property
     def needed(self) -> int:
         """How many steps are certainly needed to close the program."""
-        left = self.open
-        return len(left) - 1 + (not is_output(self.shapes[left[-1]], self.rank))
+        return len(self.open) - 1 + (not self.facts(self.open[-1]).output)
 
-    def variables(self) -> list[str]:
+    def names(self) -> list[str]:
         """The free variables in use."""
-        used = {name for step in self.steps for _, dim in step.dims() for name in dim.variables}
-        return [name for name in FREE_VARIABLES if name in used]
+        return [name for i, name in enumerate(FREE_VARIABLES) if self.variables >> i & 1]
 
     def fresh(self) -> Dim | None:
         """A free variable that is not in use, None if all are."""
-        used = set(self.variables())
-        return next((Dim.of(name) for name in FREE_VARIABLES if name not in used), None)
+        for i, name in enumerate(FREE_VARIABLES):
+            if not self.variables >> i & 1:
+                return Dim.symbol(name)
+        return None
 
-    def add(self, step: Step, *, filtered: bool = True) -> bool:
+    def add(self, move: Move, ins: tuple[int, ...], *, filtered: bool = True) -> bool:
         """Add a step if it is legal, allowed and (if `filtered`) not void. Says whether it was added."""
-        if filtered and is_void(step, self.steps, self.shapes):
+        shapes = self.shapes
+        key = shapes[ins[0]] if move.arity == 1 else (shapes[ins[0]], shapes[ins[1]])
+        result = move.results[key] if key in move.results else self.moves.result(move, key)
+        if result is None or (move.distinct and ins[0] == ins[1]):
             return False
-        try:
-            outcome = apply_step([*self.steps, step], self.shapes, self.rank)
-        except InvalidKernel:
+        outcome, costs = result
+        spent = tuple([a + b for a, b in zip(self.spent, costs)])  # noqa: B905 - the hot loop
+        for amount, most in zip(spent, self.moves.limits.ceilings):  # noqa: B905
+            if amount > most:
+                return False
+        step = move.at(ins)
+        if filtered and is_void(step, self.steps, shapes):
             return False
-        if not self.limits.allow(step, self.shapes[step.ins[0]], outcome, self.outcomes):
+        if move.mean and not self._varies(step):
             return False
+        self._append(move, step, outcome, spent)
+        return True
+
+    def _append(self, move: Move, step: Step, outcome: Outcome, spent: tuple[float, ...]) -> None:
         self.steps.append(step)
+        self.made.append(move)
         self.outcomes.append(outcome)
         self.shapes.append(outcome.shape)
+        self.origins.append(self.origin)
+        self.open = [i for i in self.open if i not in step.ins]
+        self.open.append(len(self.steps))
+        self.variables |= move.variables
+        self.spent = spent
+        self.mixes = self.mixes or move.mixes
+        self.local = self.local or move.local
+        self.weighted += move.weighted
+
+    def _varies(self, step: Step) -> bool:
+        """Whether a mean is no constant by the rules of the language."""
+        try:
+            check_mean(step, self.steps, self.shapes)  # type: ignore[arg-type]
+        except InvalidKernel:
+            return False
         return True
 
     def solve_for(self, variable: str, by: Dim) -> bool:
         """Substitute a variable through the program if every invariant holds after it. Says whether it was done."""
-        steps = substitute(self.steps, variable, by)
-        other = Growth(self.rank, self.limits)
-        if not all(other.add(step, filtered=False) for step in steps):
-            return False
-        self.steps, self.outcomes, self.shapes = other.steps, other.outcomes, other.shapes
+        moves = [self.moves.replaced(move, variable, by) for move in self.made]
+        return self.rebuild(moves, [step.ins for step in self.steps], list(self.origins))
+
+    def rebuild(self, made: list[Move], ins: list[tuple[int, ...]], origins: list[str]) -> bool:
+        """Become the program of these moves, if it is legal and allowed. Says whether it was done."""
+        other = Growth(self.moves)
+        for move, reads, origin in zip(made, ins, origins, strict=True):
+            other.origin = origin
+            if not other.add(move, reads, filtered=False):
+                return False
+        other.origin = self.origin
+        self.become(other)
         return True
 
     def copy(self) -> Growth:
         """An independent copy, to try something."""
-        other = Growth(self.rank, self.limits)
-        other.steps, other.outcomes, other.shapes = list(self.steps), list(self.outcomes), list(self.shapes)
+        other = Growth.__new__(Growth)
+        other.become(self)
+        other.steps, other.made, other.outcomes = list(self.steps), list(self.made), list(self.outcomes)
+        other.shapes, other.open, other.origins = list(self.shapes), list(self.open), list(self.origins)
         return other
 
     def become(self, other: Growth) -> None:
         """Take over the state of a copy."""
-        self.steps, self.outcomes, self.shapes = other.steps, other.outcomes, other.shapes
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))

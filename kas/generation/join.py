@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
-from kas.generation.growth import Growth, pick
+from kas.generation.choice import pick
+from kas.generation.growth import Growth
 from kas.language import OPS, Dim, InvalidKernel, Shape, Side
 from kas.language.primitives.binary import align
 from kas.language.primitives.matmul import Matmul
@@ -17,60 +19,69 @@ __all__ = ["fits", "join", "matrix_product", "solve_join"]
 _TRANSPOSES = ((False, False), (False, True), (True, False), (True, True))
 
 
-def fits(left: Shape, right: Shape) -> bool:
-    """Whether the left tensor broadcasts into the right one as it is."""
+@lru_cache(maxsize=1 << 14)
+def _aligns(left: Side, right: Side) -> bool:
     try:
-        for ours, theirs in zip(left, right, strict=True):
-            align(ours, theirs)
+        align(left, right)
     except InvalidKernel:
         return False
     return True
 
 
+def fits(left: Shape, right: Shape) -> bool:
+    """Whether the left tensor broadcasts into the right one as it is."""
+    return _aligns(left.first, right.first) and _aligns(left.second, right.second)
+
+
 def join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> bool:
     """Add an element-wise step of two tensors, either into the other. Says whether one fitted."""
-    pairs = [(a, b), (b, a)] if rng.random() < 0.5 else [(b, a), (a, b)]
+    pairs = ((a, b), (b, a)) if rng.random() < 0.5 else ((b, a), (a, b))
+    shapes, moves = growth.shapes, growth.moves
     for left, right in pairs:
-        if fits(growth.shapes[left], growth.shapes[right]):
-            swap = {"swap": rng.random() < 0.5} if op in ("sub", "div") else {}
-            if growth.add(OPS[op]((left, right), **swap)):
+        if fits(shapes[left], shapes[right]):
+            move = moves.get(OPS[op], rng.random() < 0.5) if op in ("sub", "div") else moves.get(OPS[op])
+            if growth.add(move, (left, right)):
                 return True
     return False
 
 
 def solve_join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> bool:
     """As `join`, after making the channels of both equal by solving for a free variable."""
-    options = []
+    options: list[tuple[str, Dim]] = []
     for ours, theirs in zip(growth.shapes[a], growth.shapes[b], strict=True):
-        if not _aligned(ours, theirs):
+        if not (_aligns(ours, theirs) or _aligns(theirs, ours)):
             options.extend(solutions(ours.product, theirs.product))
     return _solve_one(growth, options, rng, lambda trial: join(trial, op, a, b, rng))
 
 
+@lru_cache(maxsize=1 << 14)
+def _products(left: Shape, right: Shape) -> tuple[tuple[bool, tuple[bool, bool]], ...]:
+    """The orders and transposes in which two tensors can be multiplied: (whether swapped, which to transpose)."""
+    found = []
+    for swapped in (False, True):
+        l, r = (right, left) if swapped else (left, right)  # noqa: E741 - as in the language
+        for t in _TRANSPOSES:
+            if l.sides[not t[0]].product is r.sides[t[1]].product:
+                found.append((swapped, t))
+    return tuple(found)
+
+
 def matrix_product(growth: Growth, a: int, b: int, rng: np.random.Generator, *, solve: bool) -> bool:
-    """Add a matmul of two tensors in any orientation that fits; with `solve`, after solving for a free variable."""
+    """Add a matmul of two tensors in an orientation that fits; with `solve`, after solving for a free variable."""
+    options = _products(growth.shapes[a], growth.shapes[b])
     softmax = rng.random() < 0.4
-    orders = [(left, right, t) for left, right in ((a, b), (b, a)) for t in _TRANSPOSES]
-    rng.shuffle(orders)
-    for left, right, t in orders:
-        if growth.add(Matmul((left, right), t=t, softmax=softmax)):
-            return True
+    if options:
+        swapped, t = pick(rng, options)
+        return growth.add(growth.moves.get(Matmul, t, softmax), (b, a) if swapped else (a, b))
     if not solve:
         return False
-    left, right, t = orders[0]
+    left, right = (a, b) if rng.random() < 0.5 else (b, a)
+    t = pick(rng, _TRANSPOSES)
     contracted = growth.shapes[left].sides[not t[0]], growth.shapes[right].sides[t[1]]
-    options = solutions(contracted[0].product, contracted[1].product)
-    return _solve_one(growth, options, rng, lambda trial: trial.add(Matmul((left, right), t=t, softmax=softmax)))
-
-
-def _aligned(ours: Side, theirs: Side) -> bool:
-    for left, right in ((ours, theirs), (theirs, ours)):
-        try:
-            align(left, right)
-        except InvalidKernel:
-            continue
-        return True
-    return False
+    move = growth.moves.get(Matmul, t, softmax)
+    return _solve_one(
+        growth, solutions(contracted[0].product, contracted[1].product), rng, lambda trial: trial.add(move, (left, right))
+    )
 
 
 def _solve_one(

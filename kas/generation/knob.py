@@ -1,4 +1,4 @@
-"""Giving a program a free inner width, so that it can use its budget."""
+"""The knob: giving a program a free inner width, so that it can use its budget."""
 
 from __future__ import annotations
 
@@ -7,62 +7,60 @@ from dataclasses import replace
 
 import numpy as np
 
-from kas.generation.growth import Growth, pick
-from kas.generation.limits import Limits
-from kas.generation.settings import GenerationSettings
-from kas.language import Dim, InvalidKernel, Kernel, Step
-from kas.language.dims import FREE_VARIABLES
+from kas.generation.choice import pick, shuffled
+from kas.generation.growth import REPAIR, Growth
+from kas.generation.moves import Move
+from kas.language import Dim
 from kas.language.primitives.linear import Conv, Fc
 from kas.language.primitives.pointwise import Relu
 
 __all__ = ["widened"]
 
+Placed = tuple[Move, tuple[int, ...], str]  # a move, its operands, and its origin
 
-def widened(kernel: Kernel, limits: Limits, settings: GenerationSettings, rng: np.random.Generator) -> Iterator[Kernel]:
-    """Kernels like this one with one more free width: first by freeing a width that it has, then by a new bottleneck."""
-    fresh = next((Dim.of(name) for name in FREE_VARIABLES if name not in kernel.variables), None)
+
+def widened(growth: Growth, rng: np.random.Generator) -> Iterator[Growth]:
+    """Closed programs like this one with one more free width: first by freeing a width that it has, then by a bottleneck."""
+    fresh = growth.fresh()
     if fresh is None:
         return
-    order = list(range(len(kernel.steps)))
-    rng.shuffle(order)
+    order = shuffled(rng, range(len(growth.steps)))
     for i in order:
-        step = kernel.steps[i]
+        step = growth.steps[i]
         if isinstance(step, Fc | Conv) and not step.to.variables and not getattr(step, "depthwise", False):
-            yield from _legal(kernel.rank, _put(kernel.steps, i, replace(step, to=fresh)), limits)
-    if len(kernel.steps) + 2 > settings.max_steps:
+            placed = _placed(growth)
+            placed[i] = (growth.moves.of(replace(step, to=fresh)), step.ins, growth.origins[i])
+            yield from _legal(growth, placed)
+    if len(growth.steps) + 2 > growth.moves.settings.max_steps:
         return
     for i in order:
-        yield from _legal(kernel.rank, _bottleneck(kernel, i, fresh, settings, rng), limits)
+        if growth.facts(i + 1).image and not growth.shapes[i + 1].first.product.fault:
+            yield from _legal(growth, _bottleneck(growth, i + 1, fresh, rng))
 
 
-def _put(steps: tuple[Step, ...], i: int, step: Step) -> list[Step]:
-    return [*steps[:i], step, *steps[i + 1 :]]
+def _placed(growth: Growth) -> list[Placed]:
+    ins = [step.ins for step in growth.steps]
+    return list(zip(growth.made, ins, growth.origins, strict=True))
 
 
-def _bottleneck(
-    kernel: Kernel, i: int, fresh: Dim, settings: GenerationSettings, rng: np.random.Generator
-) -> list[Step]:
-    """The steps with `conv or fc to x`, relu, `fc` back put behind tensor i+1, which must have plain channels first."""
-    tensor = i + 1
-    channels = kernel.shapes[tensor].first
+def _bottleneck(growth: Growth, tensor: int, fresh: Dim, rng: np.random.Generator) -> list[Placed]:
+    """The steps with `conv or fc to x`, relu, `fc` back put behind a tensor, which must have channels and then positions."""
+    moves, settings = growth.moves, growth.moves.settings
     size = pick(rng, settings.kernel_sizes)
-    k = (size if kernel.rank else 1, size if kernel.rank == 2 else 1)
-    convolve = kernel.rank and rng.random() < 0.5 and "conv" not in settings.forbidden
-    down: Step = Conv((tensor,), to=fresh, k=k) if convolve else Fc((tensor,), to=fresh)
-    inserted: list[Step] = [down]
-    if "relu" not in settings.forbidden and len(kernel.steps) + 3 <= settings.max_steps:
-        inserted.append(Relu((tensor + 1,)))
-    inserted.append(Fc((tensor + len(inserted),), to=channels.product))
-    moved = len(inserted)
-    later = [replace(step, ins=tuple(j + moved if j >= tensor else j for j in step.ins)) for step in kernel.steps[i + 1 :]]
-    return [*kernel.steps[:tensor], *inserted, *later]
+    k = (size if moves.rank else 1, size if moves.rank == 2 else 1)
+    down = moves.get(Conv, fresh, k) if moves.rank and rng.random() < 0.5 and settings.permits("conv") else moves.get(Fc, fresh)
+    inserted = [down]
+    if settings.permits("relu") and len(growth.steps) + 3 <= settings.max_steps:
+        inserted.append(moves.get(Relu))
+    inserted.append(moves.get(Fc, growth.shapes[tensor].first.product))
+    placed, moved = _placed(growth), len(inserted)
+    new: list[Placed] = [(move, (tensor + n,), REPAIR) for n, move in enumerate(inserted)]
+    later = [(move, tuple(j + moved if j >= tensor else j for j in ins), origin) for move, ins, origin in placed[tensor:]]
+    return [*placed[:tensor], *new, *later]
 
 
-def _legal(rank: int, steps: list[Step], limits: Limits) -> Iterator[Kernel]:
-    growth = Growth(rank, limits)
-    if not all(growth.add(step, filtered=False) for step in steps) or not growth.closed:
-        return
-    try:
-        yield Kernel(rank, steps)
-    except InvalidKernel:
-        return
+def _legal(growth: Growth, placed: list[Placed]) -> Iterator[Growth]:
+    other = Growth(growth.moves)
+    made, ins, origins = zip(*placed, strict=True)
+    if other.rebuild(list(made), list(ins), list(origins)) and other.closed:
+        yield other

@@ -24,7 +24,6 @@ def _nominal(rank: int) -> Target:
     return Target("", in_channels=64, out_channels=64, size=(16, 16)[:rank], kernel_size=(3, 3)[:rank])
 
 
-
 def _environment(target: Target) -> dict[str, int]:
     return {"C": target.channels, "G": 1, **dict(zip("HW", target.size, strict=False))}
 
@@ -61,13 +60,14 @@ class Limits:
         self._groups = gcd(*(t.channels for t in chosen))
         self._templates = [t.adapter.templates for t in chosen]
         self._limits = _ceilings(budget, chosen) if budget is not None and targets else {}
+        self.ceilings = tuple(self._limits.values())
         self._input = [input_shape(rank).product.value(env) for env in self._envs]
         self._totals: dict[Dim, int] = {}
         self._exists: dict[Dim, bool] = {}
         self._small: dict[Dim, bool] = {}
 
-    def allow(self, step: Step, source: Shape, outcome: Outcome, before: Sequence[Outcome]) -> bool:
-        """Whether a step may follow: its dims exist at every target, its taps are inside, its tensor and cost are not over."""
+    def allow(self, step: Step, source: Shape, outcome: Outcome) -> bool:
+        """Whether a step may be made at all: its dims exist at every target, its taps are inside, its tensor is small."""
         if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
             return False
         dims = [dim for _, dim in outcome.shape.axes()]
@@ -75,9 +75,11 @@ class Limits:
             return False
         if not self._is_small(outcome.shape.product):
             return False
-        if isinstance(step, Conv | Unfold | Shift) and not self._reaches(step, source):
-            return False
-        return all(self._within(key, outcome, before) for key in self._limits)
+        return not isinstance(step, Conv | Unfold | Shift) or self._reaches(step, source)
+
+    def costs(self, outcome: Outcome) -> tuple[float, ...]:
+        """The least that a step costs, for each of the ceilings."""
+        return tuple([self._cost(key, outcome) for key in self._limits])
 
     def _is_integer(self, dim: Dim) -> bool:
         known = self._exists.get(dim)
@@ -105,10 +107,6 @@ class Limits:
             taps = zip("hw", step.k, step.d, strict=True)
             reach = {f"1.{axis}": d * (k - 1) // 2 + 1 for axis, k, d in taps if k > 1}
         return all(self._value(source.axis(name), env, 1) >= least for name, least in reach.items() for env in self._envs)
-
-    def _within(self, key: str, outcome: Outcome, before: Sequence[Outcome]) -> bool:
-        spent = sum(self._cost(key, one) for one in (*before, outcome))
-        return spent <= self._limits[key]
 
     def _cost(self, key: str, outcome: Outcome) -> float:
         if key == "params":

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from kas.generation.draw import draw_unary, width
+from kas.generation.choice import Choice, pick
+from kas.generation.draw import draw_unary, operand
 from kas.generation.grow import add_step
-from kas.generation.growth import Growth, pick, weighted
+from kas.generation.growth import Growth
 from kas.generation.repair import RawStep, repair
 from kas.generation.sample import Sampler
+from kas.generation.widths import width
 from kas.language import OPS, Kernel, Step
-from kas.language.dims import ONE
 from kas.language.primitives.linear import Conv, Fc
-from kas.language.shapes import CHANNEL
 
 __all__ = ["MUTATIONS", "mutate"]
 
@@ -34,7 +34,7 @@ def mutate(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> Kernel
         raw = pick(rng, list(MUTATIONS.values()))(kernel, sampler, rng)
         if raw is None:
             continue
-        child = repair(kernel.rank, raw, sampler.limits, sampler.settings, rng)
+        child = repair(sampler.moves, raw, rng)
         if child is not None and child.hash != kernel.hash and sampler.fits(child):
             return child
     return sampler.draw(rng)
@@ -45,10 +45,11 @@ def _raw(kernel: Kernel) -> list[RawStep]:
 
 
 def _replayed(kernel: Kernel, upto: int, sampler: Sampler) -> Growth:
-    """The state of growth after the first `upto` steps."""
-    growth = Growth(kernel.rank, sampler.limits)
+    """The state of growth after the first `upto` steps, or as far as they are possible at the sampler's targets."""
+    growth = Growth(sampler.moves)
     for step in kernel.steps[:upto]:
-        growth.add(step, filtered=False)
+        if not growth.add(sampler.moves.of(step), step.ins, filtered=False):
+            break
     return growth
 
 
@@ -56,7 +57,7 @@ def _insert(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list[
     """A new step behind a tensor; whatever read the tensor reads the new one."""
     at = int(rng.random() * (len(kernel.steps) + 1))
     growth = _replayed(kernel, at, sampler)
-    if len(growth.steps) != at or not add_step(growth, weighted(rng, sampler.settings.ops()), sampler.settings, rng):
+    if len(growth.steps) != at or not add_step(growth, sampler.op(rng), False, rng):
         return None
     new = growth.steps[-1]
     source = new.ins[0]
@@ -84,19 +85,25 @@ def _replace(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list
     """Another primitive in the place of a step, of the same number of operands."""
     at = int(rng.random() * len(kernel.steps))
     old = kernel.steps[at]
-    ops = {op: w for op, w in sampler.settings.ops().items() if OPS[op].arity == old.arity and op != old.op}
+    ops = {op: w for op, w in sampler.settings.weights.items() if OPS[op].arity == old.arity and op != old.op}
     if not ops:
         return None
-    op = weighted(rng, ops)
+    op = Choice(ops).draw(rng)
     raw = _raw(kernel)
     if old.arity == 2:
         raw[at] = (OPS[op](old.ins), old.ins)
         return raw
-    drawn = draw_unary(op, _replayed(kernel, at, sampler), sampler.settings, rng)
+    growth = _replayed(kernel, at, sampler)
+    drawn = draw_unary(op, growth, _source(growth, old, rng), rng)
     if drawn is None:
         return None
-    raw[at] = (drawn, old.ins)
+    raw[at] = (drawn.step, old.ins)
     return raw
+
+
+def _source(growth: Growth, step: Step, rng: np.random.Generator) -> int:
+    """The tensor that a step reads, or another where the program does not come that far."""
+    return step.ins[0] if step.ins[0] < len(growth.shapes) else operand(growth, rng)
 
 
 def _rewire(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list[RawStep] | None:
@@ -126,13 +133,13 @@ def _change(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list[
         return raw
     growth = _replayed(kernel, at, sampler)
     if isinstance(step, Fc | Conv) and not getattr(step, "depthwise", False) and rng.random() < 0.5:
-        side = next((side for side in growth.shapes[step.ins[0]] if side.kind == CHANNEL), None)
-        raw[at] = (replace(step, to=width(growth, side.dim("g") if side else ONE, rng)), step.ins)
+        groups = growth.facts(_source(growth, step, rng)).g
+        raw[at] = (replace(step, to=width(growth, groups, rng)), step.ins)
         return raw
-    drawn = draw_unary(step.op, growth, sampler.settings, rng)
+    drawn = draw_unary(step.op, growth, _source(growth, step, rng), rng)
     if drawn is None:
         return None
-    raw[at] = (drawn, step.ins)
+    raw[at] = (drawn.step, step.ins)
     return raw
 
 

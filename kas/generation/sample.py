@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
 
-from kas.generation.grow import grow
+from kas.generation.choice import Choice
+from kas.generation.grow import Grammar, keeps, to_kernel
+from kas.generation.growth import Growth
 from kas.generation.knob import widened
 from kas.generation.limits import Limits
+from kas.generation.moves import Moves
 from kas.generation.settings import GenerationSettings
 from kas.language import Infeasible, KasError, Kernel
 from kas.solvers import Sizes, Solver
 from kas.solvers.limits import parse_budget
 from kas.solvers.targets import Target
 
-__all__ = ["Sampler", "sample"]
+__all__ = ["Drawn", "Sampler", "sample"]
 
-_ATTEMPTS = 200  # for one kernel; 1.1 are usual
+_ATTEMPTS = 200  # for one kernel; 1.2 are usual
+_WIDENINGS = 3  # solved at most for a program that does not use its budget
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sampled kernel.
+
+    Attributes:
+        sizes: what it is at the targets, None where none are given.
+        origins: for each step "drawn", "closing" (made when only finishing moves were left) or "repair" (put in to use
+            the budget).
+    """
+
+    kernel: Kernel
+    sizes: Sizes | None
+    origins: tuple[str, ...]
 
 
 class Sampler:
@@ -51,7 +72,9 @@ class Sampler:
         self._solver = Solver(self.targets, self.budget, multiple_of=multiple) if self.targets else None
         self._also = Solver(self.also) if self.also else None
         self._refusal = ""
-        self.limits = Limits(rank, self.targets, self.budget, self.settings, self.also)
+        self._ops = Choice(self.settings.weights)
+        self.moves = Moves(rank, Limits(rank, self.targets, self.budget, self.settings, self.also), self.settings)
+        self.grammar = Grammar(self.moves)
 
     def solve(self, kernel: Kernel) -> Sizes | None:
         """The sizes of a kernel for the targets and budget, None if it has none there."""
@@ -69,30 +92,63 @@ class Sampler:
         """Whether a kernel exists at the targets within the budget (always, where no targets are given)."""
         return self.targets is None or self.solve(kernel) is not None
 
+    def op(self, rng: np.random.Generator) -> str:
+        """The name of a primitive, by the weights of the settings."""
+        return self._ops.draw(rng)
+
     def draw(self, rng: np.random.Generator) -> Kernel:
         """One kernel that fits. Raises KasError if no attempt finds one, as when the budget is too small for any."""
+        return self.drawn(rng).kernel
+
+    def drawn(self, rng: np.random.Generator) -> Drawn:
+        """As `draw`, with what is known about the kernel."""
+        self.moves.forget()
         for _ in range(_ATTEMPTS):
-            kernel = grow(self.rank, self.limits, self.settings, rng)
-            if kernel is not None:
-                fitted = self.fitted(kernel, rng)
-                if fitted is not None:
-                    return fitted
+            growth = self.grammar.grow(rng)
+            found = self._fitted(growth, rng) if growth is not None else None
+            if found is not None:
+                return found
         why = f"the last refusal: {self._refusal}" if self._refusal else "the settings of the generation leave too little room"
         raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
 
-    def fitted(self, kernel: Kernel, rng: np.random.Generator) -> Kernel | None:
-        """The kernel, or one like it that uses the budget better; None if it does not fit at all."""
-        if self.targets is None or self.budget is None:
-            return kernel if self.fits(kernel) else None
+    def stream(self, seed: int = 0) -> Iterator[Drawn]:
+        """Kernels without end, distinct by hash, each from a generator of its own for the seed and its number.
+
+        Raises KasError when no new one is found.
+        """
+        seen: set[str] = set()
+        for i in count():
+            rng = np.random.default_rng([seed, i])
+            for _ in range(_ATTEMPTS):
+                drawn = self.drawn(rng)
+                if drawn.kernel.hash not in seen:
+                    break
+            else:
+                raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
+            seen.add(drawn.kernel.hash)
+            yield drawn
+
+    def _fitted(self, growth: Growth, rng: np.random.Generator) -> Drawn | None:
+        """The program as a kernel, or one like it that uses the budget better; None if it does not fit at all."""
+        kernel = to_kernel(growth)
+        if kernel is None:
+            return None
+        if self.targets is None:
+            return Drawn(kernel, None, tuple(growth.origins))
         sizes = self.solve(kernel)
         if sizes is None:
             return None
-        best, use = kernel, _tighter(sizes)
-        if use < self.settings.min_use and not kernel.variables:
-            for other in widened(kernel, self.limits, self.settings, rng):
-                sizes = self.solve(other)
-                if sizes is not None and _tighter(sizes) > use:
-                    return other
+        best, use = Drawn(kernel, sizes, tuple(growth.origins)), _tighter(sizes)
+        if self.budget is None or use >= self.settings.min_use:
+            return best
+        wide = (other for other in widened(growth, rng) if keeps(other))
+        for other in islice(wide, _WIDENINGS):
+            kernel = to_kernel(other)
+            sizes = self.solve(kernel) if kernel is not None else None
+            if kernel is not None and sizes is not None and _tighter(sizes) > use:
+                best, use = Drawn(kernel, sizes, tuple(other.origins)), _tighter(sizes)
+                if use >= self.settings.min_use:
+                    break
         return best
 
 
@@ -114,17 +170,4 @@ def sample(
     The first kernels of a longer draw are the shorter draw. With targets each kernel is solvable for them within the
     budget (ratios to what is replaced, as in `kas.solve`). Raises KasError if there are not that many.
     """
-    sampler = Sampler(rank, targets, budget, settings)
-    kernels: list[Kernel] = []
-    seen: set[str] = set()
-    for i in range(n):
-        rng = np.random.default_rng([seed, i])
-        for _ in range(_ATTEMPTS):
-            kernel = sampler.draw(rng)
-            if kernel.hash not in seen:
-                break
-        else:
-            raise KasError(f"only {i} distinct kernels were found, {n} were asked for; the settings leave too little room")
-        seen.add(kernel.hash)
-        kernels.append(kernel)
-    return kernels
+    return [drawn.kernel for drawn in islice(Sampler(rank, targets, budget, settings).stream(seed), n)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from kas.language import FAMILIES, OPS, KasError
 
@@ -35,13 +36,20 @@ class GenerationSettings:
         min_steps: Fewest steps that are drawn; closing a program may add a few.
         max_steps: Most steps of a program.
         families: Relative weight of each family of primitives; families left out keep their default weight.
+        ops: Relative weight of an op within its family; ops left out keep their default weight.
+        allowed: The only ops that occur; all if empty.
         forbidden: Ops that never occur.
         required: Ops that every sampled program has.
         kernel_sizes: Odd sizes of convolutions and unfolds.
         dilations: Dilations of convolutions and unfolds.
         shifts: Distances of shifts, in positions, in either direction.
-        local: Share of programs that get a convolution or unfold over neighbours; nothing trains well without one.
+        receptive_field: Fewest positions along each spatial axis that an output depends on (folds, softmaxes,
+            normalisations, products and mixes over an axis reach all of it).
+        local: Least share of programs with a convolution, unfold or shift over neighbours; nothing trains well without one.
         branch: Chance that a step reads an earlier tensor again instead of going on from the last one.
+        max_width: Most tensors that are open (read by no step yet) at once while steps are drawn: the parallel branches.
+        free_widths: Chance that a linear map goes to a free width, which the budget solver sets, rather than to a fixed one.
+        min_weighted, max_weighted: Least and greatest share of steps that have weights.
         fixed_size: Whether weights may depend on H or W, which ties a kernel to one resolution.
         max_tensor: Largest tensor inside a kernel, as a multiple of its input.
         multiple_of: Inner widths are rounded down to multiples of this where the budget allows it.
@@ -51,13 +59,20 @@ class GenerationSettings:
     min_steps: int = 3
     max_steps: int = 10
     families: dict[str, float] = field(default_factory=dict)
+    ops: dict[str, float] = field(default_factory=dict)
+    allowed: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
     required: list[str] = field(default_factory=list)
     kernel_sizes: list[int] = field(default_factory=lambda: [3, 5, 7])
     dilations: list[int] = field(default_factory=lambda: [1, 2])
     shifts: list[int] = field(default_factory=lambda: [1, 2])
+    receptive_field: int = 1
     local: float = 0.95
     branch: float = 0.2
+    max_width: int = 4
+    free_widths: float = 0.5
+    min_weighted: float = 0.0
+    max_weighted: float = 1.0
     fixed_size: bool = False
     max_tensor: float = 16.0
     multiple_of: int = 1
@@ -70,37 +85,45 @@ class GenerationSettings:
                 f"not {self.min_steps} and {self.max_steps}"
             )
         _check_names("families", self.families, FAMILIES)
-        for name in ("forbidden", "required"):
+        for name in ("ops", "allowed", "forbidden", "required"):
             _check_names(name, getattr(self, name), OPS)
-        both = set(self.forbidden) & set(self.required)
-        if both:
-            raise KasError(f"forbidden and required both name {sorted(both)[0]!r}")
-        if any(weight < 0 for weight in self.families.values()):
-            raise KasError("families: a weight must be at least 0")
+        for op in self.required:
+            if op in self.forbidden or (self.allowed and op not in self.allowed):
+                raise KasError(f"required names {op!r}, which is not allowed")
+        for name in ("families", "ops"):
+            if any(weight < 0 for weight in getattr(self, name).values()):
+                raise KasError(f"{name}: a weight must be at least 0")
         if not self.kernel_sizes or any(k < 3 or k % 2 == 0 for k in self.kernel_sizes):
             raise KasError(f"kernel_sizes must be odd numbers of at least 3, not {self.kernel_sizes}")
         for name in ("dilations", "shifts"):
             if not getattr(self, name) or any(n < 1 for n in getattr(self, name)):
                 raise KasError(f"{name} must be integers of at least 1, not {getattr(self, name)}")
-        for name in ("local", "branch", "min_use"):
+        for name in ("local", "branch", "free_widths", "min_weighted", "max_weighted", "min_use"):
             if not 0 <= getattr(self, name) <= 1:
                 raise KasError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
-        if self.max_tensor < 1:
-            raise KasError(f"max_tensor must be at least 1, not {self.max_tensor}")
-        if self.multiple_of < 1:
-            raise KasError(f"multiple_of must be at least 1, not {self.multiple_of}")
-        if not self.ops():
-            raise KasError("forbidden and families leave no op to draw")
+        for name in ("max_tensor", "multiple_of", "receptive_field", "max_width"):
+            if getattr(self, name) < 1:
+                raise KasError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.min_weighted > self.max_weighted:
+            raise KasError(f"min_weighted = {self.min_weighted} is over max_weighted = {self.max_weighted}")
+        if not self.weights:
+            raise KasError("the settings leave no op to draw")
 
-    def ops(self) -> dict[str, float]:
+    def permits(self, op: str) -> bool:
+        """Whether an op may occur, drawn or to close a program."""
+        return op not in self.forbidden and (not self.allowed or op in self.allowed)
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
         """The weight of each op that may be drawn: its share of its family's."""
-        weights = {**_FAMILY_WEIGHTS, **self.families}
+        families = {**_FAMILY_WEIGHTS, **self.families}
+        ops = {**_OP_WEIGHTS, **self.ops}
         drawn = {}
         for name, family in FAMILIES.items():
-            shares = {primitive.op: _OP_WEIGHTS.get(primitive.op, 1.0) for primitive in family}
+            shares = {primitive.op: ops.get(primitive.op, 1.0) for primitive in family}
             for op, share in shares.items():
-                if op not in self.forbidden and weights[name] > 0:
-                    drawn[op] = weights[name] * share / sum(shares.values())
+                if self.permits(op) and share * families[name] > 0:
+                    drawn[op] = families[name] * share / sum(shares.values())
         return drawn
 
 

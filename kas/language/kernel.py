@@ -40,6 +40,13 @@ class Kernel:
             self.steps = tuple(_without_first_side(step, self.shapes) for step in self.steps)
 
     @classmethod
+    def of_outcomes(cls, rank: int, steps: Iterable[Step], outcomes: Iterable[Outcome]) -> Kernel:
+        """A program whose outcomes are known and whose rules have all been checked step by step, as the sampler does."""
+        kernel = cls.__new__(cls)
+        kernel.rank, kernel.steps, kernel.outcomes = rank, tuple(steps), tuple(outcomes)
+        return kernel
+
+    @classmethod
     def from_json(cls, source: str | bytes | dict[str, Any]) -> Kernel:
         """Read a kernel from its JSON text or object. Raises InvalidKernel: the step and the reason."""
         return cls.from_dict(_parse(source) if isinstance(source, str | bytes) else source)

@@ -13,7 +13,7 @@ from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.language.primitives.views import Group, Ungroup
 from kas.language.shapes import CHANNEL, Shape, input_shape
 
-__all__ = ["apply_step", "check_output", "check_program", "is_output", "trace", "unconsumed"]
+__all__ = ["apply_alone", "apply_step", "check_mean", "check_output", "check_program", "is_output", "trace", "unconsumed"]
 
 
 def apply_step(steps: Sequence[Step], shapes: Sequence[Shape], rank: int) -> Outcome:
@@ -25,15 +25,20 @@ def apply_step(steps: Sequence[Step], shapes: Sequence[Shape], rank: int) -> Out
     for i in step.ins:
         if not 0 <= i < len(shapes):
             raise InvalidKernel(f"reads tensor {i}, but only tensors 0 to {len(shapes) - 1} exist before it")
-    if rank == 0 and step.op in ("unfold", "shift"):
-        raise InvalidKernel(f"{step.op} does not exist at rank 0, where there are no positions")
     if isinstance(step, Binary) and step.distinct and step.ins[0] == step.ins[1]:
         raise InvalidKernel(f"{step.op} must not have the same tensor twice")
-    _check_symbols(step, rank)
-    outcome = step.apply(*(shapes[i] for i in step.ins))
+    outcome = apply_alone(step, [shapes[i] for i in step.ins], rank)
     if isinstance(step, Fold) and step.how == "mean":
-        _check_mean(step, steps, shapes)
+        check_mean(step, steps, shapes)
     return outcome
+
+
+def apply_alone(step: Step, sources: Sequence[Shape], rank: int) -> Outcome:
+    """The outcome of a step on tensors of these shapes. Raises InvalidKernel if it breaks a rule of its own."""
+    if rank == 0 and step.op in ("unfold", "shift"):
+        raise InvalidKernel(f"{step.op} does not exist at rank 0, where there are no positions")
+    _check_symbols(step, rank)
+    return step.apply(*sources)
 
 
 def _check_symbols(step: Step, rank: int) -> None:
@@ -43,7 +48,7 @@ def _check_symbols(step: Step, rank: int) -> None:
                 raise InvalidKernel(f"{name!r} is {dim}, but a kernel of rank {rank} has no {symbol}")
 
 
-def _check_mean(fold: Fold, steps: Sequence[Step], shapes: Sequence[Shape]) -> None:
+def check_mean(fold: Fold, steps: Sequence[Step], shapes: Sequence[Shape]) -> None:
     """No mean, with only views between, over exactly the axes of a softmax or of a standard normalisation."""
     axes, tensor = set(fold.axes), fold.ins[0]
     while tensor > 0:

@@ -10,7 +10,7 @@ from itertools import product
 from kas.language.dims import FREE_VARIABLES, ONE, SYMBOLS, Dim
 from kas.language.primitives import Step
 
-__all__ = ["factor_solutions", "solutions", "substitute"]
+__all__ = ["factor_solutions", "replaced", "solutions", "substitute"]
 
 _G = Dim.symbol("G")
 
@@ -128,8 +128,10 @@ def substitute(steps: Iterable[Step], variable: str, by: Dim) -> tuple[Step, ...
         raise ValueError(f"{variable!r} is no free variable; they are x0 … x15")
     if variable in by.variables:
         raise ValueError(f"{variable} cannot be replaced by {by}, which contains it")
-    changed = []
-    for step in steps:
-        change = step.map_dims(lambda dim: dim.replaced(variable, by))
-        changed.append(replace(step, **change) if change else step)
-    return tuple(changed)
+    return tuple(replaced(step, variable, by) for step in steps)
+
+
+def replaced(step: Step, variable: str, by: Dim) -> Step:
+    """One step with a free variable replaced by a monomial; the same object if it does not have it."""
+    change = step.map_dims(lambda dim: dim.replaced(variable, by))
+    return replace(step, **change) if change else step

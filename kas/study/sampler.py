@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kas import zoo
 from kas.generation import GenerationSettings, Sampler, crossover, mutate
-from kas.generation.growth import pick
+from kas.generation.choice import pick
 from kas.language import OPS, KasError, Kernel
 from kas.reporting.pareto import crowding_distance, non_dominated_sort, select
 from kas.solvers.targets import Target

@@ -14,7 +14,7 @@ import pytest
 
 import kas
 from kas.generation import GenerationSettings, Sampler
-from kas.generation.grow import is_local
+from kas.generation.moves import is_local
 from kas.generation.sample import sample
 from kas.language import OPS
 
@@ -142,7 +142,7 @@ def test_targets_of_another_rank_are_refused() -> None:
         ({"min_steps": 9, "max_steps": 3}, "1 <= min_steps <= max_steps"),
         ({"families": {"linaer": 1.0}}, "did you mean 'linear'"),
         ({"forbidden": ["convv"]}, "did you mean 'conv'"),
-        ({"forbidden": ["fc"], "required": ["fc"]}, "both name 'fc'"),
+        ({"forbidden": ["fc"], "required": ["fc"]}, "required names 'fc', which is not allowed"),
         ({"kernel_sizes": [4]}, "kernel_sizes must be odd"),
         ({"local": 1.5}, "local is a share between 0 and 1"),
     ],

@@ -55,7 +55,7 @@ def test_every_kind_of_mutation_finds_an_edit(edit: str) -> None:
     made = set()
     for _ in range(60):
         raw = MUTATIONS[edit](kernel, sampler, rng)
-        child = repair(2, raw, sampler.limits, sampler.settings, rng) if raw is not None else None
+        child = repair(sampler.moves, raw, rng) if raw is not None else None
         if child is not None and child.hash != kernel.hash:
             made.add(child.hash)
     assert len(made) >= 5

@@ -1,0 +1,45 @@
+"""What the drawing of steps asks of a shape, computed once for each shape."""
+
+from __future__ import annotations
+
+from kas.language import Dim, Shape
+from kas.language.dims import ONE
+from kas.language.rules import is_output
+from kas.language.shapes import CHANNEL, SPATIAL
+
+__all__ = ["Facts"]
+
+
+class Facts:
+    """What is where in a tensor.
+
+    Attributes:
+        output: whether it has the form of an output; whole: that, with the channels first.
+        image: `[channel | spatial]`.
+        channels: number of the first channel side, None without one; g, c: its axes; mixed: whether it has kh or kw.
+        axes: names of all axes. sides: of each side. taps: the kh and kw of the first side that has any.
+        positions: names of all h and w. present: which of h and w side 1 has, if it is spatial.
+        free: names of the axes that weights may run over, which do not depend on H or W.
+    """
+
+    __slots__ = (
+        "axes", "c", "channels", "free", "g", "image", "mixed", "output", "positions", "present", "sides", "taps", "whole",
+    )  # fmt: skip
+
+    def __init__(self, shape: Shape, rank: int):
+        self.output = is_output(shape, rank)
+        self.image = shape.first.kind == CHANNEL and shape.second.kind == SPATIAL
+        self.whole = self.output and self.image
+        self.channels = next((n for n, side in enumerate(shape.sides) if side.kind == CHANNEL), None)
+        side = shape.sides[self.channels or 0]
+        self.g: Dim = ONE if self.channels is None else side.dims[0]
+        self.c: Dim = ONE if self.channels is None else side.dims[1]
+        self.mixed = self.channels is not None and (side.dims[2] is not ONE or side.dims[3] is not ONE)
+        self.axes = tuple(name for name, _ in shape.axes())
+        self.sides = tuple(tuple(name for name in self.axes if name[0] == number) for number in "01")
+        taps = [name for name in self.axes if name[2:] in ("kh", "kw")]
+        self.taps = tuple(name for name in taps if name[0] == taps[0][0])
+        self.positions = tuple(name for name in self.axes if name[2:] in ("h", "w"))
+        spatial = shape.second.kind == SPATIAL
+        self.present = tuple(axis for axis in "hw" if spatial and shape.second.dim(axis) is not ONE)
+        self.free = tuple(name for name, dim in shape.axes() if not (dim.power_of("H") or dim.power_of("W")))

@@ -1,0 +1,71 @@
+"""Steering: which ops are likely where. Look-ahead makes the last drawn steps those that a program is closed with."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from kas.generation.choice import Choice
+from kas.generation.growth import Growth
+from kas.generation.settings import GenerationSettings
+from kas.language import FAMILIES
+from kas.language.dims import ONE
+from kas.language.shapes import CHANNEL
+
+__all__ = ["Steering"]
+
+_GROUPED = 8.0  # an ungroup or shuffle where there are groups
+_OPEN = 2.0  # a join where more than one tensor is open
+_NEAR = 2  # how many steps before the end the program is steered to its end
+_LAST_JOIN, _LAST_LINEAR = 12.0, 6.0
+_JOINS = frozenset(p.op for family in ("binary", "matmul") for p in FAMILIES[family])
+_WEIGHTED = frozenset(("fc", "conv", "mix", "scale", "bias"))
+_LINEAR = frozenset(("fc", "conv", "mix"))
+
+State = tuple[bool, bool, bool, bool, int]  # grouped, several open, near, closed, which of weighted ops
+
+
+class Steering:
+    """The weights of the ops by the state of the program."""
+
+    def __init__(self, settings: GenerationSettings):
+        self._settings = settings
+        self._choices: dict[State, Choice[str]] = {}
+        self.any_local = any(op in settings.weights for op in ("conv", "unfold", "shift"))
+
+    @staticmethod
+    def near(left: int) -> bool:
+        """Whether the end is near, with so many steps left that need not finish the program."""
+        return left <= _NEAR
+
+    def choice(self, growth: Growth, goal: int, left: int) -> Choice[str]:
+        """What to draw next from."""
+        shape = growth.shapes[growth.last]
+        grouped = any(side.kind == CHANNEL and side.dims[0] is not ONE for side in shape.sides)
+        several = len(growth.open) > 1
+        closed = not several and growth.facts(growth.last).output
+        state = (grouped, several, self.near(left), closed, self._weighted(growth, goal, left))
+        known = self._choices.get(state)
+        if known is None:
+            known = self._choices[state] = self._make(*state)
+        return known
+
+    def _weighted(self, growth: Growth, goal: int, left: int) -> int:
+        """1 if only weighted ops may be drawn, -1 if none may, 0 if all may, for the share that the settings ask for."""
+        least, most = self._settings.min_weighted, self._settings.max_weighted
+        if growth.weighted + 1 > int(most * goal):
+            return -1
+        return 1 if least and growth.weighted + left <= ceil(least * goal) else 0
+
+    def _make(self, grouped: bool, several: bool, near: bool, closed: bool, weighted: int) -> Choice[str]:
+        weights = dict(self._settings.weights)
+        for op in weights:
+            if grouped and op in ("ungroup", "transpose"):
+                weights[op] *= _GROUPED
+            if several and op in _JOINS:
+                weights[op] *= _LAST_JOIN if near else _OPEN
+            elif near and not several and not closed and op in _LINEAR:
+                weights[op] *= _LAST_LINEAR
+        if weighted:
+            some = {op: weight for op, weight in weights.items() if (op in _WEIGHTED) == (weighted > 0)}
+            weights = some or weights
+        return Choice(weights)
