@@ -19,7 +19,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.spatial import Shift, Unfold
 from kas.language.primitives.views import Group, Transpose, Ungroup
 
-__all__ = ["draw_local", "draw_unary", "operand"]
+__all__ = ["draw_local", "draw_unary", "draw_wide", "operand"]
 
 _G = Dim.of("G")
 _GROUPS = {_G: 3.0, Dim.of(2): 0.5, Dim.of(4): 0.7, Dim.of(8): 0.5}
@@ -135,7 +135,7 @@ def _conv(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
         k[int(rng.random() * 2)] = 1
     dilation = pick(rng, settings.dilations)
     d = (dilation if k[0] > 1 else 1, dilation if k[1] > 1 else 1)
-    depthwise = facts.g is ONE and facts.c is not ONE and rng.random() < 0.45
+    depthwise = facts.g is ONE and facts.c is not ONE and not growth.wide and rng.random() < 0.45
     to = width(growth, facts.g, rng) if not depthwise else facts.c if rng.random() < 0.75 else facts.c * Dim.of(2)
     return growth.moves.get(Conv, to, (k[0], k[1]), d, depthwise)
 
@@ -188,3 +188,10 @@ def draw_local(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     wanted = (("conv", "conv", "conv", "unfold"), ("shift",))
     allowed = next((some for ops in wanted if (some := [op for op in ops if op in weights])), [])
     return _DRAWERS[pick(rng, allowed)](growth, i, rng) if allowed and growth.moves.rank else None
+
+
+def draw_wide(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    """A linear map with a width that may be free; None if tensor `i` has no channels or none is allowed."""
+    weights = growth.moves.settings.weights
+    allowed = [op for op in ("conv", "conv", "fc") if op in weights]
+    return _DRAWERS[pick(rng, allowed)](growth, i, rng) if allowed else None

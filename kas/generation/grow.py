@@ -6,7 +6,7 @@ import numpy as np
 
 from kas.generation.choice import pick
 from kas.generation.close import close
-from kas.generation.draw import draw_local, draw_unary, operand
+from kas.generation.draw import draw_local, draw_unary, draw_wide, operand
 from kas.generation.growth import CLOSING, Growth
 from kas.generation.join import join, matrix_product, solve_join
 from kas.generation.moves import Moves
@@ -19,6 +19,8 @@ from kas.language.dims import FREE_VARIABLES
 __all__ = ["Grammar", "add_step", "finish", "to_kernel"]
 
 _TRIES = 12  # draws for each wanted step; about a third do not fit
+_WIDE = 0.97  # share of programs for a budget that are drawn with a free width, without which few use it
+_INSIST = 0.8  # chance that a free width that is due is drawn at once; not all tensors can have one
 
 
 class Grammar:
@@ -34,27 +36,23 @@ class Grammar:
         growth = Growth(self.moves)
         goal = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
         local = self.moves.rank > 0 and rng.random() < settings.local and self.steering.any_local
-        self._draw(growth, goal, local, rng)
+        self._draw(growth, goal, Duties(self, goal, local, rng), rng)
         if local and not growth.local:
             return None
         if not finish(growth, rng) or len(growth.steps) < settings.min_steps:
             return None
         return growth if all(op in {step.op for step in growth.steps} for op in settings.required) else None
 
-    def _draw(self, growth: Growth, goal: int, local: bool, rng: np.random.Generator) -> None:
+    def _draw(self, growth: Growth, goal: int, duties: Duties, rng: np.random.Generator) -> None:
         """Draw steps until only finishing ones are left."""
-        at = int(rng.random() * max(goal // 2, 1)) if local else goal
         pending = list(self.settings.required)
         for _ in range(_TRIES * goal):
             done = len(growth.steps)
             left = goal - done - growth.needed
             if left <= 0 and not (pending and done < self.settings.max_steps):
                 return
-            if (done >= at and not growth.local) or self._short_sighted(growth):
-                i = growth.last
-                move = draw_local(growth, i, rng)
-                if move is not None and growth.add(move, (i,)):
-                    continue
+            if duties.perform(growth, rng):
+                continue
             op = self._op(growth, goal, left, pending, rng)
             if add_step(growth, op, self.steering.near(left), rng) and op in pending:
                 pending.remove(op)
@@ -64,9 +62,31 @@ class Grammar:
             return pick(rng, pending)
         return self.steering.choice(growth, goal, left).draw(rng)
 
+
+class Duties:
+    """What a program must come to have while it is drawn, and from which step on: neighbours, a free width, a wide view."""
+
+    def __init__(self, grammar: Grammar, goal: int, local: bool, rng: np.random.Generator):
+        self._settings = grammar.settings
+        self._local_at = int(rng.random() * max(goal // 2, 1)) if local else goal
+        asked = bool(grammar.moves.limits.ceilings) and grammar.steering.any_wide
+        self._wide_at = int(rng.random() * max(goal - 1, 1)) if asked and rng.random() < _WIDE else goal
+
+    def perform(self, growth: Growth, rng: np.random.Generator) -> bool:
+        """Add a step that a duty asks for, if one is due. Says whether one was added."""
+        done, i = len(growth.steps), growth.last
+        growth.wide = done >= self._wide_at and not growth.variables
+        if (done >= self._local_at and not growth.local) or self._short_sighted(growth):
+            move = draw_local(growth, i, rng)
+        elif growth.wide and rng.random() < _INSIST:
+            move = draw_wide(growth, i, rng)
+        else:
+            return False
+        return move is not None and growth.add(move, (i,))
+
     def _short_sighted(self, growth: Growth) -> bool:
         """Whether the newest tensor sees fewer positions than the settings ask for."""
-        wanted = self.settings.receptive_field
+        wanted = self._settings.receptive_field
         if wanted == 1:
             return False
         return receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank) < wanted

@@ -25,11 +25,12 @@ class Growth:
         origin: that of the next step. made: the moves of the steps.
         variables: the free variables in use, one bit for each. spent: the least that the steps cost, for each limit.
         mixes, local: whether a step mixes, or reads neighbours. weighted: how many steps have weights.
+        wide: whether the next linear map must go to a free width.
     """
 
     __slots__ = (
         "local", "made", "mixes", "moves", "open", "origin", "origins", "outcomes",
-        "shapes", "spent", "steps", "variables", "weighted",
+        "shapes", "spent", "steps", "variables", "weighted", "wide",
     )  # fmt: skip
 
     def __init__(self, moves: Moves):
@@ -43,7 +44,7 @@ class Growth:
         self.origin = DRAWN
         self.variables = 0
         self.spent: tuple[float, ...] = (0.0,) * len(moves.limits.ceilings)
-        self.mixes = self.local = False
+        self.mixes = self.local = self.wide = False
         self.weighted = 0
 
     @property

@@ -19,6 +19,9 @@ __all__ = ["fits", "join", "matrix_product", "solve_join"]
 _TRANSPOSES = ((False, False), (False, True), (True, False), (True, True))
 
 
+_LAST_VARIABLE = 0.1  # chance that the only free variable is solved for where there is a budget
+
+
 @lru_cache(maxsize=1 << 14)
 def _aligns(left: Side, right: Side) -> bool:
     try:
@@ -87,8 +90,12 @@ def matrix_product(growth: Growth, a: int, b: int, rng: np.random.Generator, *, 
 def _solve_one(
     growth: Growth, options: list[tuple[str, Dim]], rng: np.random.Generator, then: Callable[[Growth], bool]
 ) -> bool:
-    """Try one of the solutions on a copy, then a step; the growth takes the copy over if both worked."""
-    if not options:
+    """Try one of the solutions on a copy, then a step; the growth takes the copy over if both worked.
+
+    The last free variable is rarely solved for: the budget needs it.
+    """
+    last = not growth.variables & (growth.variables - 1)
+    if not options or (last and growth.moves.limits.ceilings and rng.random() >= _LAST_VARIABLE):
         return False
     variable, by = pick(rng, options)
     trial = growth.copy()

@@ -24,7 +24,8 @@ from kas.solvers.targets import Target
 __all__ = ["Drawn", "Sampler", "sample"]
 
 _ATTEMPTS = 200  # for one kernel; 1.2 are usual
-_WIDENINGS = 3  # solved at most for a program that does not use its budget
+_PATIENCE = 6  # programs in a row that cannot use the budget; then the best of them is taken
+_WIDENINGS = 2  # solved at most for a program that does not use its budget
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,20 @@ class Sampler:
     def drawn(self, rng: np.random.Generator) -> Drawn:
         """As `draw`, with what is known about the kernel."""
         self.moves.forget()
+        low: list[tuple[float, Drawn]] = []
         for _ in range(_ATTEMPTS):
             growth = self.grammar.grow(rng)
             found = self._fitted(growth, rng) if growth is not None else None
-            if found is not None:
+            if found is None:
+                continue
+            use = self._use(found)
+            if use >= self.settings.min_use:
                 return found
+            low.append((use, found))
+            if len(low) == _PATIENCE:
+                break
+        if low:
+            return max(low, key=lambda one: one[0])[1]
         why = f"the last refusal: {self._refusal}" if self._refusal else "the settings of the generation leave too little room"
         raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
 
@@ -127,6 +137,10 @@ class Sampler:
                 raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
             seen.add(drawn.kernel.hash)
             yield drawn
+
+    def _use(self, drawn: Drawn) -> float:
+        """How far a kernel uses the budget, 1 where there is none."""
+        return _tighter(drawn.sizes) if drawn.sizes is not None and self.budget is not None else 1.0
 
     def _fitted(self, growth: Growth, rng: np.random.Generator) -> Drawn | None:
         """The program as a kernel, or one like it that uses the budget better; None if it does not fit at all."""

@@ -30,6 +30,7 @@ class Steering:
     def __init__(self, settings: GenerationSettings):
         self._settings = settings
         self._choices: dict[State, Choice[str]] = {}
+        self.any_wide = any(op in settings.weights for op in ("conv", "fc"))
         self.any_local = any(op in settings.weights for op in ("conv", "unfold", "shift"))
 
     @staticmethod

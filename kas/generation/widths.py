@@ -17,7 +17,6 @@ _C, _G = Dim.of("C"), Dim.of("G")
 _FIXED = {_C: 4.0, _C / Dim.of(2): 0.7, _C / Dim.of(4): 0.7, _C * Dim.of(2): 0.5}
 _MAX_FREE = 4  # free variables in a sampled program; more make no difference to the budget
 _FRESH, _HEADS = 2.5, 0.8  # a new variable, and a new one for each of G groups, against one that is in use
-_FIRST = 1.4  # how much likelier the first variable is: without one a program rarely uses its budget
 
 
 def width(growth: Growth, groups: Dim, rng: np.random.Generator) -> Dim:
@@ -25,9 +24,7 @@ def width(growth: Growth, groups: Dim, rng: np.random.Generator) -> Dim:
     if groups is not ONE and groups is not _G:
         return pick(rng, [groups, groups, groups * Dim.of(2)])
     share = growth.moves.settings.free_widths
-    if not growth.variables:
-        share = min(1.0, _FIRST * share)
-    options = _options(growth.variables, rng.random() < share, groups is _G)
+    options = _options(growth.variables, growth.wide or rng.random() < share, groups is _G)
     return options.draw(rng) if options else _C
 
 
