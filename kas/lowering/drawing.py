@@ -20,23 +20,10 @@ from matplotlib.textpath import TextPath
 
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
-from kas.lowering.labels import FAMILY_OF, cost_text, shape_text, step_text
+from kas.lowering.labels import COLOURS, FAMILY_OF, cost_text, shape_text, step_text
 from kas.lowering.layout import Layout, layout
 
 __all__ = ["draw", "png_bytes", "svg_text"]
-
-# Fill and outline by family.
-_COLOURS = {
-    "views": ("#eceff1", "#90a4ae"),
-    "spatial": ("#e0f2f1", "#26a69a"),
-    "reductions": ("#fff3e0", "#fb8c00"),
-    "linear": ("#e3f2fd", "#1e88e5"),
-    "scaling": ("#ede7f6", "#7e57c2"),
-    "pointwise": ("#f1f8e9", "#7cb342"),
-    "binary": ("#fce4ec", "#d81b60"),
-    "matmul": ("#fffde7", "#c0a000"),
-    "": ("#37474f", "#37474f"),  # input and output
-}
 
 # Points (1/72 inch).
 _OP, _SMALL = 10.0, 7.0
@@ -174,7 +161,7 @@ def _draw_edge(
 
 
 def _draw_node(axes: Axes, node: _Node, x: float, top: float, row: float) -> None:
-    fill, outline = _COLOURS[node.family]
+    fill, outline = COLOURS[node.family]
     box = FancyBboxPatch(
         (x - node.width / 2 + 4, top - node.height + 4),
         node.width - 8,

@@ -8,9 +8,22 @@ from kas.language.dims import SYMBOLS, Dim
 from kas.language.primitives import FAMILIES, Outcome, Step
 from kas.language.shapes import Shape, Side
 
-__all__ = ["FAMILY_OF", "cost_text", "dim_text", "shape_text", "step_text"]
+__all__ = ["COLOURS", "FAMILY_OF", "cost_text", "dim_text", "shape_text", "step_text"]
 
 FAMILY_OF = {primitive.op: family for family, primitives in FAMILIES.items() for primitive in primitives}
+
+# Fill and outline of a drawing's boxes, by family.
+COLOURS = {
+    "views": ("#eceff1", "#90a4ae"),
+    "spatial": ("#e0f2f1", "#26a69a"),
+    "reductions": ("#fff3e0", "#fb8c00"),
+    "linear": ("#e3f2fd", "#1e88e5"),
+    "scaling": ("#ede7f6", "#7e57c2"),
+    "pointwise": ("#f1f8e9", "#7cb342"),
+    "binary": ("#fce4ec", "#d81b60"),
+    "matmul": ("#fffde7", "#c0a000"),
+    "": ("#37474f", "#37474f"),  # input and output
+}
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
