@@ -11,6 +11,7 @@ from torch import nn
 
 from kas.language.kernel import Kernel
 from kas.lowering.module_source import class_name, source
+from kas.lowering.origin import Origin
 
 __all__ = ["build"]
 
@@ -32,6 +33,7 @@ def build(
     text = source(kernel, channels=channels, size=size, groups=groups, values=values, lowering=lowering)
     module = _load(text, class_name(kernel))()
     assert isinstance(module, nn.Module)
+    Origin(kernel.to_json(), channels, tuple(size), groups, dict(values or {})).mark(module)
     return module
 
 
