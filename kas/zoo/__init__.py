@@ -1,6 +1,19 @@
 """Known kernels, as programs: the head of every search, and what its finds are compared with."""
 
-from kas.zoo import attention, convolutions, sequences
-from kas.zoo._registry import Known, entry, get, names
+from kas.zoo import attention, blocks, convolutions, gates, mixers, recalibration, sequences
+from kas.zoo._registry import UNSAID, Known, entry, get, names
 
-__all__ = ["Known", "attention", "convolutions", "entry", "get", "names", "sequences"]
+__all__ = [
+    "UNSAID",
+    "Known",
+    "attention",
+    "blocks",
+    "convolutions",
+    "entry",
+    "gates",
+    "get",
+    "mixers",
+    "names",
+    "recalibration",
+    "sequences",
+]

@@ -5,32 +5,50 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from kas.language import KasError, Kernel
 from kas.language.kernel import FORMAT
 
-__all__ = ["Known", "entry", "get", "known", "names", "program"]
+__all__ = ["UNSAID", "Known", "entry", "get", "known", "names", "program"]
 
 
 @dataclass(frozen=True)
 class Known:
-    """A known kernel: how to make it, where it comes from, and what of the original was left out."""
+    """A known kernel: how to make it, where it comes from, and what of the original is not in it.
+
+    Attributes:
+        make: returns the kernel.
+        year: of the publication.
+        reference: who, where, and which part of it.
+        left_out: what could be said but was not (norms, biases), or is a constant factor that weights absorb.
+        needs: what the language would have to offer for the rest; "" where nothing is missing.
+    """
 
     make: Callable[[], Kernel]
     year: int
     reference: str
     left_out: str = ""
+    needs: str = ""
 
 
 _KNOWN: dict[str, Known] = {}
 
+# Known operators that no program of the language is, not even roughly, and what would be needed.
+UNSAID: dict[str, str] = {
+    "eca": "Wang et al., ECA-Net (arXiv 1910.03151): one filter of k weights slides along the channels. Needs a view that "
+    "turns channels into positions, or a window over `c`; group and transpose only permute, fc and mix share nothing along `c`",
+}
 
-def known(year: int, reference: str, left_out: str = "") -> Callable[[Callable[[], Kernel]], Callable[[], Kernel]]:
+
+def known(
+    year: int, reference: str, left_out: str = "", needs: str = ""
+) -> Callable[[Callable[[], Kernel]], Callable[[], Kernel]]:
     """Enter a function into the table under its name."""
 
     def enter(make: Callable[[], Kernel]) -> Callable[[], Kernel]:
-        _KNOWN[make.__name__] = Known(make, year, reference, left_out)
+        _KNOWN[make.__name__] = Known(make, year, reference, left_out, needs)
         return make
 
     return enter
@@ -50,6 +68,8 @@ def names(rank: int | None = None) -> list[str]:
 def entry(name: str) -> Known:
     """Reference and year of a known kernel. Raises KasError with the nearest name for an unknown one."""
     if name not in _KNOWN:
+        if name in UNSAID:
+            raise KasError(f"{name!r} is known, but no program of the language: {UNSAID[name]}")
         near = difflib.get_close_matches(str(name), _KNOWN, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise KasError(f"there is no known kernel {name!r}; {hint}known are: {', '.join(_KNOWN)}")
@@ -58,4 +78,11 @@ def entry(name: str) -> Known:
 
 def get(name: str) -> Kernel:
     """A known kernel by name. Raises KasError with the nearest name for an unknown one."""
-    return entry(name).make()
+    entry(name)
+    return _made(name)
+
+
+@cache
+def _made(name: str) -> Kernel:
+    """Kernels do not change: one object for each name."""
+    return _KNOWN[name].make()

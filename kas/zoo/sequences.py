@@ -15,9 +15,7 @@ def conv1d3() -> Kernel:
 
 @known(2017, "Kaiser et al., Depthwise separable convolutions for neural machine translation (arXiv 1706.03059)", "the norms")
 def depthwise_separable1d() -> Kernel:
-    return program(
-        {"op": "conv", "to": "C", "k": [3, 1], "depthwise": True}, {"op": "relu"}, {"op": "fc", "to": "C"}, rank=1
-    )
+    return program({"op": "conv", "to": "C", "k": [3, 1], "depthwise": True}, {"op": "relu"}, {"op": "fc", "to": "C"}, rank=1)
 
 
 @known(2012, "grouped convolution, on a sequence")
