@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
+from kas.solvers.costing import answer, parts_of, reached
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
 from kas.solvers.filling import FULL, fill
-from kas.solvers.places import Place, Plan
-from kas.solvers.questions import DEFAULT, Network, total_costs
+from kas.solvers.fixed import solve_fixed
+from kas.solvers.places import Place
+from kas.solvers.plans import Plan
+from kas.solvers.questions import DEFAULT, Network
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
 from kas.solvers.sites import Block, block, least_fits
 from kas.solvers.sizes import Sizes
@@ -60,22 +63,43 @@ class Solver:
         self._free = Network(targets, DEFAULT if budget is None else budget, multiple_of)
         self._fixed = Network(targets, {}, multiple_of) if budget is None else self._free
         self.targets = self._free.targets
+        self._ranks = {target.rank for target in self.targets}
 
     def solve(self, kernel: Kernel, *, thorough: bool = True) -> Sizes:
         """The sizes of a kernel. Raises Infeasible."""
-        for target in self.targets:
-            if target.rank != kernel.rank:
-                raise Infeasible(
-                    f"target {target.name!r} is of rank {target.rank}, the kernel of rank {kernel.rank}: "
-                    f"its size must have {kernel.rank} axes, not {target.size}"
-                )
+        rank = kernel.rank
+        if rank not in self._ranks or len(self._ranks) > 1:
+            raise self._wrong_rank(rank)
         plan = Plan(kernel)
-        network = self._free if plan.variables else self._fixed
-        asked = _Questions(network, plan)
-        found = _search(asked, thorough)
-        if found is None or not found.best.met:
-            raise refuse_minimum(network, found.best if found else None, found.question if found else None)
-        return _answer(network, found)
+        if not plan.numbers:
+            found = solve_fixed(self._fixed, plan, _groups(self._fixed, plan))
+            if found is not None:
+                return found
+        network = self._free if plan.numbers else self._fixed
+        return _solve(network, plan, thorough)
+
+    def _wrong_rank(self, rank: int) -> Infeasible:
+        target = next(target for target in self.targets if target.rank != rank)
+        return Infeasible(
+            f"target {target.name!r} is of rank {target.rank}, the kernel of rank {rank}: "
+            f"its size must have {rank} axes, not {target.size}"
+        )
+
+
+def _solve(network: Network, plan: Plan, thorough: bool) -> Sizes:
+    """The sizes of a kernel with free variables; for any other the reason why there are none."""
+    found = _search(_Questions(network, plan), thorough)
+    if found is None or not found.best.met:
+        raise refuse_minimum(network, found.best if found else None, found.question if found else None)
+    parts = parts_of(found.question, found.best)
+    table = network.table(found.groups)
+    costs = reached(network, plan, table, parts)
+    gap = 0.0 if found.exact else max(0.0, found.bound - found.best.uses[0])
+    return answer(network, plan, table, parts, costs, found.exact, gap)
+
+
+def _groups(network: Network, plan: Plan) -> tuple[int, ...]:
+    return _divisors(network.channels) if plan.uses_groups else (1,)
 
 
 @lru_cache(maxsize=1024)
@@ -94,7 +118,7 @@ class _Questions:
         self._faults: list[tuple[int, list[Place], int]] = []
 
     def __iter__(self) -> Iterator[tuple[int, Question]]:
-        for groups in _divisors(self.network.channels) if self.plan.uses_groups else (1,):
+        for groups in _groups(self.network, self.plan):
             places = self.network.places(self.plan, groups)
             fault = next((i for i, place in enumerate(places) if place.fault), None)
             if fault is not None:
@@ -127,18 +151,18 @@ def _search(asked: _Questions, thorough: bool) -> _Found | None:
     """The best over all G. None if a least cost cannot be reached. Raises Infeasible if no G will do."""
     found: list[_Found] = []
     for groups, question in asked:
-        blocks = _blocks(question, bool(asked.plan.variables))
+        blocks = _blocks(question, bool(asked.plan.numbers))
         if blocks is None:
             asked.refuse(question)
             continue
         best = assess(question, blocks)
-        found.append(_Found(groups, best, not asked.plan.variables, question))
-        filled = asked.plan.variables and best.met and best.uses[0] >= FULL
+        found.append(_Found(groups, best, not asked.plan.numbers, question))
+        filled = asked.plan.numbers and best.met and best.uses[0] >= FULL
         if filled and not (thorough and _may_be_few(question, best)):
             return found[-1] if len(found) == 1 else _first_best(found)
     if not found:
         raise asked.refusal()
-    if not asked.plan.variables:
+    if not asked.plan.numbers:
         return _first_best(found)
     filled = any(one.best.met and one.best.uses[0] >= FULL for one in found)
     if thorough or not filled:
@@ -158,7 +182,7 @@ def _blocks(question: Question, free: bool) -> list[Block] | None:
         return fill(question.sites, question.totals)
     if not least_fits(question.sites, question.totals):
         return None
-    return [block(site, len(site.members), ()) for site in question.sites]
+    return [block(site, ()) for site in question.sites]
 
 
 def _may_be_few(question: Question, best: Best) -> bool:
@@ -191,29 +215,3 @@ def _first_best(found: Sequence[_Found]) -> _Found | None:
         if chosen is None or one.best.over(chosen.best):
             chosen = one
     return chosen
-
-
-def _answer(network: Network, found: _Found) -> Sizes:
-    question, best = found.question, found.best
-    totals, memory, values = dict.fromkeys(("macs", "params", "work"), 0), 0, {}
-    for site, (kind, members) in zip(question.sites, network.kinds, strict=True):
-        costs: dict[tuple[int, ...], tuple[tuple[int, int, int], int]] = {}
-        for member in members:
-            counts = best.counts[member]
-            if counts not in costs:
-                costs[counts] = total_costs(site.place, kind.adapter, counts), site.peak(counts)
-            for key, cost in zip(totals, costs[counts][0], strict=True):
-                totals[key] += cost
-            memory = max(memory, costs[counts][1])
-            values[member] = site.place.values(counts)
-    reached = {**totals, "memory": memory}
-    use = {limit.key: _use(limit.real, limit.minimum, reached[limit.key]) for limit in network.limits}
-    named = {target.name: values[number] for number, target in enumerate(network.targets)}
-    gap = 0.0 if found.exact else max(0.0, found.bound - best.uses[0])
-    return Sizes(found.groups, named, totals["macs"], totals["params"], memory, totals["work"] / 2, use, found.exact, gap)
-
-
-def _use(real: float, minimum: int, reached: int) -> float:
-    if real:
-        return min(1.0, reached / real)
-    return min(1.0, minimum / reached)

@@ -51,27 +51,26 @@ class Best(NamedTuple):
         return other is None or (self.met, *self.uses, -self.imbalance) > (other.met, *other.uses, -other.imbalance)
 
 
-def assess(question: Question, blocks: Sequence[Block]) -> Best:
-    """How good some blocks are."""
+def assess(question: Question, blocks: Sequence[Block], *, balance: bool = True) -> Best:
+    """How good some blocks are. Without `balance` the imbalance is left at 0: it matters only beside other answers."""
     counts: dict[int, Powers] = {}
-    given: dict[int, int] = {}
     totals, peak, imbalance = [0] * len(question.totals), 0, 0.0
     for block in blocks:
-        start = given.get(id(block.site), 0)
-        members = block.site.members[start : start + block.members]
-        given[id(block.site)] = start + block.members
+        members = block.members
         for k, cost in enumerate(block.costs):
-            totals[k] += block.members * cost
-            of = question.replaced[k]
-            imbalance += sum([(cost / of[member]) ** 2 for member in members])
+            totals[k] += len(members) * cost
+            if balance:
+                of = question.replaced[k]
+                imbalance += sum([(cost / of[member]) ** 2 for member in members])
         if any(question.peak):
             peak = max(peak, block.site.peak(block.counts))
         counts.update(dict.fromkeys(members, block.counts))
-    uses = [total / real for total, real in zip(totals, question.reals, strict=True)]
+    uses = [total / real for total, real in zip(totals, question.reals)]  # noqa: B905 - the hot path
     if question.peak[0]:
         uses.append(peak / question.peak[0])
     met = peak >= question.peak[1] and all(t >= least for t, least in zip(totals, question.minima, strict=True))
-    return Best(tuple(sorted(uses, reverse=True)), imbalance, counts, met)
+    uses.sort(reverse=True)
+    return Best(tuple(uses), imbalance, counts, met)
 
 
 def few(question: Question, allowed: int = CANDIDATES) -> int | None:

@@ -10,25 +10,38 @@ from typing import Any, NamedTuple
 from kas.language.errors import KasError
 from kas.solvers.enumeration import Question
 from kas.solvers.limits import Limit, parse_budget, resolve
-from kas.solvers.places import Place, Plan, Polynomial, Powers, evaluate
+from kas.solvers.places import Place, Polynomial, at_places, gather
+from kas.solvers.plans import Plan, Terms
 from kas.solvers.sites import Site
+from kas.solvers.tables import Table
 from kas.solvers.targets import Adapter, Target
 
-__all__ = ["DEFAULT", "Network", "cost_of", "total_costs"]
+__all__ = ["COSTS", "DEFAULT", "Kind", "Network", "terms_of"]
 
 DEFAULT = {"macs": 1.0, "params": 1.0}  # for a kernel with free variables and no budget
+COSTS = ("macs", "params", "elementwise", "work")  # what adds up over targets; work is counted twice, to be an integer
 _UNBOUNDED = 1 << 61  # stands for no limit on a key that only has a minimum
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What makes targets alike: the same template, adapter and own limits."""
+class Kind:
+    """What makes targets alike: the same template, adapter and own limits. floor: bytes that the adapter takes at least."""
 
     channels: int
     size: tuple[int, ...]
     adapter: Adapter
     floor: int
     each: tuple[tuple[int, ...], ...]
+
+    @property
+    def held(self) -> int:
+        """Bytes that further templates hold while one of them runs."""
+        return 4 * (self.adapter.templates - 1) * self.channels * prod(self.size)
+
+    def constant(self, key: str) -> int:
+        """What the adapter itself adds to a cost."""
+        macs, elementwise = self.adapter.macs, self.adapter.elementwise
+        return {"macs": macs, "params": self.adapter.params, "elementwise": elementwise, "work": 2 * macs + elementwise}[key]
 
 
 class _Sum(NamedTuple):
@@ -66,11 +79,21 @@ class Network:
         self.by_key = {limit.key: limit for limit in self.limits}
         self.sums = [_of_limit(limit) for limit in self.limits if limit.key != "memory"]
         self.free_sums = self._bounded()
+        self.limits_targets = any(
+            limit.each is not None or (limit.key == "memory" and limit.total is not None) for limit in self.limits
+        )
         self.channels = gcd(*(target.channels for target in self.targets))
-        kinds: dict[_Kind, list[int]] = {}
+        kinds: dict[Kind, list[int]] = {}
         for number, target in enumerate(self.targets):
             kinds.setdefault(self._kind(number, target), []).append(number)
         self.kinds = list(kinds.items())
+        self.templates = [kind.adapter.templates for kind in kinds]
+        self.constants = {key: [kind.constant(key) for kind in kinds] for key in COSTS}
+        self.fixed_costs = {
+            key: sum(len(members) * kind.constant(key) for kind, members in self.kinds) for key in COSTS
+        }  # of all adapters
+        self._places = [(kind.channels, kind.size) for kind in kinds]
+        self._tables: dict[int, Table] = {}
 
     def _bounded(self) -> list[_Sum]:
         """The limits on sums for a kernel with free variables; where nothing bounds them, MACs and parameters do."""
@@ -85,22 +108,56 @@ class Network:
             sums["macs"] = _Sum("macs", _UNBOUNDED, float("inf"), 0, macs)
         return list(sums.values())
 
-    def _kind(self, number: int, target: Target) -> _Kind:
+    def _kind(self, number: int, target: Target) -> Kind:
         window = prod(target.strides)
         floor = 4 * target.in_channels * target.positions * (window + 1) if window > 1 else 0
         if target.adapter.kind == "projection":
             floor = max(floor, 4 * (target.in_channels + target.out_channels) * target.positions)
         each = tuple((limit.each[number],) for limit in self.limits if limit.each is not None)
-        return _Kind(target.channels, target.size, target.adapter, floor, each)
+        return Kind(target.channels, target.size, target.adapter, floor, each)
+
+    def table(self, groups: int) -> Table:
+        """Dims at each kind of target, with one G."""
+        table = self._tables.get(groups)
+        if table is None:
+            rows = [(kind.channels, kind.size, kind.adapter.templates * len(members)) for kind, members in self.kinds]
+            table = self._tables[groups] = Table(rows, groups)
+        return table
 
     def places(self, plan: Plan, groups: int) -> list[Place]:
         """The kernel at each kind of target."""
-        return [Place(plan, kind.channels, kind.size, groups, self.multiple_of) for kind, _ in self.kinds]
+        return at_places(plan, self.table(groups), self._places, self.multiple_of)
+
+    def costs(self, plan: Plan, places: Sequence[Place], key: str) -> list[Polynomial]:
+        """MACs, parameters or twice the work at each kind of target, the adapter included."""
+        index, constants = plan.index, self.constants[key]
+        rows = [
+            (factors, tuple([index[number] for number in factors]), row)
+            for factors, row in gather(terms_of(plan, key), places[0].table).items()
+        ]
+        found: list[Polynomial] = []
+        for i, (place, times, constant) in enumerate(zip(places, self.templates, constants)):  # noqa: B905 - the hot path
+            if place.units_are_one:
+                polynomial = [(own, times * row[i]) for _, own, row in rows]
+            else:
+                polynomial = [place.term(factors, times * row[i]) for factors, _, row in rows]
+            if constant:
+                polynomial.append(((), constant))
+            found.append(polynomial)
+        return found
 
     def question(self, places: Sequence[Place]) -> Question:
         """What to ask about a kernel at these places."""
-        sums = self.free_sums if places[0].plan.variables else self.sums
-        sites = [self._site(place, kind, members, sums) for place, (kind, members) in zip(places, self.kinds, strict=True)]
+        plan = places[0].plan
+        sums = self.free_sums if plan.numbers else self.sums
+        costs = [self.costs(plan, places, limit.key) for limit in sums]
+        sites = [
+            Site(place, tuple(members), own, [], kind.held, kind.floor)
+            for place, (kind, members), *own in zip(places, self.kinds, *costs)  # noqa: B905 - the hot path
+        ]
+        if self.limits_targets:
+            for i, site in enumerate(sites):
+                site.own = self._own(i, site, [limit.key for limit in sums])
         memory = self.by_key.get("memory")
         return Question(
             sites,
@@ -111,44 +168,22 @@ class Network:
             [limit.replaced for limit in sums],
         )
 
-    def _site(self, place: Place, kind: _Kind, members: list[int], sums: list[_Sum]) -> Site:
-        costs = {limit.key: cost_of(place, kind.adapter, limit.key) for limit in sums}
-        held = 4 * (kind.adapter.templates - 1) * kind.channels * prod(kind.size)
+    def _own(self, i: int, site: Site, keys: Sequence[str]) -> list[tuple[Polynomial, int]]:
+        """The limits on each target of a kind by itself."""
+        kind, members = self.kinds[i]
         own: list[tuple[Polynomial, int]] = []
         for limit in self.limits:
             if limit.key == "memory" and limit.total is not None:
                 most = min(limit.total, limit.each[members[0]] if limit.each else limit.total)
-                own += [*((row, most - held) for row in place.memory), ([((0,) * len(place.units), kind.floor)], most)]
+                own += [*((row, most - kind.held) for row in site.place.memory), ([((), kind.floor)], most)]
             elif limit.each is not None:
-                own.append((costs[limit.key], limit.each[members[0]]))
-        return Site(place, tuple(members), tuple(costs.values()), own, held, kind.floor)
+                own.append((site.costs[keys.index(limit.key)], limit.each[members[0]]))
+        return own
 
 
-def cost_of(place: Place, adapter: Adapter, key: str) -> Polynomial:
-    """MACs, parameters or twice the work of one target, the adapter included."""
-    if key == "params":
-        return _plus(place.params, adapter.templates, adapter.params, place)
-    if key == "macs":
-        return _plus(place.macs, adapter.templates, adapter.macs, place)
-    total = dict(_plus(place.macs, 2 * adapter.templates, 2 * adapter.macs + adapter.elementwise, place))
-    for powers, coefficient in place.elementwise:
-        total[powers] = total.get(powers, 0) + adapter.templates * coefficient
-    return list(total.items())
-
-
-def total_costs(place: Place, adapter: Adapter, counts: Powers) -> tuple[int, int, int]:
-    """MACs, parameters and twice the work of one target, the adapter included."""
-    macs = adapter.templates * evaluate(place.macs, counts) + adapter.macs
-    params = adapter.templates * evaluate(place.params, counts) + adapter.params
-    elementwise = adapter.templates * evaluate(place.elementwise, counts) + adapter.elementwise
-    return macs, params, 2 * macs + elementwise
-
-
-def _plus(polynomial: Polynomial, times: int, constant: int, place: Place) -> Polynomial:
-    """`times * polynomial + constant`."""
-    if times == 1 and not constant:
-        return polynomial
-    total = {powers: times * coefficient for powers, coefficient in polynomial}
-    none = (0,) * len(place.units)
-    total[none] = total.get(none, 0) + constant
-    return list(total.items())
+def terms_of(plan: Plan, key: str) -> Terms:
+    """The monomials that add up to a cost of one template."""
+    if key == "work":
+        return [(2 * count, dim) for count, dim in plan.macs] + plan.elementwise
+    terms: Terms = getattr(plan, key)
+    return terms

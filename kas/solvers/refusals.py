@@ -8,10 +8,11 @@ from decimal import ROUND_UP, Context, Decimal
 from kas.language.costs import environment
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
+from kas.solvers.costing import parts_of, reached
 from kas.solvers.enumeration import Best, Question
 from kas.solvers.limits import Limit, most_within
 from kas.solvers.places import Place, evaluate
-from kas.solvers.questions import Network, cost_of
+from kas.solvers.questions import Network
 
 __all__ = ["refuse_dims", "refuse_limits", "refuse_minimum"]
 
@@ -81,10 +82,12 @@ def _excess_each(network: Network, limit: Limit, costs: Sequence[int]) -> list[t
 
 def _least_costs(network: Network, question: Question, key: str) -> list[int]:
     costs = [0] * len(network.targets)
-    for site, (kind, members) in zip(question.sites, network.kinds, strict=True):
+    places = [site.place for site in question.sites]
+    rows = [] if key == "memory" else network.costs(places[0].plan, places, key)
+    for number, site in enumerate(question.sites):
         lows = tuple(site.place.lows)
-        cost = site.peak(lows) if key == "memory" else evaluate(cost_of(site.place, kind.adapter, key), lows)
-        for member in members:
+        cost = site.peak(lows) if key == "memory" else evaluate(rows[number], lows)
+        for member in site.members:
             costs[member] = cost
     return costs
 
@@ -111,10 +114,10 @@ def refuse_minimum(network: Network, best: Best | None, question: Question | Non
     texts = [f"at least {_amount(limit.key, limit.minimum)} ({limit.key}.min = {limit.entry.min:g})" for limit in asked]
     found = ""
     if best is not None and question is not None:
-        reached = _reached(network, question, best)
-        found = "; the largest found has " + " and ".join(_amount(key, value) for key, value in reached.items())
-        short = [limit for limit in asked if reached[limit.key] < limit.minimum]
-        found += "".join(f"; {_at_most(limit, reached[limit.key])} would do" for limit in short)
+        costs = _reached(network, question, best)
+        found = "; the largest found has " + " and ".join(_amount(key, value) for key, value in costs.items())
+        short = [limit for limit in asked if costs[limit.key] < limit.minimum]
+        found += "".join(f"; {_at_most(limit, costs[limit.key])} would do" for limit in short)
     target = max(network.targets, key=lambda t: t.macs).name
     return Infeasible(
         f"the budget asks for {' and '.join(texts)}, which no sizes within its upper limits reach "
@@ -123,18 +126,11 @@ def refuse_minimum(network: Network, best: Best | None, question: Question | Non
 
 
 def _reached(network: Network, question: Question, best: Best) -> dict[str, int]:
-    keys = [limit.key for limit in network.limits if limit.minimum]
-    totals = dict.fromkeys(keys, 0)
-    for site, (kind, members) in zip(question.sites, network.kinds, strict=True):
-        for member in members:
-            for key in keys:
-                if key == "memory":
-                    totals[key] = max(totals[key], site.peak(best.counts[member]))
-                else:
-                    totals[key] += evaluate(cost_of(site.place, kind.adapter, key), best.counts[member])
-    return totals
+    place = question.sites[0].place
+    costs = reached(network, place.plan, place.table, parts_of(question, best))
+    return {limit.key: costs[limit.key] for limit in network.limits if limit.minimum}
 
 
-def _at_most(limit: Limit, reached: int) -> str:
+def _at_most(limit: Limit, cost: int) -> str:
     base = (2 if limit.key == "work" else 1) * (1 if limit.entry.absolute else limit.reference)
-    return f"{limit.key}.min = {int(10000 * reached / base) / 10000:g}"
+    return f"{limit.key}.min = {int(10000 * cost / base) / 10000:g}"

@@ -7,8 +7,9 @@ the limit. Widths stay proportional to the targets' channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, sqrt
 
-from kas.solvers.places import Powers
+from kas.solvers.places import Polynomial, Powers
 from kas.solvers.sites import Block, Site, block, left_over
 
 __all__ = ["rounded", "scales", "shrunk"]
@@ -18,64 +19,71 @@ _BISECTIONS = 24
 
 def scales(sites: Sequence[Site], totals: Sequence[int]) -> list[float]:
     """The scale of each site: one for all, but for sites that a limit of their own holds back."""
-    caps = [_own_root(site) if site.own else float("inf") for site in sites]
+    scale = _common_root(sites, totals)
+    if not any(site.own for site in sites):
+        return [scale] * len(sites)
+    caps = [_own_root(site) for site in sites]
     held: set[int] = set()
     while True:
-        scale = _common_root(sites, totals, caps, held)
         more = {i for i, cap in enumerate(caps) if cap < scale} - held
         if not more:
             return [caps[i] if i in held else scale for i in range(len(sites))]
         held |= more
+        scale = _common_root(sites, totals, {i: caps[i] for i in held})
 
 
-def _common_root(sites: Sequence[Site], totals: Sequence[int], caps: Sequence[float], held: set[int]) -> float:
-    best = float("inf")
+def _common_root(sites: Sequence[Site], totals: Sequence[int], held: dict[int, float] | None = None) -> float:
+    best = inf
     for k, total in enumerate(totals):
-        coefficients: dict[int, float] = {}
+        coefficients = [0.0] * 4
         for i, site in enumerate(sites):
-            number, scales = len(site.members), site.place.scales
-            for powers, coefficient in site.costs[k]:
-                value, degree = float(number * coefficient), 0
-                for power, scale in zip(powers, scales):  # noqa: B905 - the hot loop
-                    if power:
-                        value *= float(scale**power)
-                        degree += power
-                if i in held:
-                    value *= caps[i] ** degree
-                    degree = 0
-                coefficients[degree] = coefficients.get(degree, 0.0) + value
-        best = min(best, _root(coefficients, total))
+            _add(coefficients, site.costs[k], len(site.members), site.place.scales, held.get(i) if held else None)
+        best = _root(coefficients, total, best)
     return best
 
 
 def _own_root(site: Site) -> float:
-    best = float("inf")
+    best = inf
     for polynomial, limit in site.own:
-        coefficients: dict[int, float] = {}
-        for powers, coefficient in polynomial:
-            value = float(coefficient)
-            for power, scale in zip(powers, site.place.scales, strict=True):
-                value *= float(scale**power)
-            coefficients[sum(powers)] = coefficients.get(sum(powers), 0.0) + value
-        best = min(best, _root(coefficients, limit))
+        coefficients = [0.0] * 4
+        _add(coefficients, polynomial, 1, site.place.scales)
+        best = _root(coefficients, limit, best)
     return best
 
 
-def _root(coefficients: dict[int, float], limit: float) -> float:
-    """The largest s with p(s) <= limit, for a polynomial without negative coefficients; 0 if there is none."""
-    rest = limit - coefficients.get(0, 0.0)
+def _add(
+    coefficients: list[float], polynomial: Polynomial, times: int, scales: Sequence[float], held: float | None = None
+) -> None:
+    """Add `times` a polynomial in `s`, or its value where the scale is held at a number."""
+    for factors, coefficient in polynomial:
+        value: float = times * coefficient
+        for i in factors:
+            value *= scales[i]
+        degree = len(factors)
+        if held is not None:
+            value *= held**degree
+            degree = 0
+        elif degree >= len(coefficients):
+            coefficients += [0.0] * (degree + 1 - len(coefficients))
+        coefficients[degree] += value
+
+
+def _root(coefficients: Sequence[float], limit: float, most: float) -> float:
+    """The largest s up to `most` with p(s) <= limit, for a polynomial without negative coefficients; 0 if there is none."""
+    rest = limit - coefficients[0]
     if rest <= 0:
         return 0.0
-    terms = [(degree, c) for degree, c in coefficients.items() if c and degree]
-    if not terms:
-        return float("inf")
-    s: float = min((rest / c) ** (1 / degree) for degree, c in terms)
-    if len(terms) == 1:
-        return s
+    linear, square = coefficients[1], coefficients[2]
+    if not any(coefficients[3:]):
+        below = linear + sqrt(linear * linear + 4 * square * rest)
+        return min(most, 2 * rest / below) if below else most
+    terms = [(degree, c) for degree, c in enumerate(coefficients) if c and degree]
+    s: float = min(most, *((rest / c) ** (1 / degree) for degree, c in terms))
     for _ in range(60):  # Newton's steps fall to the root from above, as p is convex
-        value = sum(c * s**degree for degree, c in terms) - rest
-        slope = sum(degree * c * s ** (degree - 1) for degree, c in terms)
-        step = value / slope
+        value = sum([c * s**degree for degree, c in terms]) - rest
+        if value <= 0:
+            break
+        step = value / sum([degree * c * s ** (degree - 1) for degree, c in terms])
         s -= step
         if step <= 1e-12 * s:
             break
@@ -84,18 +92,16 @@ def _root(coefficients: dict[int, float], limit: float) -> float:
 
 def _counts(site: Site, scale: float) -> Powers:
     place = site.place
-    return tuple(
-        [
-            max(low, place.rounded(i, int(scale * size)))
-            for i, (low, size) in enumerate(zip(place.lows, place.scales, strict=True))
-        ]
-    )
+    if place.free:
+        return tuple([int(scale * size) or 1 for size in place.scales])
+    wanted = [place.rounded(i, int(scale * size)) for i, size in enumerate(place.scales)]
+    return tuple(map(max, place.lows, wanted))
 
 
 def rounded(sites: Sequence[Site], scales: Sequence[float], factor: float) -> list[Block]:
     """Counts at a fraction of the scales, rounded down, less where a limit of the site itself asks for it."""
     blocks = []
-    for site, scale in zip(sites, scales, strict=True):
+    for site, scale in zip(sites, scales):  # noqa: B905 - the hot path
         scale = min(scale, 1e12) * factor  # an infinite scale belongs to a site without variables
         counts = _counts(site, scale)
         if site.own and not site.fits(counts):
@@ -104,7 +110,7 @@ def rounded(sites: Sequence[Site], scales: Sequence[float], factor: float) -> li
                 middle = (low + high) / 2
                 low, high = (middle, high) if site.fits(_counts(site, middle)) else (low, middle)
             counts = _counts(site, low)
-        blocks.append(block(site, len(site.members), counts))
+        blocks.append(block(site, counts))
     return blocks
 
 

@@ -10,7 +10,7 @@ from kas.solvers.places import Place, Polynomial, Powers, evaluate
 __all__ = ["Block", "Site", "block", "least_fits", "left_over"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Site:
     """Targets that are alike, with a kernel put in.
 
@@ -20,7 +20,7 @@ class Site:
 
     place: Place
     members: tuple[int, ...]
-    costs: tuple[Polynomial, ...]
+    costs: Sequence[Polynomial]
     own: list[tuple[Polynomial, int]]
     held: int
     floor: int
@@ -34,33 +34,34 @@ class Site:
         return max(self.floor, self.held + max([evaluate(row, counts) for row in self.place.memory]))
 
 
-@dataclass
+@dataclass(slots=True)
 class Block:
     """Some members of a site with the same counts, and what one of them costs."""
 
     site: Site
-    members: int
+    members: tuple[int, ...]
     counts: Powers
     costs: list[int]
 
 
-def block(site: Site, members: int, counts: Powers) -> Block:
-    """A block, with its costs."""
-    return Block(site, members, counts, [evaluate(polynomial, counts) for polynomial in site.costs])
+def block(site: Site, counts: Powers) -> Block:
+    """All members of a site, with their costs."""
+    return Block(site, site.members, counts, [evaluate(polynomial, counts) for polynomial in site.costs])
 
 
 def left_over(blocks: Sequence[Block], totals: Sequence[int]) -> list[int]:
     """What blocks leave of each limit."""
     left = list(totals)
     for one in blocks:
+        number = len(one.members)
         for k, cost in enumerate(one.costs):
-            left[k] -= one.members * cost
+            left[k] -= number * cost
     return left
 
 
 def least_fits(sites: Sequence[Site], totals: Sequence[int]) -> bool:
     """Whether the least counts keep to all limits: then, and only then, some counts do."""
-    blocks = [block(site, len(site.members), tuple(site.place.lows)) for site in sites]
+    blocks = [block(site, tuple(site.place.lows)) for site in sites]
     if any(not one.site.fits(one.counts) for one in blocks):
         return False
-    return all(rest >= 0 for rest in left_over(blocks, totals))
+    return min(left_over(blocks, totals), default=0) >= 0

@@ -1,0 +1,114 @@
+"""What a network costs at chosen values, and the answer that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from kas.language.dims import Dim
+from kas.solvers.enumeration import Best, Question
+from kas.solvers.limits import Limit
+from kas.solvers.places import Powers
+from kas.solvers.plans import Plan, Terms
+from kas.solvers.questions import Network
+from kas.solvers.sizes import Sizes
+from kas.solvers.tables import Table
+
+__all__ = ["Part", "answer", "parts_of", "peaks", "reached", "sum_of", "use_of"]
+
+
+class Part(NamedTuple):
+    """Targets of one kind with the same values: the kind, their numbers, the value of each variable by its number."""
+
+    kind: int
+    members: Sequence[int]
+    values: Mapping[int, int]
+
+
+def parts_of(question: Question, best: Best) -> list[Part]:
+    """The members of each site by the counts that were found for them."""
+    parts = []
+    for site in question.sites:
+        alike: dict[Powers, list[int]] = {}
+        for member in site.members:
+            alike.setdefault(best.counts[member], []).append(member)
+        place = site.place
+        for counts, members in alike.items():
+            values = {n: u * c for n, u, c in zip(place.plan.numbers, place.units, counts)}  # noqa: B905 - the hot path
+            parts.append(Part(place.kind, members, values))
+    return parts
+
+
+def sum_of(terms: Terms, table: Table, templates: Sequence[int], parts: Sequence[Part]) -> int:
+    """A cost of all templates of the network, without the adapters."""
+    total = 0
+    for count, dim in terms:
+        factors, values, whole, _ = table[dim]
+        if factors:
+            whole = 0
+            for kind, members, of in parts:
+                value = len(members) * templates[kind] * values[kind]
+                for number in factors:
+                    value *= of[number]
+                whole += value
+        total += count * whole
+    return int(total)  # a Fraction where a coefficient was one
+
+
+def peaks(plan: Plan, table: Table, parts: Sequence[Part]) -> list[int]:
+    """The most elements that are alive at once while one template runs, for each part."""
+    columns = [_column(table, dim, parts) for dim in plan.sizes]
+    rows = [[*map(sum, zip(*[columns[i] for i in row], strict=True))] for row in plan.rows]
+    return [*map(max, *rows)] if len(rows) > 1 else rows[0]
+
+
+def _column(table: Table, dim: Dim, parts: Sequence[Part]) -> list[int]:
+    factors, values, _, _ = table[dim]
+    column = []
+    for kind, _, of in parts:
+        value = values[kind]
+        for number in factors:
+            value *= of[number]
+        column.append(int(value))
+    return column
+
+
+def memory_of(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> int:
+    """Peak bytes, of the target where they are highest."""
+    kinds = network.kinds
+    return max(
+        [
+            max(kinds[part.kind][0].floor, kinds[part.kind][0].held + 4 * peak)
+            for part, peak in zip(parts, peaks(plan, table, parts), strict=True)
+        ]
+    )
+
+
+def reached(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
+    """Every cost of the network; work is counted twice, to be an integer."""
+    adapters, templates = network.fixed_costs, network.templates
+    macs = sum_of(plan.macs, table, templates, parts) + adapters["macs"]
+    params = sum_of(plan.params, table, templates, parts) + adapters["params"]
+    elementwise = sum_of(plan.elementwise, table, templates, parts) + adapters["elementwise"]
+    memory = memory_of(network, plan, table, parts)
+    return {"macs": macs, "params": params, "memory": memory, "work": 2 * macs + elementwise}
+
+
+def use_of(limit: Limit, cost: int) -> float:
+    """How much of a limit is used; of a least cost, how near it is from above."""
+    if limit.real:
+        return min(1.0, cost / limit.real)
+    return min(1.0, limit.minimum / cost)
+
+
+def answer(
+    network: Network, plan: Plan, table: Table, parts: Sequence[Part], costs: Mapping[str, int], exact: bool, gap: float
+) -> Sizes:
+    """The sizes, with the costs that they reach."""
+    names, found = plan.index, {}
+    for part in parts:
+        for member in part.members:
+            found[member] = {f"x{number}": part.values[number] for number in names}
+    values = {target.name: found[number] for number, target in enumerate(network.targets)}
+    use = {limit.key: use_of(limit, costs[limit.key]) for limit in network.limits}
+    return Sizes(table.groups, values, costs["macs"], costs["params"], costs["memory"], costs["work"] / 2, use, exact, gap)
