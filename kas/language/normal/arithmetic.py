@@ -11,10 +11,11 @@ from kas.language.dims import ONE, Dim
 from kas.language.normal.graph import Graph, Number, Term, flip_attrs, flip_terms
 from kas.language.normal.layout import Cut, Layout, cut, nest, or_full, refine
 
-__all__ = ["add", "extreme", "full_terms", "multiply", "scaled", "split", "tap_cut"]
+__all__ = ["add", "extreme", "full_terms", "multiply", "quotient", "scaled", "split", "tap_cut"]
 
 Shape2 = tuple[Dim, Dim]
 _MAX_EXPONENT = 2**16
+REARRANGEMENTS = ("roll", "perm", "unf")
 
 
 def scaled(g: Graph, number: Number, edge: int) -> int:
@@ -38,8 +39,8 @@ def split(g: Graph, edge: int) -> tuple[Number, int]:
         content = _content([number for number, _, _ in node.ins])
         if content == 1:
             return 1, edge
-    terms = tuple((number / Fraction(content), layout, inner) for number, layout, inner in node.ins)
-    return content, g.intern("add", (), tuple((_whole(n), la, e) for n, la, e in terms), node.shape) ^ (edge & 1)
+    terms = tuple([(quotient(number, content), layout, inner) for number, layout, inner in node.ins])
+    return content, g.intern("add", (), terms, node.shape) ^ (edge & 1)
 
 
 def _content(numbers: list[Number]) -> Number:
@@ -49,15 +50,22 @@ def _content(numbers: list[Number]) -> Number:
     return -content if all(number < 0 for number in numbers) else content
 
 
+def quotient(a: Number, b: Number) -> Number:
+    """Exactly a / b, an int where it is whole (which is much faster)."""
+    if isinstance(a, int) and isinstance(b, int) and a % b == 0:
+        return a // b
+    return _whole(Fraction(a) / b)
+
+
 def _whole(number: Number) -> Number:
-    return int(number) if number == int(number) else number
+    return number if isinstance(number, int) or number.denominator != 1 else number.numerator
 
 
 def add(g: Graph, terms: Iterable[Term], shape: Shape2) -> int:
     """The sum of numbers times tensors, each broadcast by its layout."""
     found = _collect(g, "add", terms)
-    found = {key: _whole(number) for key, number in found.items() if number != 0}
-    return _finish(g, "add", _share(g, "add", [(n, *key) for key, n in found.items()], shape), shape)
+    flat: list[Term] = [(_whole(n), *key) for key, n in found.items() if n != 0]
+    return _finish(g, "add", _share(g, "add", flat, shape), shape)
 
 
 def multiply(g: Graph, terms: Iterable[Term], shape: Shape2) -> int:
@@ -68,7 +76,7 @@ def multiply(g: Graph, terms: Iterable[Term], shape: Shape2) -> int:
         number, inner = split(g, edge) if g.nodes[edge >> 1].op == "add" else (1, edge)
         if number != 1 and exponent > 64:
             number, inner = 1, edge
-        factor = factor * Fraction(number) ** int(exponent) if number != 1 else factor
+        factor = factor * number ** int(exponent) if number != 1 else factor
         if exponent % 2 == 0 and g.nodes[inner >> 1].op == "abs":  # |x|^2 is x^2
             inner = g.nodes[inner >> 1].ins[0] ^ (inner & 1)
         plain.append((exponent, layout, inner))
@@ -92,12 +100,11 @@ def _collect(g: Graph, op: str, terms: Iterable[Term]) -> dict[tuple[Layout | No
     """Flat terms: an operand of the same op is replaced by its own operands; equal ones are counted."""
     found: dict[tuple[Layout | None, int], Number] = {}
     for number, layout, edge in terms:
-        node = g.nodes[edge >> 1]
-        inner = [(number, layout, edge)]
-        if node.op == op:
-            nested = _nested(g, number, layout, edge)
-            inner = inner if nested is None else nested
-        for n, la, e in inner:
+        nested = _nested(g, number, layout, edge) if g.nodes[edge >> 1].op == op else None
+        if nested is None:
+            found[(layout, edge)] = found.get((layout, edge), 0) + number
+            continue
+        for n, la, e in nested:
             found[(la, e)] = found.get((la, e), 0) + n
     return found
 
@@ -129,7 +136,7 @@ def _share(g: Graph, op: str, terms: list[Term], shape: Shape2) -> list[Term]:
     kinds: dict[tuple[str, tuple[Any, ...]], list[Term]] = {}
     for term in terms:
         node = g.nodes[term[2] >> 1]
-        if node.op in ("roll", "perm", "unf") and term[1] is None:
+        if node.op in REARRANGEMENTS and term[1] is None:
             attrs = flip_attrs(node.op, node.attrs) if term[2] & 1 else node.attrs
             kinds.setdefault((node.op, attrs), []).append(term)
     for (kind, attrs), members in kinds.items():
@@ -210,13 +217,21 @@ def _before_taps(g: Graph, attrs: tuple[Any, ...], layout: Layout) -> Layout | N
 def _finish(g: Graph, op: str, terms: list[Term], shape: Shape2) -> int:
     if len(terms) == 1 and terms[0][0] == 1 and terms[0][1] is None and g.nodes[terms[0][2] >> 1].op != "w":
         return terms[0][2]
-    tensors = full_terms(g, terms) or [term for term in terms if g.nodes[term[2] >> 1].op != "w"]
-    if tensors and all(term[2] & 1 for term in tensors):
-        turned = True
-    elif any(term[2] & 1 for term in tensors):
-        turned = bool(min(tensors, key=lambda term: (g.signature(term[2] >> 1), term[2] & 1))[2] & 1)
-    else:
-        turned = False
-    if turned:
+    if _turned(g, terms):
         return g.intern(op, (), flip_terms(terms), (shape[1], shape[0])) ^ 1
     return g.intern(op, (), tuple(terms), shape)
+
+
+def _turned(g: Graph, terms: list[Term]) -> bool:
+    """Whether a result is stored transposed: as its full operands are, the least of them where they differ."""
+    for term in terms:
+        if term[2] & 1:
+            break
+    else:
+        return False
+    tensors = full_terms(g, terms) or [term for term in terms if g.nodes[term[2] >> 1].op != "w"]
+    if not any(term[2] & 1 for term in tensors):
+        return False
+    if all(term[2] & 1 for term in tensors):
+        return True
+    return bool(min(tensors, key=lambda term: (g.signature(term[2] >> 1), term[2] & 1))[2] & 1)

@@ -142,7 +142,7 @@ def fold_term(g: Graph, op: str, layout: Layout, term: Term, shape: Any) -> Term
         return number, or_full(after), edge
     if weight:
         alone = g.intern("add", (), ((1, present, edge),), shape)
-        return number, None, g.intern(op, (layout,), (alone,), result_shape(op, (layout,), shape))
+        return number, None, g.make(op, (layout,), alone)
     own = []
     for there, folded in zip(full, layout, strict=True):
         pieces = refine(there, folded, g.known) or []

@@ -108,14 +108,15 @@ class Graph:
                 if known is not None:
                     break
             else:
-                known = self.intern(op, attrs, (x,), result_shape(op, attrs, below.shape), token)
+                known = 2 * len(self.nodes)
+                self.nodes.append(Node(op, attrs, (x,), token, "", result_shape(op, attrs, below.shape)))
             self._made[key] = known
         return known
 
     def intern(
         self, op: str, attrs: tuple[Any, ...], ins: tuple[Any, ...], shape: tuple[Dim, Dim], token: int = 0, mark: str = ""
     ) -> int:
-        """The edge of the node, which is made if it is not there yet."""
+        """The edge of a node that no rule reads, which is made if it is not there yet."""
         key = (op, attrs, frozenset(ins) if op in SETS else ins, token, mark, shape)
         known = self._index.get(key)
         if known is None:

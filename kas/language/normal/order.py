@@ -6,7 +6,7 @@ visited in the order of their signatures; where signatures tie, every order is t
 
 from __future__ import annotations
 
-from kas.language.normal.graph import SETS, Graph
+from kas.language.normal.graph import SETS, Graph, Term
 from kas.language.normal.texts import named_text
 
 __all__ = ["Walk", "canonical_order", "canonical_text"]
@@ -57,16 +57,17 @@ class Walk:
         """A variable by number of first sight."""
         return self.variables.setdefault(variable, f"x{len(self.variables)}")
 
-    def terms(self, terms: tuple[tuple[object, object, int], ...]) -> str:
+    def terms(self, terms: tuple[Term, ...]) -> str:
         """The operands of a sum, product or extreme."""
-        if len(terms) > 1:
-            rest = sorted([(self.graph.term_key(term), term) for term in terms], key=_first)  # type: ignore[arg-type]
-        else:
-            rest = [("", term) for term in terms]
+        if len(terms) == 1:
+            return f"[{self.term(terms[0])}]"
+        rest = sorted([(self.graph.term_key(term), term) for term in terms], key=_first)
+        if len({key for key, _ in rest}) == len(rest):
+            return f"[{','.join([self.term(term) for _, term in rest])}]"
         parts = []
         while rest:
             tied = [i for i, pair in enumerate(rest) if pair[0] == rest[0][0]]
-            known = [i for i in tied if rest[i][1][2] >> 1 in self.seen] if len(tied) > 1 else []
+            known = [i for i in tied if rest[i][1][2] >> 1 in self.seen]
             if known:
                 at = min(known, key=lambda i: self.seen[rest[i][1][2] >> 1])
             elif len(tied) > 1:
@@ -74,9 +75,12 @@ class Walk:
                 self.ties.append(len(tied))
             else:
                 at = 0
-            number, layout, edge = rest.pop(at)[1]
-            parts.append(f"{number}{named_text(layout, self.name)}{self.edge(edge)}")
+            parts.append(self.term(rest.pop(at)[1]))
         return f"[{','.join(parts)}]"
+
+    def term(self, term: Term) -> str:
+        """One operand."""
+        return f"{term[0]}{named_text(term[1], self.name)}{self.edge(term[2])}"
 
 
 def _first(pair: tuple[str, object]) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 from kas.language.dims import ONE, Dim
 from kas.language.kernel import Kernel
-from kas.language.normal.arithmetic import add, extreme, multiply, scaled
+from kas.language.normal.arithmetic import add, extreme, multiply, quotient, scaled
 from kas.language.normal.chains import chain
 from kas.language.normal.graph import Graph, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
@@ -19,6 +18,9 @@ from kas.language.primitives.binary import align
 from kas.language.shapes import CHANNEL, Shape
 
 __all__ = ["read"]
+
+Attrs = tuple[Any, ...]
+cached = lru_cache(maxsize=4096)
 
 
 class _Reading:
@@ -31,7 +33,7 @@ class _Reading:
     def weighted(self, token: int, edge: int) -> int:
         """The result of a step whose weight was multiplied with a number, which is taken back."""
         number = self.factors.get(token, 1)
-        return edge if number == 1 else scaled(self.graph, Fraction(1) / number, edge)
+        return edge if number == 1 else scaled(self.graph, quotient(1, number), edge)
 
 
 def read(kernel: Kernel, graph: Graph, factors: Mapping[int, Number]) -> int:
@@ -52,10 +54,15 @@ def _view(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _transpose(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    number = channel_side(shape, step.side)
+    return state.graph.make("perm", _perm_attrs(shape, step.side), state.edges[step.ins[0]])
+
+
+@cached
+def _perm_attrs(shape: Shape, side: int | None) -> Attrs:
+    number = channel_side(shape, side)
     g, c, kh, kw = shape.sides[number].dims
     sizes = (g, c, kh * kw)
-    return state.graph.make("perm", ((sizes, None) if number == 0 else (None, sizes),), state.edges[step.ins[0]])
+    return ((sizes, None) if number == 0 else (None, sizes),)
 
 
 def _shift(state: _Reading, step: Any, shape: Shape, token: int) -> int:
@@ -65,14 +72,18 @@ def _shift(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     return edge
 
 
-def _tap(shape: Shape, axis: str, k: int, d: int) -> tuple[Any, ...]:
-    return layout_of(shape, (f"1.{axis}",))[1], k, d
-
-
 def _unfold(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    taps = tuple(_tap(shape, axis, step.k, step.d) for axis in step.over)
-    suffix = shape.first.dim("kw") if step.over == "h" else ONE
-    return state.graph.make("unf", (0, taps, suffix), state.edges[step.ins[0]])
+    return state.graph.make("unf", _unf_attrs(shape, step.over, step.k, step.d), state.edges[step.ins[0]])
+
+
+@cached
+def _unf_attrs(shape: Shape, over: str, k: int, d: int) -> Attrs:
+    suffix = shape.first.dim("kw") if over == "h" else ONE
+    return 0, tuple(_tap(shape, axis, k, d) for axis in over), suffix
+
+
+def _tap(shape: Shape, axis: str, k: int, d: int) -> Attrs:
+    return layout_of(shape, (f"1.{axis}",))[1], k, d
 
 
 def _fold(state: _Reading, step: Any, shape: Shape, token: int) -> int:
@@ -89,46 +100,65 @@ def _normalize(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _fc(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    number = channel_side(shape, step.side)
-    side = shape.sides[number]
-    attrs = (number, side.dim("g"), side.product, step.to, ())
+    attrs = _fc_attrs(shape, step.side, step.to)
     return state.weighted(token, state.graph.make("lin", attrs, state.edges[step.ins[0]], token))
+
+
+@cached
+def _fc_attrs(shape: Shape, side: int | None, to: Dim) -> Attrs:
+    number = channel_side(shape, side)
+    return number, shape.sides[number].dim("g"), shape.sides[number].product, to, ()
 
 
 def _conv(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    side = shape.first
-    groups = side.dim("c") if step.depthwise else side.dim("g")
-    taps = tuple(_tap(shape, axis, k, d) for axis, k, d in zip("hw", step.k, step.d, strict=True) if k > 1)
-    attrs = (0, groups, side.product, step.to, taps)
+    attrs = _conv_attrs(shape, step.to, step.k, step.d, step.depthwise)
     return state.weighted(token, state.graph.make("lin", attrs, state.edges[step.ins[0]], token))
 
 
+@cached
+def _conv_attrs(shape: Shape, to: Dim, k: tuple[int, ...], d: tuple[int, ...], depthwise: bool) -> Attrs:
+    side = shape.first
+    taps = tuple(_tap(shape, axis, n, gap) for axis, n, gap in zip("hw", k, d, strict=True) if n > 1)
+    return 0, side.dim("c" if depthwise else "g"), side.product, to, taps
+
+
 def _mix(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    new = dict(zip(step.axes, step.to, strict=True))
+    attrs = _mix_attrs(shape, step.axes, step.to)
+    return state.weighted(token, state.graph.make("mix", attrs, state.edges[step.ins[0]], token))
+
+
+@cached
+def _mix_attrs(shape: Shape, axes: tuple[str, ...], to: tuple[Dim, ...]) -> Attrs:
+    new = dict(zip(axes, to, strict=True))
     sides = []
     for number, side in enumerate(shape.sides):
         pieces: list[tuple[Dim, Dim | None]] = []
         for name, dim in side.axes():
-            to = new.get(f"{number}.{name}")
-            if pieces and (pieces[-1][1] is None) == (to is None):
+            to_dim = new.get(f"{number}.{name}")
+            if pieces and (pieces[-1][1] is None) == (to_dim is None):
                 last, before = pieces[-1]
-                pieces[-1] = (last * dim, None if to is None or before is None else before * to)
+                pieces[-1] = (last * dim, None if to_dim is None or before is None else before * to_dim)
             else:
-                pieces.append((dim, to))
+                pieces.append((dim, to_dim))
         sides.append(tuple(pieces))
-    return state.weighted(token, state.graph.make("mix", (tuple(sides),), state.edges[step.ins[0]], token))
+    return (tuple(sides),)
+
+
+@cached
+def _weight_layout(shape: Shape, axes: tuple[str, ...]) -> Layout | None:
+    return or_full(layout_of(shape, axes))
 
 
 def _scale(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    layout = or_full(layout_of(shape, step.axes))
+    layout = _weight_layout(shape, step.axes)
     terms = [(1, layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
     return state.weighted(token, multiply(state.graph, terms, _products(shape)))
 
 
 def _bias(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     number = state.factors.get(token, 1)
-    layout = or_full(layout_of(shape, step.axes))
-    terms: list[Term] = [(Fraction(1) / number, layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
+    layout = _weight_layout(shape, step.axes)
+    terms: list[Term] = [(quotient(1, number), layout, weight(state.graph, token)), (1, None, state.edges[step.ins[0]])]
     return add(state.graph, terms, _products(shape))
 
 
@@ -164,7 +194,7 @@ def _extreme(op: str) -> Callable[..., int]:
     return lambda graph, terms, shape: extreme(graph, op, terms, shape)
 
 
-@lru_cache(maxsize=4096)
+@cached
 def _broadcast(left: Shape, right: Shape) -> Layout | None:
     """Which pieces of the right operand the left one has; None for all."""
     sides = []
