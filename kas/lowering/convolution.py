@@ -8,7 +8,7 @@ from kas.lowering.code import Form
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Convolution, Node, Window
 
-__all__ = ["batched", "emit_convolve", "emit_local"]
+__all__ = ["batched", "emit_convolve", "emit_cover", "emit_covered", "emit_local", "padded"]
 
 
 def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
@@ -21,6 +21,8 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     space = tuple(positions[i] for i in there)
     channels = base.shape.first.product
     image = emitter.reshaped(base, (channels, *space))
+    if conv.window.fill:
+        image = emitter.variable(padded(image, conv.window, there))
     shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
     weight = _weight(emitter, conv, image, shape)
     bias = f", {emitter.parameter(conv.bias, (emitter.code.number(conv.out),))}" if conv.bias else ""
@@ -56,13 +58,20 @@ def batched(emitter: Emitter, weight: str, x: str, bias: str = "") -> str:
     return f"torch.baddbmm({bias}, {each}, {x})" if bias else f"torch.bmm({each}, {x})"
 
 
+def padded(image: str, window: Window, there: list[int]) -> str:
+    """An image with what taps read outside it, along the positions that are there."""
+    padding = tuple(window.padding[i] for i in there)
+    pads = tuple(p for pair in padding[::-1] for p in (pair, pair))
+    return f"F.pad({image}, {pads}" + (f", value={window.fill!r})" if window.fill else ")")
+
+
 def _options(emitter: Emitter, conv: Convolution, there: list[int]) -> str:
     """The keyword arguments that are not the defaults."""
     text = ""
     window = conv.window
     for name, default, pair in (("padding", 0, window.padding), ("dilation", 1, window.d)):
         values = tuple(pair[i] for i in there)
-        if any(value != default for value in values):
+        if any(value != default for value in values) and not (name == "padding" and window.fill):
             text += f", {name}={values[0] if len(set(values)) == 1 else values}"
     groups = emitter.code.number(conv.groups)
     return f"{text}, groups={groups}" if groups != 1 else text
@@ -109,9 +118,7 @@ def emit_local(emitter: Emitter, node: Node) -> tuple[str, Form]:
     smaller = any(not mark for _, mark in front)  # then the factors are fewer than the results: divide them
     k = emitter.variable(emitter.reshaped(factors, own) + (f" / {window.taps}" if smaller else ""))
     channels = tuple(dim for dim, _ in front)
-    padding = tuple(window.padding[i] for i in there)
-    pads = tuple(p for pair in padding[::-1] for p in (pair, pair))
-    image = emitter.variable(f"F.pad({emitter.reshaped(base, (*channels, *space))}, {pads})")
+    image = emitter.variable(padded(emitter.reshaped(base, (*channels, *space)), window, there))
     factor, near = _tap(emitter, window, there, space, own[len(channels) :])
     total = emitter.variable(f"{k}[{factor(True)}] * {image}[{near(True)}]")
     loop = f"for i in range(1, {window.taps}):"
@@ -139,3 +146,46 @@ def _tap(emitter: Emitter, window: Window, there: list[int], space: Form, own: t
         return ", ".join(["...", *slices])
 
     return factor, near
+
+
+def emit_cover(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """The mean of each of the shifted images, zeros outside: two products with matrices of ones and zeros.
+
+    Tap `j` of an axis of size `n` sums the elements `q` with `0 <= q - (j d - padding) < n`.
+    """
+    base, window = node.ins[0], node.window
+    there = [i for i, dim in enumerate(base.shape.second.dims) if dim is not ONE]
+    space = tuple(base.shape.second.dims[i] for i in there)
+    channels = base.shape.first.product
+    image = emitter.variable(emitter.reshaped(base, (channels, *space)))
+    sizes = [emitter.code.size(dim) for dim in space]
+    covers = []
+    for i, size in zip(there, sizes, strict=True):
+        pad = window.padding[i]
+        covers.append(f"F.pad({image}.new_ones({size}), ({pad}, {pad})).unfold(0, {size}, {window.d[i]}).flip(0)")
+    count = " * ".join(f"({size})" if " " in size else size for size in sizes)
+    taps = tuple(Dim.of(window.k[i]) for i in there)
+    if len(there) == 1:
+        return f"torch.matmul({image}, {covers[0]}.t()) / {_grouped(count)}", (channels, *taps)
+    rows = emitter.variable(f"torch.matmul({image}, {covers[1]}.t())")
+    return f"torch.matmul({covers[0]}, {rows}) / {_grouped(count)}", (channels, *taps)
+
+
+def _grouped(expression: str) -> str:
+    return f"({expression})" if " " in expression else expression
+
+
+def emit_covered(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """The mean of a convolution over all positions: its weight times the means of the shifted images."""
+    conv, cover = node.convolution, node.ins[0]
+    count, channels = emitter.code.number, cover.shape.first.product
+    value = emitter.values[cover]
+    inner, taps = channels / conv.groups, tuple(value.form[1:])
+    weight = _weight(emitter, conv, value.name, (conv.out, inner, *taps))
+    fan_in, out = inner * product(taps), conv.out / conv.groups
+    if conv.groups is ONE:
+        bias = f", {emitter.parameter(conv.bias, (count(conv.out),))}" if conv.bias else ""
+        return f"F.linear({emitter.reshaped(cover, (fan_in,))}, {weight}.reshape({count(conv.out)}, -1){bias})", (conv.out,)
+    matrix = f"{weight}.reshape({count(conv.groups)}, {count(out)}, {count(fan_in)})"
+    bias = f" + {emitter.parameter(conv.bias, (count(conv.groups), count(out), 1))}" if conv.bias else ""
+    return f"torch.matmul({matrix}, {emitter.reshaped(cover, (conv.groups, fan_in, ONE))}){bias}", (conv.groups, out, ONE)

@@ -19,18 +19,20 @@ __all__ = ["POINT", "Attributes", "Convolution", "Graph", "Node", "Rule", "Weigh
 
 @dataclass(frozen=True)
 class Window:
-    """The taps over h and w: how many (1 for none) and how far apart."""
+    """The taps over h and w: how many (1 for none), how far apart, and what a tap outside reads."""
 
     k: tuple[int, int] = (1, 1)
     d: tuple[int, int] = (1, 1)
+    fill: float = 0.0
 
     def over(self, axes: tuple[str, ...], *, keep: bool = True) -> Window:
         """The part over the named tap axes (`"0.kh"`), or with `keep=False` the other part."""
         kept = [(f"0.k{axis}" in axes) == keep for axis in "hw"]
-        return Window(*(tuple(v if yes else 1 for v, yes in zip(pair, kept, strict=True)) for pair in (self.k, self.d)))  # type: ignore[arg-type]
+        k, d = (tuple(v if yes else 1 for v, yes in zip(pair, kept, strict=True)) for pair in (self.k, self.d))
+        return Window((k[0], k[1]), (d[0], d[1]), self.fill)
 
     def joined(self, other: Window) -> Window:
-        """Both, over different axes."""
+        """Both, over different axes, zeros outside."""
         return Window(
             (self.k[0] * other.k[0], self.k[1] * other.k[1]),
             (self.d[0] * other.d[0], self.d[1] * other.d[1]),

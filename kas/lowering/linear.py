@@ -8,7 +8,7 @@ from kas.language.primitives.linear import Conv, Fc, Mix
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Form, axis_position, form_of
-from kas.lowering.convolution import batched, emit_convolve, emit_local
+from kas.lowering.convolution import batched, emit_convolve, emit_cover, emit_covered, emit_local
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 
@@ -135,4 +135,11 @@ def _mix_weight(emitter: Emitter, number: int, step: Mix, shape: Shape, ordered:
     return f"{name}.reshape({sizes}).permute({', '.join(map(str, order))}).reshape({stored[0]}, {stored[1]})"
 
 
-OPTIMIZED: dict[str, Emit] = {"fc": _emit_fc, "mix": _emit_mix, "convolve": emit_convolve, "local": emit_local}
+OPTIMIZED: dict[str, Emit] = {
+    "fc": _emit_fc,
+    "mix": _emit_mix,
+    "convolve": emit_convolve,
+    "local": emit_local,
+    "cover": emit_cover,
+    "covered": emit_covered,
+}

@@ -62,20 +62,37 @@ def _result_form(node: Node) -> Form:
 
 
 def _emit_attention(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """softmax(q k / sqrt(d)) v over the square root of the number of keys: `[N, 1, rows, d]` operands."""
-    assert isinstance(node.attributes, tuple)
-    scores, last = node.attributes
-    assert isinstance(scores, Matmul)
-    assert isinstance(last, Matmul)
-    q, k, v = node.ins
-    query = _matrix(emitter, q, scores.t[0])
-    key = _matrix(emitter, k, not scores.t[1])
-    value = _matrix(emitter, v, last.t[1])
-    keys = (k.shape.first if scores.t[1] else k.shape.second).product
-    operands = ", ".join(f"{operand}.unsqueeze(1)" for operand in (query, key, value))
-    root = emitter.code.root(keys)
+    """softmax(q k' / sqrt(d)) v over the square root of the number of keys, of rows `[N, 1, keys, features]`."""
+    operands = ", ".join(f"{_matrix(emitter, operand, False)}.unsqueeze(1)" for operand in node.ins)
+    root = emitter.code.root(node.ins[1].shape.first.product)
     call = f"F.scaled_dot_product_attention({operands}).squeeze(1)"
     return f"{call} / {root}" if root else call, _result_form(node)
 
 
-OPTIMIZED: dict[str, Emit] = {"matmul": _emit_matmul, "attention": _emit_attention}
+def _emit_rows(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """A matrix with its sides swapped in memory."""
+    return f"{_matrix(emitter, node.ins[0], True)}.contiguous()", _result_form(node)
+
+
+def _emit_swap(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """A matrix with its sides swapped, the memory as it is."""
+    return _matrix(emitter, node.ins[0], True), _result_form(node)
+
+
+def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """A linear map of the channels of an image, as rows `[N, positions, channels]`."""
+    conv, base = node.convolution, node.ins[0]
+    inner = base.shape.first.product
+    weight = emitter.parameter(conv.weight.number, (emitter.code.number(conv.out), emitter.code.number(inner)))
+    emitter.code.names.add("n")
+    image = emitter.reshaped(base, (inner, base.shape.second.product))
+    return f"torch.bmm({image}.transpose(1, 2), {weight}.t().expand(n, -1, -1))", _result_form(node)
+
+
+OPTIMIZED: dict[str, Emit] = {
+    "matmul": _emit_matmul,
+    "attention": _emit_attention,
+    "rows": _emit_rows,
+    "swap": _emit_swap,
+    "project": _emit_project,
+}

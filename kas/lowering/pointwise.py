@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
 
 from kas.lowering._site import Plain, Site
@@ -9,7 +11,7 @@ from kas.lowering.code import Form
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 
-__all__ = ["EXPRESSIONS", "OPTIMIZED", "PLAIN"]
+__all__ = ["EXPRESSIONS", "OF_NUMBER", "OPTIMIZED", "PLAIN"]
 
 EXPRESSIONS = {
     "gelu": "F.gelu({x})",
@@ -22,6 +24,20 @@ EXPRESSIONS = {
     "sin": "torch.sin({x} * (torch.pi / 2))",
     "sqrt": "{x}.abs().clamp(min=1e-6).sqrt()",
     "sqr": "{x}.square()",
+}
+
+# The same functions of a number, for what an unfold reads outside an image.
+OF_NUMBER: dict[str, Callable[[float], float]] = {
+    "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
+    "relu": lambda x: max(x, 0.0),
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "tanh": math.tanh,
+    "abs": abs,
+    "exp": lambda x: math.exp(min(x, 10.0)),
+    "neg": lambda x: -x,
+    "sin": lambda x: math.sin(x * (math.pi / 2)),
+    "sqrt": lambda x: math.sqrt(max(abs(x), 1e-6)),
+    "sqr": lambda x: x * x,
 }
 
 

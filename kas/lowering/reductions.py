@@ -7,6 +7,7 @@ from kas.language.primitives._base import product
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Form
+from kas.lowering.convolution import padded
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 from kas.lowering.linear import permutation
@@ -102,10 +103,10 @@ def _emit_maxpool(emitter: Emitter, node: Node) -> tuple[str, Form]:
     k, d, padding = (tuple(pair[i] for i in there) for pair in (window.k, window.d, window.padding))
     image = emitter.reshaped(base, image_form(base.shape))
     options = f"{k}, stride=1, dilation={d}"
-    if _never_negative(base) and all(2 * pad <= size for pad, size in zip(padding, k, strict=True)):
+    if not window.fill and _never_negative(base) and all(2 * pad <= size for pad, size in zip(padding, k, strict=True)):
         options += f", padding={padding}"
     else:
-        image = f"F.pad({image}, {tuple(p for pair in padding[::-1] for p in (pair, pair))})"
+        image = padded(image, window, there)
     if len(there) == 2:
         image += ".contiguous(memory_format=torch.channels_last)"
     return f"F.max_pool{len(there)}d({image}, {options})", image_form(base.shape)

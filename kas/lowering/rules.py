@@ -7,18 +7,15 @@ from dataclasses import replace
 from kas.language.dims import ONE
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.linear import Conv, Fc, Mix
-from kas.language.primitives.matmul import Matmul
-from kas.language.primitives.reductions import Fold
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL
+from kas.lowering import rules_attention as attention
+from kas.lowering import rules_means as means
 from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
 
 __all__ = ["RULES"]
-
-_ATTENTION = 512 * 512  # scores from which on the fused attention is faster on a CPU; it always needs less memory
-
 
 def _view(graph: Graph, node: Node) -> Node | None:
     """group and ungroup change names only."""
@@ -95,39 +92,6 @@ def _bias_of_scale(graph: Graph, node: Node) -> Node | None:
     return graph.make("affine", source.ins, node.shape, step, node.number, (source.number,))
 
 
-def _mean_before_linear(graph: Graph, node: Node) -> Node | None:
-    """The mean over positions commutes with what acts on each position alike, and leaves less for it to do."""
-    step, source = node.step, node.ins[0]
-    assert isinstance(step, Fold)
-    if step.how != "mean" or source in graph.shared:
-        return None
-    if source.op == "convolve":
-        alike = source.convolution.window.taps == 1 and step.axes[0][0] == "1"
-    elif source.op in ("scale", "bias"):
-        assert isinstance(source.step, Scale | Bias)
-        alike = not set(source.step.axes) & set(step.axes)
-    else:
-        alike = source.op == "neg"
-    if not alike:
-        return None
-    before = source.ins[0].shape
-    for name in step.axes:
-        before = before.with_axis(name, ONE)
-    return graph.again(source, (graph.make("fold", source.ins, before, step),), node.shape)
-
-
-def _attention(graph: Graph, node: Node) -> Node | None:
-    """softmax(q k) v over many positions: the scores are never all in memory."""
-    step, scores = node.step, node.ins[0]
-    assert isinstance(step, Matmul)
-    if scores.op != "matmul" or scores in graph.shared or step.t[0] or step.softmax:
-        return None
-    assert isinstance(scores.step, Matmul)
-    if not scores.step.softmax or graph.code.number(scores.shape.product) < _ATTENTION:
-        return None
-    return graph.make("attention", (*scores.ins, node.ins[1]), node.shape, attributes=(scores.step, step))
-
-
 RULES: dict[str, tuple[Rule, ...]] = {
     "group": (_view,),
     "ungroup": (_view,),
@@ -135,7 +99,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "transpose": (taps.below,),
     "unfold": (taps.unfold,),
     **dict.fromkeys(("relu", "abs", "neg"), (_twice, taps.below)),
-    **dict.fromkeys(("gelu", "tanh", "sin", "sqr"), (taps.below,)),
+    **dict.fromkeys(("gelu", "sigmoid", "tanh", "exp", "sin", "sqrt", "sqr"), (taps.below,)),
     **dict.fromkeys(("add", "sub", "max", "min", "div"), (taps.both,)),
     "mul": (taps.both, taps.gate),
     "scale": (taps.scale,),
@@ -145,11 +109,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
         windows.fold_mean,
         windows.fold_scaled,
         windows.fold_product,
-        _mean_before_linear,
+        means.mean,
     ),
     "conv": (_conv,),
     "fc": (windows.fc, windows.fc_scaled, _fc_is_convolution),
     "mix": (windows.mix, _mix_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
-    "matmul": (_attention,),
+    "matmul": (attention.attention,),
+    "rows": (attention.projected,),
 }

@@ -14,6 +14,7 @@ from kas.language.primitives.scaling import Scale
 from kas.language.primitives.spatial import Unfold
 from kas.language.shapes import Shape
 from kas.lowering.graph import Graph, Node, Window
+from kas.lowering.pointwise import OF_NUMBER
 
 __all__ = ["below", "both", "gate", "scale", "taps", "unfold", "view", "view_of_scale", "without"]
 
@@ -41,7 +42,7 @@ def unfold(graph: Graph, node: Node) -> Node | None:
     over = [axis in step.over for axis in "hw"]
     k, d = (tuple(value if yes else 1 for yes in over) for value in (step.k, step.d))
     window = Window((k[0], k[1]), (d[0], d[1]))
-    if base.op == "taps":
+    if base.op == "taps" and not base.window.fill:
         return taps(graph, base.ins[0], base.window.joined(window))
     if base.shape != without(base.shape, Window((3, 3))):
         return None  # taps over the other axis that were computed, not unfolded
@@ -58,18 +59,21 @@ def view(graph: Graph, node: Node) -> Node | None:
 
 
 def below(graph: Graph, node: Node) -> Node | None:
-    """What treats every tap alike and keeps zeros is done before the unfold, on fewer elements."""
+    """What treats every tap alike is done before the unfold, on fewer elements, and on what is outside."""
     source = node.ins[0]
     if source.op != "taps" or channel_side(source.shape, getattr(node.step, "side", None)) != 0:
         return None
     moved = graph.again(node, source.ins, without(node.shape, source.window))
-    return taps(graph, moved, source.window)
+    fill = OF_NUMBER[node.op](source.window.fill) if node.op in OF_NUMBER else source.window.fill
+    return taps(graph, moved, replace(source.window, fill=fill))
 
 
 def both(graph: Graph, node: Node) -> Node | None:
-    """Two tensors unfolded alike: the function of both keeps zeros, so it is done before the unfold."""
+    """Two tensors unfolded alike, zeros outside: the function of both keeps zeros, so it is done before the unfold."""
     left, right = node.ins
     if left.op != "taps" or right.op != "taps" or left.window != right.window or left.shape != right.shape:
+        return None
+    if left.window.fill:
         return None
     return taps(graph, graph.again(node, (left.ins[0], right.ins[0]), right.ins[0].shape), right.window)
 
@@ -77,7 +81,7 @@ def both(graph: Graph, node: Node) -> Node | None:
 def gate(graph: Graph, node: Node) -> Node | None:
     """A factor for each channel, the same at all positions and taps, is applied before the unfold."""
     left, right = node.ins
-    if right.op != "taps" or left.shape.second.axes():
+    if right.op != "taps" or right.window.fill or left.shape.second.axes():
         return None
     names = align(left.shape.first, right.shape.first)
     if not names.by_name or {"kh", "kw"} & set(names.names):
@@ -104,6 +108,6 @@ def scale(graph: Graph, node: Node) -> Node | None:
     """A scale over channels alone is applied before the unfold."""
     step, source = node.step, node.ins[0]
     assert isinstance(step, Scale)
-    if source.op != "taps" or not set(step.axes) <= {"0.g", "0.c"}:
+    if source.op != "taps" or source.window.fill or not set(step.axes) <= {"0.g", "0.c"}:
         return None
     return taps(graph, graph.again(node, source.ins, source.ins[0].shape), source.window)

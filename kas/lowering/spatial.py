@@ -8,6 +8,7 @@ from kas.language.primitives.spatial import Shift, Unfold
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Form, form_of
+from kas.lowering.convolution import padded
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node, Window
 
@@ -80,16 +81,21 @@ def _own_axis(form: Form, shape: Shape, name: str) -> int | None:
 
 
 def _emit_taps(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """What nothing fused: all neighbours, in memory."""
+    """What nothing fused: all neighbours, in memory. Slices of the padded image, stacked: faster than `F.unfold`."""
     base, window = node.ins[0], node.window
-    channels, positions = base.shape.sides
-    image = emitter.reshaped(base, image_form(base.shape))
-    if len(positions.axes()) == 1:
-        image = f"{image}.unsqueeze({3 if positions.dims[1] is ONE else 2})"
-    call = f"F.unfold({image}, {window.k}, dilation={window.d}, padding={window.padding})"
-    taps = tuple(Dim.of(k) for k in window.k if k > 1)
-    form = (channels.product, *taps, *(dim for _, dim in positions.axes()))
-    return f"{call}.reshape({emitter.code.sizes(form)})", form
+    positions = base.shape.second
+    there = [i for i, dim in enumerate(positions.dims) if dim is not ONE]
+    image = emitter.variable(padded(emitter.reshaped(base, image_form(base.shape)), window, there))
+    slices, loops = [], ""
+    for name, i in zip("ij", there, strict=False):
+        if window.k[i] == 1:
+            slices.append(":")
+            continue
+        slices.append(f"{name} : {name} + {emitter.code.size(positions.dims[i])}")
+        k, d = window.k[i], window.d[i]
+        loops += f" for {name} in range({k if d == 1 else f'0, {k * d}, {d}'})"
+    call = f"torch.stack([{image}[..., {', '.join(slices)}]{loops}], 2)"
+    return call, (base.shape.first.product, Dim.of(window.taps), *(dim for _, dim in positions.axes()))
 
 
 def _emit_unfold(emitter: Emitter, node: Node) -> tuple[str, Form]:

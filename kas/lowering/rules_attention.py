@@ -1,0 +1,87 @@
+"""Rules for attention: a product with a softmax of scores, in either orientation, is one fused call on rows.
+
+The call wants `[keys | features]` with the features side by side in memory. Where an operand has its channels first, the
+linear map that makes it writes them last at no cost; anything else is copied, which is little next to the scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kas.language.dims import ONE
+from kas.language.primitives.matmul import Matmul
+from kas.language.primitives.reductions import Softmax
+from kas.language.shapes import Shape
+from kas.lowering.graph import Graph, Node
+
+__all__ = ["attention", "projected"]
+
+_SCORES = 64 * 64  # from so many scores on the fused call is as fast as its parts on a CPU; it always needs less memory
+
+
+def attention(graph: Graph, node: Node) -> Node | None:
+    """softmax(q k) v, or its transpose v' softmax(q k)': the scores are never all in memory.
+
+    Features that are more than the keys are left to two products, which are then faster on a CPU.
+    """
+    step = node.step
+    assert isinstance(step, Matmul)
+    if step.softmax:
+        return None
+    for number, wanted in ((0, False), (1, True)):
+        scores = _scores(graph, node.ins[number])
+        if scores is not None and step.t[number] is wanted:
+            assert isinstance(scores.step, Matmul)
+            (q, k), (tq, tk) = scores.ins, scores.step.t
+            value = node.ins[1 - number]
+            rows = (
+                _rows(graph, q) if tq else q,
+                k if tk else _rows(graph, k),
+                # as columns of the left product, or rows of the right one, it has its keys in side 1
+                _rows(graph, value) if (step.t[1] if number == 0 else not step.t[0]) else value,
+            )
+            if not _worthwhile(graph, rows):
+                return None
+            shape = Shape(rows[0].shape.first, rows[2].shape.second)
+            made = graph.make("attention", rows, shape)
+            return made if number == 0 else graph.make("swap", (made,), node.shape)
+    return None
+
+
+def _scores(graph: Graph, node: Node) -> Node | None:
+    """The product whose softmax over its last side a node is, with that softmax; None if it is none, or others read it."""
+    if node in graph.shared:
+        return None
+    if node.op == "softmax" and node.ins[0].op == "matmul" and node.ins[0] not in graph.shared:
+        inner = node.ins[0]
+        assert isinstance(node.step, Softmax)
+        assert isinstance(inner.step, Matmul)
+        whole = tuple(f"1.{name}" for name, _ in inner.shape.second.axes())
+        return inner if node.step.axes == whole and not inner.step.softmax else None
+    if node.op == "matmul" and isinstance(node.step, Matmul) and node.step.softmax:
+        return node
+    return None
+
+
+def _worthwhile(graph: Graph, rows: tuple[Node, ...]) -> bool:
+    queries, features = (graph.code.number(side.product) for side in rows[0].shape)
+    keys = graph.code.number(rows[1].shape.first.product)
+    return queries * keys >= _SCORES and max(features, graph.code.number(rows[2].shape.second.product)) <= keys
+
+
+def _rows(graph: Graph, node: Node) -> Node:
+    """A node with its sides swapped, in that order in memory."""
+    return graph.make("rows", (node,), Shape(node.shape.second, node.shape.first))
+
+
+def projected(graph: Graph, node: Node) -> Node | None:
+    """A linear map of channels that is read as rows only writes rows."""
+    source = node.ins[0]
+    while source.op == "view" and source not in graph.shared:
+        source = source.ins[0]
+    if source.op != "convolve" or source in graph.shared or source.convolution.bias:
+        return None
+    convolution = source.convolution
+    if convolution.window.taps > 1 or convolution.groups is not ONE or convolution.weight.kind != "parameter":
+        return None
+    return graph.make("project", source.ins, node.shape, attributes=replace(convolution))

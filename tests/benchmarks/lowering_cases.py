@@ -1,0 +1,109 @@
+"""The kernels of the benchmark of lowerings, with their classes and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import kas
+from kas import zoo
+from kas.language.kernel import Kernel
+
+__all__ = ["CLASSES", "SIZES", "Case", "cases", "classes", "label"]
+
+SIZES = ((64, 32), (128, 16), (256, 8), (512, 4))  # channels, height and width
+CLASSES = ("unfold", "attention", "broadcast, fold", "others")
+
+_VIEWS = ("group", "ungroup", "transpose")
+_MADE_TO_BE_FOLDED = ("scale", "bias", "neg", "add", "sub", "mul", "fc", "conv", "mix", "matmul", "shift")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kernel at some targets: `values[i]` are its free variables at `SIZES[i]`, None where it does not exist there."""
+
+    name: str
+    kernel: Kernel
+    groups: int
+    values: tuple[dict[str, int] | None, ...]
+
+    def at(self, number: int, lowering: str) -> Any:
+        """The module for one of the sizes."""
+        channels, side = SIZES[number]
+        values = self.values[number]
+        assert values is not None
+        size = (side, side)
+        return kas.build(
+            self.kernel, channels=channels, size=size, groups=self.groups, values=values, lowering=lowering
+        )
+
+
+def cases(count: int, seed: int, budget: float) -> Iterator[Case]:
+    """All known kernels of rank 2 (four groups; free widths a quarter of the channels), then sampled ones."""
+    for name in zoo.names(2):
+        kernel = zoo.get(name)
+        values = tuple(dict.fromkeys(kernel.variables, channels // 4) for channels, _ in SIZES)
+        yield Case(name, kernel, 4, tuple(v if _exists(kernel, i, 4, v) else None for i, v in enumerate(values)))
+    targets = [kas.Target(f"t{i}", c, c, (side, side), kernel_size=(3, 3)) for i, (c, side) in enumerate(SIZES)]
+    wanted = {"macs": budget}
+    for i, kernel in enumerate(kas.sample(count, rank=2, seed=seed, targets=targets, budget=wanted)):
+        sizes = kas.solve(kernel, targets, wanted)
+        yield Case(f"sample {i}", kernel, sizes.groups, tuple(dict(sizes.values[t.name]) for t in targets))
+
+
+def _exists(kernel: Kernel, number: int, groups: int, values: dict[str, int]) -> bool:
+    channels, side = SIZES[number]
+    try:
+        kas.cost(kernel, channels, (side, side), groups, values)
+    except kas.Infeasible:
+        return False
+    return True
+
+
+def classes(kernel: Kernel) -> set[str]:
+    """The classes of a kernel, by what its program has; `others` only if it is in none of the rest."""
+    found = set()
+    for step in kernel.steps:
+        if step.op == "unfold":
+            found.add("unfold")
+        if step.op == "matmul" and any(_is_attention(kernel, i) for i in step.ins):
+            found.add("attention")
+        if step.op == "fold" and _behind_views(kernel, step.ins[0]) in _MADE_TO_BE_FOLDED:
+            found.add("broadcast, fold")
+    return found or {"others"}
+
+
+def _behind_views(kernel: Kernel, tensor: int) -> str:
+    """The op that made a tensor, views left out; `input` for the input."""
+    while tensor and kernel.steps[tensor - 1].op in _VIEWS:
+        tensor = kernel.steps[tensor - 1].ins[0]
+    return kernel.steps[tensor - 1].op if tensor else "input"
+
+
+def _is_attention(kernel: Kernel, tensor: int) -> bool:
+    """Whether a tensor is a softmax of scores."""
+    step = kernel.steps[tensor - 1] if tensor else None
+    if step is None:
+        return False
+    if step.op == "softmax":
+        return _behind_views(kernel, step.ins[0]) == "matmul"
+    return step.op == "matmul" and bool(getattr(step, "softmax", False))
+
+
+def label(kernel: Kernel) -> str:
+    """A program in one line: `1 unfold(0) over=hw k=3; 2 fc(1) to=C`."""
+    lines = []
+    for number, step in enumerate(kernel.steps, 1):
+        entry = step.to_dict()
+        op, ins = entry.pop("op"), entry.pop("ins")
+        assert isinstance(ins, list)
+        words = [f"{key}={_short(value)}" for key, value in entry.items() if value is not False and value != [1, 1]]
+        lines.append(" ".join([f"{number} {op}({','.join(map(str, ins))})", *words]))
+    return "; ".join(lines)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + " ".join(map(_short, value)) + "]"
+    return {True: "t", False: "f"}[value] if isinstance(value, bool) else str(value)
