@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kas.language.dims import Dim
@@ -84,28 +85,34 @@ def reachable(form: Form) -> list[int]:
     return sorted(seen, reverse=True)
 
 
-def operands(graph: Graph, number: int) -> list[int]:
+def operands(graph: Graph, number: int) -> Sequence[int]:
     """The edges that a node reads."""
     node = graph.nodes[number]
-    return [term[2] for term in node.ins] if node.op in SETS else list(node.ins)
+    return [term[2] for term in node.ins] if node.op in SETS else node.ins
 
 
 def _homes(graph: Graph, nodes: list[int]) -> dict[int, list[int]]:
     """For each token the nodes that use its weight."""
     homes: dict[int, list[int]] = defaultdict(list)
+    all_nodes = graph.nodes
     for number in nodes:
-        if graph.nodes[number].op != "w" and graph.nodes[number].token:
-            homes[graph.nodes[number].token].append(number)
-        for edge in operands(graph, number):
-            if graph.nodes[edge >> 1].op == "w":
-                homes[graph.nodes[edge >> 1].token].append(number)
+        node = all_nodes[number]
+        if node.token and node.op != "w":
+            homes[node.token].append(number)
+        if node.op in SETS:
+            for _, _, edge in node.ins:
+                below = all_nodes[edge >> 1]
+                if below.op == "w":
+                    homes[below.token].append(number)
     return homes
 
 
 def _numbers(form: Form, nodes: list[int], homes: dict[int, list[int]]) -> dict[int, Number]:
     """Numbers that go into weights: those with which every reader of a weighted tensor multiplies it."""
     graph = form.graph
-    uses: dict[int, list[Number]] = defaultdict(list)
+    if not graph.numbered or not homes:
+        return {}
+    uses: dict[int, list[Number]] = {number: [] for number in nodes}
     uses[form.output >> 1].append(1)
     for number in nodes:
         node = graph.nodes[number]
@@ -116,13 +123,12 @@ def _numbers(form: Form, nodes: list[int], homes: dict[int, list[int]]) -> dict[
             for edge in operands(graph, number):
                 uses[edge >> 1].append(1)
     found: dict[int, Number] = {}
-    for number in nodes:
-        factor = uses[number][0]
-        if factor == 1 or any(use != factor for use in uses[number]):
-            continue
-        token = _holder(graph, number, uses, homes)
-        if token and token not in found:
-            found[token] = factor
+    for number, factors in uses.items():
+        factor = factors[0]
+        if factor != 1 and factors.count(factor) == len(factors):
+            token = _holder(graph, number, uses, homes)
+            if token and token not in found:
+                found[token] = factor
     return found
 
 
