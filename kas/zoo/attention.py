@@ -38,12 +38,7 @@ def self_attention() -> Kernel:
     return program(_fc(0), _fc(0), _fc(0), _weights(1, 2), _average(3, 4), _fc(5, "C"))
 
 
-@known(
-    2017,
-    "Vaswani et al., Attention is all you need (arXiv 1706.03762), two heads, over positions",
-    "the norm, biases",
-    "nothing for two heads; a matrix product batched over `g` for any number of heads",
-)
+@known(2017, "Vaswani et al., Attention is all you need (arXiv 1706.03762), two heads, over positions", "the norm, biases")
 def two_head_attention() -> Kernel:
     return program(
         *(_fc(0), _fc(0), _fc(0), _weights(1, 2), _average(3, 4), _fc(5, "C")),

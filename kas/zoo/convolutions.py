@@ -62,7 +62,12 @@ def inception_1x7_7x1() -> Kernel:
     return program({"op": "conv", "to": "x0", "k": [1, 7]}, {"op": "relu"}, {"op": "conv", "to": "C", "k": [7, 1]})
 
 
-@known(2015, "Szegedy et al., Going deeper with convolutions (arXiv 1409.4842): the pooled branch", "the bias, the last ReLU")
+@known(
+    2015,
+    "Szegedy et al., Going deeper with convolutions (arXiv 1409.4842): the pooled branch",
+    "the bias, the last ReLU",
+    "`pool` that leaves the padding out: here it takes part as zeros, which is no difference after a ReLU",
+)
 def inception_pool() -> Kernel:
     return program(
         {"op": "unfold", "over": "hw", "k": 3},

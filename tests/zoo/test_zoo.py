@@ -90,7 +90,7 @@ def test_each_fits_the_layers_of_a_resnet(name: str) -> None:
     kernel = kas.zoo.get(name)
     targets = TARGETS[kernel.rank]
     if name in DENSE_OVER_POSITIONS:  # (56 * 56)^2 weights are more than a whole ResNet has
-        with pytest.raises(kas.Infeasible, match="params is limited to .* most of it .* at target 'layer1'"):
+        with pytest.raises(kas.Infeasible, match=r"params is limited to .* most of it .* at target 'layer1'"):
             kas.solve(kernel, targets)
         targets = targets[2:]
     sizes = kas.solve(kernel, targets)
@@ -128,7 +128,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_what_cannot_be_said_says_why() -> None:
-    with pytest.raises(kas.KasError, match="'eca' is known, but no program of the language: .* slides along the channels"):
+    with pytest.raises(kas.KasError, match=r"'eca' is known, but no program of the language: .* slides along the channels"):
         kas.zoo.get("eca")
 
 
