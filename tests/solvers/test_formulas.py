@@ -10,7 +10,7 @@ import pytest
 import sympy
 from solver_kernels import HAND, chain, kernel
 
-from kas.language import cost
+from kas.language import Kernel, cost
 from kas.solvers import Target, solve
 from kas.solvers.formulas import formula, text
 
@@ -51,6 +51,12 @@ def test_text_is_readable():
     assert found["params"] == "x0*(2*C + 9*x0)"
     assert found["macs"] == "H*W*x0*(2*C + 9*x0)"
     assert found["elementwise"] == "H*W*x0"
+
+
+def test_memory_lists_no_step_that_another_one_covers():
+    assert text(kernel("bottleneck"))["memory"] == "Max(8*H*W*x0, 4*H*W*(C + x0))"
+    expand = '{"format":"kas.kernel/1","rank":2,"steps":[{"op":"fc","ins":[0],"to":"3*C"},{"op":"relu","ins":[1]},'
+    assert text(Kernel.from_json(expand + '{"op":"fc","ins":[2],"to":"C"}]}'))["memory"] == "24*C*H*W"
 
 
 def test_sympy_is_loaded_for_formulas_only():

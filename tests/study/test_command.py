@@ -140,7 +140,7 @@ def test_show_a_known_kernel_a_file_and_a_hash(runs: Path, tmp_path: Path, capsy
     for name in ("grouped3x3", str(path), kernel.hash[:8]):
         text = said(capsys, "show", name, "--dir", str(runs), "--draw", str(drawing))
         assert text.startswith(f"kernel {kernel.hash}  (grouped3x3)  rank 2")
-        assert "C" in text.split("macs")[1].splitlines()[0]
+        assert "C" in text.split("MACs")[1].splitlines()[0]
         assert f"drawing {drawing}" in text
     assert "<svg" in drawing.read_text()
 
@@ -150,8 +150,8 @@ def test_show_sizes_in_a_network(tmp_path: Path, capsys: pytest.CaptureFixture[s
         capsys, "show", "bottleneck", "--model", "small_resnet", "--size", "16", "--budget", "macs=0.5",
         "--draw", str(tmp_path / "b.png"),
     )  # fmt: skip
-    assert "in small_resnet at 16, G = " in text
-    assert "stages.0.0.conv1" in text
+    assert "in small_resnet at 16x16: 6 layers" in text
+    assert "stages.0.0.conv{1,2}" in text
     assert "x0=" in text
 
 

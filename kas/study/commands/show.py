@@ -9,15 +9,16 @@ from jsonargparse import ArgumentParser
 
 from kas.language.errors import Infeasible, KasError
 from kas.study.commands._base import Command, Place, add_place
-from kas.study.schema import nearest
 
 if TYPE_CHECKING:
     from kas.language.kernel import Kernel
+    from kas.solvers import Target
 
 __all__ = ["command"]
 
 SHAPES = {2: (3, None, None), 1: (1, None), 0: (None,)}  # the input of a network for kernels of a rank; None: --size
-BUDGET_KEYS = ("macs", "params", "memory", "work")
+_WIDTH = 110  # columns that the tables have at least: a narrower terminal breaks lines, but shows all
+_TITLES = {"macs": "MACs", "params": "parameters", "elementwise": "element-wise", "memory": "peak bytes"}
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -37,30 +38,33 @@ def _add_arguments(parser: ArgumentParser) -> None:
         type=str,
         action="append",
         default=[],
-        metavar="KEY=RATIO",
-        help="a limit for its sizes there, as macs=0.3 (macs, params, memory, work; may be repeated)",
+        metavar="KEY=RATIO,...",
+        help="limits for its sizes there, as macs=0.5,params=0.5: the most MACs, params, memory or work, as a ratio to "
+        "the layers that it replaces (default: macs=1,params=1 where it has free widths)",
     )
     add_place(parser)
 
 
 def _execute(args: Any) -> int:
+    from kas.solvers.formulas import text
     from kas.study.commands._kernels import find_kernel
-    from kas.study.describe import cost_formulas, program_lines
+    from kas.study.describe import program_lines
 
-    place = Place.of(args)
+    place, budget = Place.of(args), _budget(args.budget)
+    if args.model is None and budget:
+        raise KasError("--budget limits the sizes in a network: name one with --model, as --model resnet18")
     kernel = find_kernel(args.kernel, place)
     name = _known_name(kernel)
     print(f"kernel {kernel.hash}{f'  ({name})' if name else ''}  rank {kernel.rank}, {len(kernel.steps)} steps")
     print(f"family {kernel.family}{'  tied to one size' if kernel.fixed_size else ''}\n")
     print("\n".join(program_lines(kernel)))
     print("\ncost of one sample")
-    for key, formula in cost_formulas(kernel).items():
-        print(f"  {key:<12} {formula}")
+    formulas = text(kernel)
+    for key, title in _TITLES.items():
+        print(f"  {title:<12} {formulas[key]}")
     drawing = Path(args.draw) if args.draw else place.dir / "drawings" / f"{kernel.hash}.svg"
     print(f"\ndrawing {_draw(kernel, drawing)}")
-    if args.model:
-        print("\n" + "\n".join(_sizes(kernel, args.model, args.size, _budget(args.budget))))
-    return 0
+    return _print_sizes(kernel, args.model, args.size, budget) if args.model else 0
 
 
 def _known_name(kernel: Kernel) -> str | None:
@@ -79,74 +83,78 @@ def _draw(kernel: Kernel, path: Path) -> Path:
         raise KasError(f"the drawing {path} cannot be written: {error.strerror}; choose a file with --draw") from None
 
 
-def _budget(texts: list[str]) -> dict[str, float] | None:
+def _budget(texts: list[str]) -> dict[str, float]:
+    """The limits that --budget names. Raises KasError for what is no limit."""
+    from kas.solvers.limits import parse_budget
+
     budget = {}
-    for text in texts:
+    for text in [part for one in texts for part in one.split(",")]:
         key, _, value = text.partition("=")
-        if key not in BUDGET_KEYS:
-            near = nearest(key, list(BUDGET_KEYS))
-            raise KasError(
-                f"--budget {text}: the limits are {', '.join(BUDGET_KEYS)}{f'; did you mean {near}?' if near else ''}"
-            )
         try:
-            budget[key] = float(value)
+            budget[key.strip()] = float(value)
         except ValueError:
             raise KasError(f"--budget {text}: must be a limit and a number, as in macs=0.3") from None
-    return budget or None
+    parse_budget(budget)
+    return budget
 
 
-def _sizes(kernel: Kernel, model: str, size: int, budget: dict[str, float] | None) -> list[str]:
-    """A table of the layers that the kernel would replace in a network, with its sizes and costs there."""
+def _print_sizes(kernel: Kernel, model: str, size: int, budget: dict[str, float]) -> int:
+    """Print the layers that the kernel would replace in a network, with its sizes and costs there. Returns the exit code."""
+    from kas.solvers import solve
+    from kas.solvers.questions import DEFAULT
+    from kas.study.commands._network import alike, formula_table, size_table
+    from kas.study.progress import make_console
+
+    targets = _targets(kernel, model, size)
+    limits = budget or (DEFAULT if kernel.variables else {})
+    said = ", ".join(f"{key} {value:g}" for key, value in limits.items()) or "none"
+    where = "x".join([str(size)] * max(kernel.rank, 1))
+    print(f"\nin {model} at {where}: {len(targets)} layers; budget (ratio to the layers it replaces): {said}")
+    try:
+        sizes = solve(kernel, targets, budget=limits or None)
+    except Infeasible as error:
+        print(f"infeasible: {error}")
+        return 1
+    if kernel.uses_groups:
+        print(f"G = {sizes.groups} in all layers")
+    console, layers = make_console(), alike(kernel, targets, sizes)
+    console.width = max(console.width, _WIDTH)
+    console.print()
+    console.print(size_table(layers, sizes))
+    if limits:
+        rest = "no other sizes use more" if sizes.exact else f"other sizes could use at most {sizes.gap:.2%} more"
+        used = ", ".join(f"{use:.2%} of {key}" for key, use in sizes.use.items())
+        print(f"\nused of the budget: {used}{f'; {rest}' if kernel.variables else ''}")
+    if kernel.variables:
+        print("\nthe cost of each layer as a formula, its adapter included\n")
+        console.print(formula_table(kernel, layers, sizes.groups))
+    return 0
+
+
+def _targets(kernel: Kernel, model: str, size: int) -> list[Target]:
+    """The layers of a network that a kernel would replace."""
     if size < 1:
         raise KasError(f"--size must be at least 1, not {size}")
     import torch
 
-    from kas import cost, find_targets, solve
+    from kas import find_targets
     from kas.evaluation.models import make_model
     from kas.evaluation.settings import ModelSettings
 
     shape = tuple(size if axis is None else axis for axis in SHAPES[kernel.rank])
     network = make_model(ModelSettings(name=model), 1000, shape).eval()
-    targets = find_targets(network, torch.zeros(1, *shape), rank=kernel.rank)
-    try:
-        sizes = solve(kernel, targets, budget=budget)
-    except Infeasible as error:
-        return [f"in {model} at {size}: infeasible: {error}"]
-    rows = [("layer", "in → out", "size", "sizes", "MACs", "of replaced")]
-    for target in targets:
-        values = sizes.values[target.name]
-        at = cost(kernel, target.channels, target.size, sizes.groups, values)
-        macs = target.adapter.templates * at.macs + target.adapter.macs
-        shown = " ".join(f"{key}={value}" for key, value in values.items()) or "-"
-        rows.append(
-            (
-                target.name,
-                f"{target.in_channels} → {target.out_channels}",
-                "x".join(map(str, target.size)) or "-",
-                shown,
-                f"{macs:,}",
-                f"{macs / target.macs:.2f}",
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    macs, params = sum(target.macs for target in targets), sum(target.params for target in targets)
-    return [
-        f"in {model} at {size}, G = {sizes.groups}",
-        *lines,
-        f"all layers: {sizes.macs:,} MACs ({sizes.macs / macs:.2f} of replaced), "
-        f"{sizes.params:,} parameters ({sizes.params / params:.2f} of replaced)",
-    ]
+    return find_targets(network, torch.zeros(1, *shape), rank=kernel.rank)
 
 
 command = Command(
     summary="show a kernel: program, cost, drawing, sizes in a network",
-    description="Show a kernel: its program with the shape of every tensor, its cost as formulas, and where its drawing is.",
+    description="Show a kernel: its program with the shape of every tensor, its cost as formulas, and where its drawing is;"
+    " with --model also its sizes in a network: each free width (x0, x1 ...), G, and what it costs there.",
     add_arguments=_add_arguments,
     execute=_execute,
     epilog="""\
 examples:
   python -m kas.study show bottleneck
   python -m kas.study show runs/digits/kernels/3f2a90c1.json --draw kernel.png
-  python -m kas.study show 3f2a --model resnet18 --size 224 --budget macs=0.3""",
+  python -m kas.study show 3f2a --model resnet18 --size 224 --budget macs=0.5,params=0.5""",
 )

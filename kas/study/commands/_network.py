@@ -1,0 +1,132 @@
+"""A kernel in a network: what it is and costs at each layer that it would replace, as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kas.language.costs import cost
+from kas.solvers import Sizes, Target
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from kas.language.kernel import Kernel
+
+__all__ = ["Layers", "alike", "formula_table", "names_text", "size_table"]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layers that are alike and get the same sizes. `macs` and `params`: of one of them with the kernel, adapter included."""
+
+    targets: tuple[Target, ...]
+    values: dict[str, int]
+    macs: int
+    params: int
+
+    @property
+    def first(self) -> Target:
+        return self.targets[0]
+
+
+def alike(kernel: Kernel, targets: Sequence[Target], sizes: Sizes) -> list[Layers]:
+    """The layers in the order in which they run, those that are alike with the same sizes together."""
+    kinds: dict[str, list[Target]] = {}
+    for target in targets:
+        fields = {key: value for key, value in target.to_dict().items() if key != "name"}
+        kinds.setdefault(repr((fields, sizes.values[target.name])), []).append(target)
+    found = []
+    for members in kinds.values():
+        target, values = members[0], sizes.values[members[0].name]
+        one, adapter = cost(kernel, target.channels, target.size, sizes.groups, values), target.adapter
+        macs = adapter.templates * one.macs + adapter.macs
+        found.append(Layers(tuple(members), values, macs, adapter.templates * one.params + adapter.params))
+    return found
+
+
+def size_table(layers: Sequence[Layers], sizes: Sizes) -> Table:
+    """For each kind of layer the sizes, the cost of one, and its ratio to the layer that it replaces; then the total."""
+    table = _table("layers", "channels", "output", "sizes", "MACs of each", "ratio", "parameters", "ratio", left=4)
+    for one in layers:
+        table.add_row(
+            names_text([target.name for target in one.targets]),
+            f"{one.first.in_channels} → {one.first.out_channels}",
+            _output(one.first),
+            " ".join(f"{key}={value}" for key, value in one.values.items()) or "-",
+            f"{one.macs:,}",
+            f"{one.macs / one.first.macs:.3f}",
+            f"{one.params:,}",
+            f"{one.params / one.first.params:.3f}",
+        )
+    table.add_section()
+    targets = [target for one in layers for target in one.targets]
+    macs, params = sum(target.macs for target in targets), sum(target.params for target in targets)
+    cells = [f"{sizes.macs:,}", f"{sizes.macs / macs:.3f}", f"{sizes.params:,}", f"{sizes.params / params:.3f}"]
+    table.add_row(f"all {len(targets)} layers", "", "", "", *cells)
+    return table
+
+
+def formula_table(kernel: Kernel, layers: Sequence[Layers], groups: int) -> Table:
+    """For each kind of layer the MACs and parameters of one, adapter included, as formulas in the free variables."""
+    from kas.solvers.formulas import formula
+
+    table, whole = _table("layers", "MACs of each", "parameters of each", left=3), formula(kernel)
+    seen: dict[tuple[str, str], list[str]] = {}
+    for one in layers:
+        adapter = one.first.adapter
+        numbers = {"C": one.first.channels, "G": groups, **dict(zip("HW", one.first.size, strict=False))}
+        macs = _put_in(whole["macs"], numbers, adapter.templates, adapter.macs)
+        params = _put_in(whole["params"], numbers, adapter.templates, adapter.params)
+        seen.setdefault((macs, params), []).extend(target.name for target in one.targets)
+    for formulas, names in seen.items():
+        table.add_row(names_text(names), *formulas)
+    return table
+
+
+def _put_in(expression: Any, numbers: Mapping[str, int], times: int, plus: int) -> str:
+    """A formula with the numbers of a layer put in."""
+    import sympy
+
+    known = {symbol: numbers[symbol.name] for symbol in expression.free_symbols if symbol.name in numbers}
+    return str(sympy.factor_terms(times * sympy.expand(expression.subs(known)) + plus))
+
+
+def _output(target: Target) -> str:
+    """The size of a layer's output, and its stride if it has one: `28x28 /2`."""
+    size, stride = "x".join(map(str, target.size)) or "-", "x".join(map(str, target.strides))
+    return size if target.stride == 1 else f"{size} /{target.stride if isinstance(target.stride, int) else stride}"
+
+
+def names_text(names: Sequence[str]) -> str:
+    """Names in one text: `layer1.{0,1}.conv{1,2}` where they are all combinations of such parts, else the first of them."""
+    rows = [name.split(".") for name in names]
+    if len({len(row) for row in rows}) == 1:
+        parts = [list(dict.fromkeys(column)) for column in zip(*rows, strict=True)]
+        combinations = 1
+        for part in parts:
+            combinations *= len(part)
+        if combinations == len(set(names)):
+            return ".".join(map(_part, parts))
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _part(texts: Sequence[str]) -> str:
+    """Alternatives with what they have in common at the start written once."""
+    if len(texts) == 1:
+        return texts[0]
+    common = 0
+    while all(len(text) > common and text[: common + 1] == texts[0][: common + 1] for text in texts):
+        common += 1
+    return f"{texts[0][:common]}{{{','.join(text[common:] for text in texts)}}}"
+
+
+def _table(*columns: str, left: int) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", justify="left" if number < left else "right")
+    return table
