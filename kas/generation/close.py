@@ -31,7 +31,7 @@ def close(growth: Growth, rng: np.random.Generator) -> bool:
         left = growth.open
         if len(left) > 1:
             done = _merge(growth, left[-2], left[-1], joins, rng)
-        elif growth.facts(left[0]).output:
+        elif growth.facts[left[0]].output:
             done = _mix_channels(growth, left[0], rng)
         else:
             done = _reach_output(growth, left[0], joins, rng)
@@ -81,7 +81,7 @@ def _side(shape: Shape, number: int) -> int | None:
 
 def _fold_away(growth: Growth, i: int) -> bool:
     """Remove the axes of one side, positions first, so that the tensor broadcasts more easily."""
-    shape, facts = growth.shapes[i], growth.facts(i)
+    shape, facts = growth.shapes[i], growth.facts[i]
     for number in (0, 1) if shape.first.kind == SPATIAL else (1, 0):
         axes = facts.sides[number]
         for how in ("mean", "max"):
@@ -93,7 +93,7 @@ def _fold_away(growth: Growth, i: int) -> bool:
 def _mix_channels(growth: Growth, i: int, rng: np.random.Generator) -> bool:
     """The program is complete but moves nothing: a convolution or a linear map at its end."""
     settings = growth.moves.settings
-    if growth.facts(i).image and growth.moves.rank and rng.random() < 0.5:
+    if growth.facts[i].image and growth.moves.rank and rng.random() < 0.5:
         size = pick(rng, settings.kernel_sizes)
         k = (size, size if growth.moves.rank == 2 else 1)
         if growth.add(growth.moves.get(Conv, _C, k), (i,)):
@@ -103,13 +103,13 @@ def _mix_channels(growth: Growth, i: int, rng: np.random.Generator) -> bool:
 
 def _reach_output(growth: Growth, i: int, joins: list[str], rng: np.random.Generator) -> bool:
     """One step from the only open tensor towards the form of an output."""
-    shape, facts = growth.shapes[i], growth.facts(i)
+    shape, facts = growth.shapes[i], growth.facts[i]
     if shape.first.kind != shape.second.kind and input_shape(growth.moves.rank).second in shape.sides:
         if len(facts.taps) and rng.random() < 0.2 and growth.add(growth.moves.get(Fold, facts.taps, "mean"), (i,)):
             return True
         if growth.add(growth.moves.get(Fc, _C), (i,)):
             return True
-    whole = [t for t in reversed(range(len(growth.shapes))) if t != i and growth.facts(t).whole]
+    whole = [t for t in reversed(range(len(growth.shapes))) if t != i and growth.facts[t].whole]
     if joins:
         for other in whole:
             if fits(shape, growth.shapes[other]) and join(growth, pick(rng, joins), i, other, rng):

@@ -40,7 +40,7 @@ def operand(growth: Growth, rng: np.random.Generator) -> int:
 
 
 def _group(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
-    c = growth.facts(i).c
+    c = growth.facts[i].c
     options = _groups(c) if c is not ONE else None
     return growth.moves.get(Group, options.draw(rng)) if options else None
 
@@ -55,13 +55,13 @@ def _groups(c: Dim) -> Choice[Dim]:
 
 def _view(kind: type[Ungroup] | type[Transpose]) -> Drawer:
     def make(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
-        return growth.moves.get(kind) if growth.facts(i).channels is not None else None
+        return growth.moves.get(kind) if growth.facts[i].channels is not None else None
 
     return make
 
 
 def _shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
-    axes = growth.facts(i).positions
+    axes = growth.facts[i].positions
     if not axes:
         return None
     chosen = axes if rng.random() < 0.4 else (pick(rng, axes),)
@@ -70,7 +70,7 @@ def _shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
 
 
 def _unfold(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
-    free, settings = growth.facts(i).present, growth.moves.settings
+    free, settings = growth.facts[i].present, growth.moves.settings
     if not free:
         return None
     over = "".join(free) if rng.random() < 0.6 else pick(rng, free)
@@ -94,7 +94,7 @@ def _normalize(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
 
 def _some_axes(growth: Growth, i: int, rng: np.random.Generator, *, one_side: bool) -> tuple[str, ...]:
     """Axes to gather over: the taps of an unfold before anything else, then all channels or all positions, or one axis."""
-    facts = growth.facts(i)
+    facts = growth.facts[i]
     if facts.taps and rng.random() < 0.7:
         return facts.taps
     if not one_side:
@@ -116,17 +116,17 @@ def _over_axes(kind: type[Scale] | type[Bias]) -> Drawer:
 
 def _weight_axes(growth: Growth, i: int) -> tuple[str, ...]:
     """The axes that a weight may run over: those that do not depend on H or W, unless that is asked for."""
-    facts = growth.facts(i)
+    facts = growth.facts[i]
     return facts.axes if growth.moves.settings.fixed_size else facts.free
 
 
 def _fc(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
-    facts = growth.facts(i)
+    facts = growth.facts[i]
     return None if facts.channels is None else growth.moves.get(Fc, width(growth, facts.g, rng))
 
 
 def _conv(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
-    facts, settings = growth.facts(i), growth.moves.settings
+    facts, settings = growth.facts[i], growth.moves.settings
     if not facts.image or facts.mixed:
         return None
     size = pick(rng, settings.kernel_sizes)

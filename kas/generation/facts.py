@@ -15,7 +15,7 @@ class Facts:
 
     Attributes:
         output: whether it has the form of an output; whole: that, with the channels first.
-        image: `[channel | spatial]`.
+        image: `[channel | spatial]`. grouped: whether a channel side has a g.
         channels: number of the first channel side, None without one; g, c: its axes; mixed: whether it has kh or kw.
         axes: names of all axes. sides: of each side. taps: the kh and kw of the first side that has any.
         positions: names of all h and w. present: which of h and w side 1 has, if it is spatial.
@@ -23,7 +23,8 @@ class Facts:
     """
 
     __slots__ = (
-        "axes", "c", "channels", "free", "g", "image", "mixed", "output", "positions", "present", "sides", "taps", "whole",
+        "axes", "c", "channels", "free", "g", "grouped", "image",
+        "mixed", "output", "positions", "present", "sides", "taps", "whole",
     )  # fmt: skip
 
     def __init__(self, shape: Shape, rank: int):
@@ -35,6 +36,7 @@ class Facts:
         self.g: Dim = ONE if self.channels is None else side.dims[0]
         self.c: Dim = ONE if self.channels is None else side.dims[1]
         self.mixed = self.channels is not None and (side.dims[2] is not ONE or side.dims[3] is not ONE)
+        self.grouped = any(one.kind == CHANNEL and one.dims[0] is not ONE for one in shape.sides)
         self.axes = tuple(name for name, _ in shape.axes())
         self.sides = tuple(tuple(name for name in self.axes if name[0] == number) for number in "01")
         taps = [name for name in self.axes if name[2:] in ("kh", "kw")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kas.generation.facts import Facts
 from kas.generation.filters import is_void
-from kas.generation.moves import Move, Moves
+from kas.generation.limits import NOTHING
+from kas.generation.moves import Move, Moves, Result
 from kas.language import Dim, InvalidKernel, Outcome, Shape, Step
 from kas.language.dims import FREE_VARIABLES
 from kas.language.rules import check_mean
@@ -19,7 +20,8 @@ class Growth:
     """The state of a program while it grows. Tensor 0 is the input.
 
     Attributes:
-        moves: what may be added, and its results. steps, outcomes: of the program. shapes: of all tensors.
+        moves: what may be added, and its results. steps, outcomes: of the program.
+        shapes: of all tensors. facts: what is where in each.
         open: the tensors that no step reads yet, the oldest first.
         origins: for each step whether it was drawn, closed the program, or was put in to use the budget.
         origin: that of the next step. made: the moves of the steps.
@@ -29,7 +31,7 @@ class Growth:
     """
 
     __slots__ = (
-        "local", "made", "mixes", "moves", "open", "origin", "origins", "outcomes",
+        "facts", "local", "made", "mixes", "moves", "open", "origin", "origins", "outcomes",
         "shapes", "spent", "steps", "variables", "weighted", "wide",
     )  # fmt: skip
 
@@ -39,6 +41,7 @@ class Growth:
         self.made: list[Move] = []
         self.outcomes: list[Outcome] = []
         self.shapes: list[Shape] = [input_shape(moves.rank)]
+        self.facts: list[Facts] = [moves.facts(self.shapes[0])]
         self.open: list[int] = [0]
         self.origins: list[str] = []
         self.origin = DRAWN
@@ -52,19 +55,15 @@ class Growth:
         """The newest open tensor."""
         return self.open[-1]
 
-    def facts(self, tensor: int) -> Facts:
-        """What is where in a tensor."""
-        return self.moves.facts(self.shapes[tensor])
-
     @property
     def closed(self) -> bool:
         """Whether the program is complete: one open tensor, of the form of an output, and a step that mixes."""
-        return len(self.open) == 1 and self.mixes and self.facts(self.open[0]).output
+        return len(self.open) == 1 and self.mixes and self.facts[self.open[0]].output
 
     @property
     def needed(self) -> int:
         """How many steps are certainly needed to close the program."""
-        return len(self.open) - 1 + (not self.facts(self.open[-1]).output)
+        return len(self.open) - 1 + (not self.facts[self.open[-1]].output)
 
     def names(self) -> list[str]:
         """The free variables in use."""
@@ -84,29 +83,31 @@ class Growth:
         result = move.results[key] if key in move.results else self.moves.result(move, key)
         if result is None or (move.distinct and ins[0] == ins[1]):
             return False
-        outcome, costs = result
-        spent = tuple([a + b for a, b in zip(self.spent, costs)])  # noqa: B905 - the hot loop
-        for amount, most in zip(spent, self.moves.limits.ceilings):  # noqa: B905
-            if amount > most:
-                return False
+        spent = self.spent
+        if result.costs is not NOTHING:
+            spent = tuple([a + b for a, b in zip(spent, result.costs)])  # noqa: B905 - the hot loop
+            for amount, most in zip(spent, self.moves.limits.ceilings):  # noqa: B905
+                if amount > most:
+                    return False
         step = move.at(ins)
         if filtered and is_void(step, self.steps, shapes):
             return False
         if move.mean and not self._varies(step):
             return False
-        self._append(move, step, outcome, spent)
+        self._append(move, step, result)
+        self.spent = spent
         return True
 
-    def _append(self, move: Move, step: Step, outcome: Outcome, spent: tuple[float, ...]) -> None:
+    def _append(self, move: Move, step: Step, result: Result) -> None:
         self.steps.append(step)
         self.made.append(move)
-        self.outcomes.append(outcome)
-        self.shapes.append(outcome.shape)
+        self.outcomes.append(result.outcome)
+        self.shapes.append(result.outcome.shape)
+        self.facts.append(result.facts)
         self.origins.append(self.origin)
         self.open = [i for i in self.open if i not in step.ins]
         self.open.append(len(self.steps))
         self.variables |= move.variables
-        self.spent = spent
         self.mixes = self.mixes or move.mixes
         self.local = self.local or move.local
         self.weighted += move.weighted
@@ -140,7 +141,12 @@ class Growth:
         other = Growth.__new__(Growth)
         other.become(self)
         other.steps, other.made, other.outcomes = list(self.steps), list(self.made), list(self.outcomes)
-        other.shapes, other.open, other.origins = list(self.shapes), list(self.open), list(self.origins)
+        other.shapes, other.facts, other.open, other.origins = (
+            list(self.shapes),
+            list(self.facts),
+            list(self.open),
+            list(self.origins),
+        )
         return other
 
     def become(self, other: Growth) -> None:

@@ -34,7 +34,7 @@ def widened(growth: Growth, rng: np.random.Generator) -> Iterator[Growth]:
     if len(growth.steps) + 2 > growth.moves.settings.max_steps:
         return
     for i in order:
-        if growth.facts(i + 1).image and not growth.shapes[i + 1].first.product.fault:
+        if growth.facts[i + 1].image and not growth.shapes[i + 1].first.product.fault:
             yield from _legal(growth, _bottleneck(growth, i + 1, fresh, rng))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from math import gcd
 from typing import Any
 
@@ -16,7 +15,9 @@ from kas.language.shapes import input_shape
 from kas.solvers.limits import parse_budget, resolve
 from kas.solvers.targets import Target
 
-__all__ = ["Limits"]
+__all__ = ["NOTHING", "Limits"]
+
+NOTHING: tuple[float, ...] = ()  # the cost of a step without MACs and parameters
 
 
 def _nominal(rank: int) -> Target:
@@ -78,13 +79,14 @@ class Limits:
         return not isinstance(step, Conv | Unfold | Shift) or self._reaches(step, source)
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
-        """The least that a step costs, for each of the ceilings."""
-        return tuple([self._cost(key, outcome) for key in self._limits])
+        """The least that a step costs, for each of the ceilings; NOTHING where it costs nothing."""
+        costs = tuple([self._cost(key, outcome) for key in self._limits])
+        return costs if any(costs) else NOTHING
 
     def _is_integer(self, dim: Dim) -> bool:
         known = self._exists.get(dim)
         if known is None:
-            known = all(self._value(dim, env, 1).denominator == 1 for env in self._envs) if not dim.variables else True
+            known = bool(dim.variables) or all(_is_whole(*dim.fraction(env)) for env in self._envs)
             self._exists[dim] = known
         return known
 
@@ -122,11 +124,16 @@ class Limits:
         if known is None:
             known = 0
             for env, templates in zip(self._envs, self._templates, strict=False):
-                value = dim.rational({**env, "G": self._groups, **dict.fromkeys(dim.variables, 1)})
-                known += int(value) * templates
+                numerator, denominator = dim.fraction({**env, "G": self._groups, **dict.fromkeys(dim.variables, 1)})
+                known += numerator // denominator * templates
             self._totals[dim] = known
         return known
 
     @staticmethod
-    def _value(dim: Dim, env: dict[str, int], variable: int) -> Fraction:
-        return dim.rational({**env, **dict.fromkeys(dim.variables, variable)})
+    def _value(dim: Dim, env: dict[str, int], variable: int) -> float:
+        numerator, denominator = dim.fraction({**env, **dict.fromkeys(dim.variables, variable)})
+        return numerator / denominator
+
+
+def _is_whole(numerator: int, denominator: int) -> bool:
+    return numerator % denominator == 0

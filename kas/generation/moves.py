@@ -30,9 +30,10 @@ _MOST_RESULTS = 1 << 16  # kept; then all are forgotten
 
 
 class Result(NamedTuple):
-    """What a move makes of shapes: the outcome of its rule, and the least that it costs for each limit of the budget."""
+    """What a move makes of shapes: the outcome of its rule, what is where in it, and the least cost for each ceiling."""
 
     outcome: Outcome
+    facts: Facts
     costs: tuple[float, ...]
 
 
@@ -120,15 +121,18 @@ class Moves:
     def result(self, move: Move, key: Key) -> Result | None:
         """What a move makes of the shapes of its operands, None if it does not fit."""
         shapes = (key,) if move.arity == 1 else key
-        try:
-            outcome = apply_alone(move.step, shapes, self.rank)
-        except InvalidKernel:
-            found = None
-        else:
-            found = Result(outcome, self.limits.costs(outcome)) if self.limits.allow(move.step, shapes[0], outcome) else None
-        move.results[key] = found
+        move.results[key] = found = self._result(move.step, shapes)
         self._kept += 1
         return found
+
+    def _result(self, step: Step, shapes: tuple[Shape, ...]) -> Result | None:
+        try:
+            outcome = apply_alone(step, shapes, self.rank)
+        except InvalidKernel:
+            return None
+        if not self.limits.allow(step, shapes[0], outcome):
+            return None
+        return Result(outcome, self.facts(outcome.shape), self.limits.costs(outcome))
 
     def forget(self) -> None:
         """Drop what is kept if it has become much. Moves held elsewhere must not be used afterwards."""

@@ -133,7 +133,7 @@ def _change(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list[
         return raw
     growth = _replayed(kernel, at, sampler)
     if isinstance(step, Fc | Conv) and not getattr(step, "depthwise", False) and rng.random() < 0.5:
-        groups = growth.facts(_source(growth, step, rng)).g
+        groups = growth.facts[_source(growth, step, rng)].g
         raw[at] = (replace(step, to=width(growth, groups, rng)), step.ins)
         return raw
     drawn = draw_unary(step.op, growth, _source(growth, step, rng), rng)

@@ -59,7 +59,7 @@ def _replay(growth: Growth, step: Step, ins: tuple[int, ...], rng: np.random.Gen
 
 def _with_other_attributes(growth: Growth, step: Step, i: int, rng: np.random.Generator) -> list[Move]:
     """The same primitive with attributes that may fit tensor `i`."""
-    facts = growth.facts(i)
+    facts = growth.facts[i]
     options: list[Move] = []
     if isinstance(step, Conv | Fc):
         fields: dict[str, Any] = {"depthwise": False} if isinstance(step, Conv) and facts.g is not ONE else {}

@@ -122,13 +122,17 @@ class Sampler:
         raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
 
     def stream(self, seed: int = 0) -> Iterator[Drawn]:
-        """Kernels without end, distinct by hash, each from a generator of its own for the seed and its number.
+        """Kernels without end, distinct by hash, each from a random sequence of its own for the seed and its number.
 
         Raises KasError when no new one is found.
         """
         seen: set[str] = set()
+        bits = np.random.PCG64(seed)
+        start = bits.state
+        rng = np.random.Generator(bits)
         for i in count():
-            rng = np.random.default_rng([seed, i])
+            bits.state = start
+            bits.advance(i << 64)  # a stretch of the sequence for each number: a longer draw begins with the shorter one
             for _ in range(_ATTEMPTS):
                 drawn = self.drawn(rng)
                 if drawn.kernel.hash not in seen:

@@ -8,8 +8,6 @@ from kas.generation.choice import Choice
 from kas.generation.growth import Growth
 from kas.generation.settings import GenerationSettings
 from kas.language import FAMILIES
-from kas.language.dims import ONE
-from kas.language.shapes import CHANNEL
 
 __all__ = ["Steering"]
 
@@ -40,11 +38,9 @@ class Steering:
 
     def choice(self, growth: Growth, goal: int, left: int) -> Choice[str]:
         """What to draw next from."""
-        shape = growth.shapes[growth.last]
-        grouped = any(side.kind == CHANNEL and side.dims[0] is not ONE for side in shape.sides)
-        several = len(growth.open) > 1
-        closed = not several and growth.facts(growth.last).output
-        state = (grouped, several, self.near(left), closed, self._weighted(growth, goal, left))
+        facts, several = growth.facts[growth.last], len(growth.open) > 1
+        closed = not several and facts.output
+        state = (facts.grouped, several, self.near(left), closed, self._weighted(growth, goal, left))
         known = self._choices.get(state)
         if known is None:
             known = self._choices[state] = self._make(*state)

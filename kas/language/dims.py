@@ -30,17 +30,18 @@ class Dim:
 
     Attributes:
         numerator, denominator: the rational factor in lowest terms.
-        powers: the exponent of each of `SYMBOLS`.
+        powers: the exponent of each of `SYMBOLS`. factors: symbol and exponent of those that occur.
         variables: names of the free variables that occur, in order.
         fault: why it is no legal dim of a kernel ("" if it is one).
         text: the canonical text form.
     """
 
-    __slots__ = ("_products", "_quotients", "denominator", "fault", "numerator", "powers", "text", "variables")
+    __slots__ = ("_products", "_quotients", "denominator", "factors", "fault", "numerator", "powers", "text", "variables")
 
     numerator: int
     denominator: int
     powers: tuple[int, ...]
+    factors: tuple[tuple[str, int], ...]
     variables: tuple[str, ...]
     fault: str
     text: str
@@ -103,25 +104,30 @@ class Dim:
             rest = rest / factor * by if power > 0 else rest * factor / by
         return rest
 
-    def rational(self, values: Mapping[str, int]) -> Fraction:
-        """The exact value. `values` maps every symbol that occurs to a positive integer; KeyError if one is missing."""
+    def fraction(self, values: Mapping[str, int]) -> tuple[int, int]:
+        """Numerator and denominator of the value, not in lowest terms; `values` as for `rational`."""
         numerator, denominator = self.numerator, self.denominator
-        for symbol, power in zip(SYMBOLS, self.powers, strict=True):
+        for symbol, power in self.factors:
             if power > 0:
                 numerator *= values[symbol] ** power
-            elif power < 0:
+            else:
                 denominator *= values[symbol] ** -power
-        return Fraction(numerator, denominator)
+        return numerator, denominator
+
+    def rational(self, values: Mapping[str, int]) -> Fraction:
+        """The exact value. `values` maps every symbol that occurs to a positive integer; KeyError if one is missing."""
+        return Fraction(*self.fraction(values))
 
     def value(self, values: Mapping[str, int]) -> int:
         """The value as a positive integer. Raises Infeasible with the dim and the value otherwise."""
         try:
-            exact = self.rational(values)
+            numerator, denominator = self.fraction(values)
         except KeyError as missing:
             raise Infeasible(f"the dim {self.text} needs a value for {missing.args[0]}") from None
-        if exact.denominator != 1 or exact < 1:
+        if numerator % denominator or numerator < denominator:
+            exact = Fraction(numerator, denominator)
             raise Infeasible(f"the dim {self.text} is {exact}, which is not an integer of at least 1")
-        return exact.numerator
+        return numerator // denominator
 
     def __str__(self) -> str:
         return self.text
@@ -144,6 +150,7 @@ def _intern(numerator: int, denominator: int, powers: tuple[int, ...]) -> Dim:
     if known is None:
         known = Dim.__new__(Dim)
         known.numerator, known.denominator, known.powers = key
+        known.factors = tuple((symbol, power) for symbol, power in zip(SYMBOLS, powers, strict=True) if power)
         known.variables = tuple(v for v, p in zip(FREE_VARIABLES, powers[_FIRST_FREE:], strict=True) if p)
         known.text = _text(*key)
         known.fault = _fault(known)
