@@ -145,7 +145,7 @@ def fold_term(g: Graph, op: str, layout: Layout, term: Term, shape: Any) -> Term
         return number, None, g.make(op, (layout,), alone)
     own = []
     for there, folded in zip(full, layout, strict=True):
-        pieces = refine(there, folded, g.known) or []
+        pieces = refine(there, folded, g.known) or ()
         own.append(cut((dim, fold) for dim, here, fold in pieces if here))
     return number, or_full(after), g.make(op, ((own[0], own[1]),), edge)
 

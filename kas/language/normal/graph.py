@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -134,8 +135,7 @@ class Graph:
                 below = ",".join(sorted([self.term_key(term) for term in node.ins]))
             else:
                 below = ",".join([self.edge_key(edge) for edge in node.ins])
-            text = f"{node.op}{attribute_text(node.attrs)}{'*' if node.token else ''}({below})"
-            node.signature = blake2b(text.encode(), digest_size=8).hexdigest()
+            node.signature = _signature(node.op, node.attrs, node.token > 0, below)
         return node.signature
 
     def edge_key(self, edge: int) -> str:
@@ -147,6 +147,12 @@ class Graph:
         """A key to order terms by."""
         number, layout, edge = term
         return f"{self.edge_key(edge)}*{number}{attribute_text(layout)}"
+
+
+@lru_cache(maxsize=2**14)
+def _signature(op: str, attrs: tuple[Any, ...], weighted: bool, below: str) -> str:
+    text = f"{op}{attribute_text(attrs)}{'*' if weighted else ''}({below})"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def flip_attrs(op: str, attrs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -62,12 +62,39 @@ def flagged(side: Cut) -> Dim:
     return total
 
 
-def refine(a: Cut, b: Cut, known: Container[Dim]) -> list[tuple[Dim, bool, bool]] | None:
+Pieces = tuple[tuple[Dim, bool, bool], ...]
+
+
+def refine(a: Cut, b: Cut, known: Container[Dim]) -> Pieces | None:
     """The common refinement of two cuts of a side; None if they cut through one another.
 
     A piece is divided only where the quotient is an integer at every target: it has no denominator (`G` divides `C`), or is
     one of the `known` dims of the kernel.
     """
+    pieces, settled = _refined(a, b)
+    return pieces if settled else _divided(a, b, known)
+
+
+@lru_cache(maxsize=2**14)
+def _refined(a: Cut, b: Cut) -> tuple[Pieces | None, bool]:
+    """The refinement as far as it needs no dims of a kernel, and whether they could not change it."""
+    asked = _Asked()
+    pieces = _divided(a, b, asked)
+    return pieces, pieces is not None or not asked.anything
+
+
+class _Asked:
+    """No dims; remembers whether it was asked for any."""
+
+    def __init__(self) -> None:
+        self.anything = False
+
+    def __contains__(self, dim: object) -> bool:
+        self.anything = True
+        return False
+
+
+def _divided(a: Cut, b: Cut, known: Container[Dim]) -> Pieces | None:
     ours, theirs = list(a[::-1]), list(b[::-1])
     result = []
     while ours and theirs:
@@ -82,7 +109,7 @@ def refine(a: Cut, b: Cut, known: Container[Dim]) -> list[tuple[Dim, bool, bool]
             theirs.append((rest, fb))
         else:
             return None
-    return None if ours or theirs else result
+    return None if ours or theirs else tuple(result)
 
 
 def _integer(dim: Dim, known: Container[Dim]) -> bool:
@@ -136,7 +163,7 @@ def nest(outer: Layout | None, inner: Layout | None, known: Container[Dim]) -> t
     return True, or_full((sides[0], sides[1]))
 
 
-def _fill(out: Cut, pieces: list[tuple[Dim, bool, bool]]) -> Iterable[tuple[Dim, bool]]:
+def _fill(out: Cut, pieces: Pieces) -> Iterable[tuple[Dim, bool]]:
     rest = iter(pieces)
     for dim, flag in out:
         if not flag:
