@@ -35,7 +35,8 @@ class GenerationSettings:
     Args:
         min_steps: Fewest steps that are drawn; closing a program may add a few.
         max_steps: Most steps of a program.
-        families: Relative weight of each family of primitives; families left out keep their default weight.
+        families: Relative weight of each family of primitives; families left out keep their default
+            weight, and one of weight 0 never occurs.
         ops: Relative weight of an op within its family; ops left out keep their default weight.
         allowed: The only ops that occur; all if empty.
         forbidden: Ops that never occur.
@@ -110,19 +111,20 @@ class GenerationSettings:
             raise KasError("the settings leave no op to draw")
 
     def permits(self, op: str) -> bool:
-        """Whether an op may occur, drawn or to close a program."""
-        return op not in self.forbidden and (not self.allowed or op in self.allowed)
+        """Whether an op may occur, drawn or to close a program: not if it is forbidden or of weight 0."""
+        return op in self.weights
 
     @cached_property
     def weights(self) -> dict[str, float]:
         """The weight of each op that may be drawn: its share of its family's."""
         families = {**_FAMILY_WEIGHTS, **self.families}
         ops = {**_OP_WEIGHTS, **self.ops}
+        excluded = set(self.forbidden) | ({op for op in OPS if op not in self.allowed} if self.allowed else set())
         drawn = {}
         for name, family in FAMILIES.items():
             shares = {primitive.op: ops.get(primitive.op, 1.0) for primitive in family}
             for op, share in shares.items():
-                if self.permits(op) and share * families[name] > 0:
+                if op not in excluded and share * families[name] > 0:
                     drawn[op] = families[name] * share / sum(shares.values())
         return drawn
 
