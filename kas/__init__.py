@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kas.generation import sample
     from kas.language import Infeasible, InvalidKernel, KasError, Kernel, cost
     from kas.lowering import build, source
-    from kas.replacement import Placeholder, find_targets, replace
+    from kas.replacement import Placeholder, find_targets, fuse, replace
     from kas.solvers import Target, solve
     from kas.study.sampler import KernelSampler
     from kas.study.suggest import suggest_kernel
@@ -30,6 +30,7 @@ __all__ = [
     "build",
     "cost",
     "find_targets",
+    "fuse",
     "replace",
     "sample",
     "solve",
@@ -51,6 +52,7 @@ _HOMES = {
     "build": "kas.lowering",
     "cost": "kas.language",
     "find_targets": "kas.replacement",
+    "fuse": "kas.replacement",
     "replace": "kas.replacement",
     "sample": "kas.generation",
     "solve": "kas.solvers",

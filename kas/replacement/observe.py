@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kas.language.errors import KasError
 
-__all__ = ["Call", "ExampleInput", "describe_input", "first_tensor", "observe"]
+__all__ = ["Call", "ExampleInput", "arguments", "describe_input", "first_tensor", "observe"]
 
 # One tensor, the positional arguments, or the keyword arguments of the network.
 ExampleInput = Tensor | Sequence[Any] | Mapping[str, Any]
@@ -41,7 +41,7 @@ def observe(model: nn.Module, example_input: ExampleInput, layer_types: tuple[ty
         model = copy.deepcopy(model).eval()
     except Exception as error:
         raise KasError(f"{type(model).__name__} cannot be copied: {type(error).__name__}: {error}") from error
-    args, kwargs = _arguments(example_input)
+    args, kwargs = arguments(example_input)
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
     storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
     calls: dict[str, list[Call]] = {}
@@ -63,7 +63,7 @@ def observe(model: nn.Module, example_input: ExampleInput, layer_types: tuple[ty
 
 def first_tensor(example_input: ExampleInput) -> Tensor:
     """The first tensor of an example: the network's input. Raises KasError if there is none."""
-    args, kwargs = _arguments(example_input)
+    args, kwargs = arguments(example_input)
     for value in (*args, *kwargs.values()):
         if isinstance(value, Tensor):
             return value
@@ -75,7 +75,8 @@ def describe_input(example_input: ExampleInput) -> str:
     return str(list(first_tensor(example_input).shape))
 
 
-def _arguments(example_input: ExampleInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(example_input: ExampleInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and the keyword arguments of a call on the example."""
     if isinstance(example_input, Tensor):
         return (example_input,), {}
     if isinstance(example_input, Mapping):

@@ -4,7 +4,18 @@ read (steps -> affine maps of channels at neighbouring positions, in float64) ->
 again, in the same language, with merged weights) -> build -> check.
 """
 
-from kas.lowering.fusing.kernels import fuse_kernel
+from kas.lowering.fusing.convolutions import AffineMap, convolution, linear_price, map_of, price_of_map
+from kas.lowering.fusing.kernels import fuse_kernel, fuse_kernel_before
 from kas.lowering.fusing.report import Fused, fused_parts
 
-__all__ = ["Fused", "fuse_kernel", "fused_parts"]
+__all__ = [
+    "AffineMap",
+    "Fused",
+    "convolution",
+    "fuse_kernel",
+    "fuse_kernel_before",
+    "fused_parts",
+    "linear_price",
+    "map_of",
+    "price_of_map",
+]

@@ -7,21 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kas.language.costs import environment
 from kas.language.errors import Infeasible, InvalidKernel, KasError
 from kas.language.kernel import Kernel
+from kas.language.primitives.scaling import Bias, Scale
+from kas.language.shapes import CHANNEL
 from kas.lowering.building import build
 from kas.lowering.fusing.checking import EXACT, equal_up_to_rounding, exact_difference, module_tensor
 from kas.lowering.fusing.maps import Floats
+from kas.lowering.fusing.pricing import PASS
 from kas.lowering.fusing.reading import Program
 from kas.lowering.fusing.report import Fused, mark
 from kas.lowering.fusing.search import Search
 from kas.lowering.fusing.writing import write
 from kas.lowering.origin import Origin, origin_of
 
-__all__ = ["Merged", "fuse_kernel", "merge", "program_of", "rebuilt"]
+__all__ = ["Merged", "fuse_kernel", "fuse_kernel_before", "merge", "program_of", "rebuilt"]
 
 
 class Merged(NamedTuple):
@@ -42,26 +45,77 @@ def fuse_kernel(module: nn.Module) -> nn.Module:
 
     The attribute `fused` says what became of it. Raises KasError for another module, or if the outputs differ.
     """
-    origin = origin_of(module)
-    if origin is None:
-        raise KasError(f"fuse: {type(module).__name__} was not built by kas.build, so its program is not known")
+    origin = _origin(module)
     found = merge(program_of(module, origin), origin)
-    fused = None if found is None else _checked(module, found, origin)
+    fused = None if found is None else _checked(module, found, origin, module_tensor(module))
     if found is None or fused is None:
         return mark(copy.deepcopy(module).eval(), ())
     return mark(fused, (found.report(origin),))
 
 
-def _checked(module: nn.Module, found: Merged, origin: Origin) -> nn.Module | None:
+def fuse_kernel_before(module: nn.Module, scale: Floats, bias: Floats, like: Tensor) -> nn.Module | None:
+    """The inference form of `scale * module(x) + bias` (`[channels]` each): a BatchNorm behind a module of `kas.build`.
+
+    None where that is not cheaper than the module and the affine function one after the other. The new module has
+    the device and the precision of `like`.
+    """
+    origin = _origin(module)
+    program = program_of(module, origin)
+    found = merge(_followed(program, scale, bias), origin)
+    alone = Search(program)
+    elements = int(np.prod((origin.channels, *origin.size)))
+    if found is None or alone.output not in alone.linear:
+        return None
+    if found.prices[1] >= alone.price(alone.best()) + PASS * elements:
+        return None
+    fused = _checked(_Affine(module, scale, bias), found, origin, like)
+    return None if fused is None else mark(fused, (found.report(origin),))
+
+
+class _Affine(nn.Module):
+    """`scale * module(x) + bias`, for the check."""
+
+    def __init__(self, module: nn.Module, scale: Floats, bias: Floats):
+        super().__init__()
+        self.module = module
+        shape = (-1, *(1,) * len(_origin(module).size))
+        self.scale = torch.from_numpy(scale).reshape(shape)
+        self.bias = torch.from_numpy(bias).reshape(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.module(x) * self.scale.to(x) + self.bias.to(x)
+        return result
+
+
+def _origin(module: nn.Module) -> Origin:
+    origin = origin_of(module)
+    if origin is None:
+        raise KasError(f"fuse: {type(module).__name__} was not built by kas.build, so its program is not known")
+    return origin
+
+
+def _followed(program: Program, scale: Floats, bias: Floats) -> Program:
+    """A program with a scale and a bias of its output channels behind it."""
+    kernel = program.kernel
+    read = {i for step in kernel.steps for i in step.ins}
+    output = next(i for i in range(len(kernel.steps) + 1) if i not in read)
+    shape = kernel.shapes[output]
+    axes = tuple(f"{n}.{name}" for n, side in enumerate(shape.sides) if side.kind == CHANNEL for name, _ in side.axes())
+    end = len(kernel.steps) + 1
+    steps = (*kernel.steps, Scale((output,), axes), Bias((end,), axes))
+    return Program(Kernel(kernel.rank, steps), program.env, {**program.weights, end: scale, end + 1: bias})
+
+
+def _checked(module: nn.Module, found: Merged, origin: Origin, like: Tensor) -> nn.Module | None:
     """The merged module; None where rounding its weights changes the outputs too much. Raises KasError for a mistake."""
-    original, tensor = copy.deepcopy(module).eval(), module_tensor(module)
+    original = copy.deepcopy(module).eval()
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, origin.channels, *origin.size, generator=generator).to(tensor)
-    exact = rebuilt(found, origin).to(tensor.device)
+    x = torch.randn(2, origin.channels, *origin.size, generator=generator).to(like)
+    exact = rebuilt(found, origin).to(like.device)
     wrong = exact_difference(original, exact, (x,), {})
     if wrong > EXACT:
         raise KasError(f"fuse: {origin.kernel!r} changes by {wrong:.1e} of its largest output when fused; please report it")
-    fused = exact.to(tensor.dtype)
+    fused = exact.to(like.dtype)
     return fused if equal_up_to_rounding(original, fused, (x,), {})[0] else None
 
 

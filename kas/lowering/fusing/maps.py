@@ -62,6 +62,20 @@ class ConvMap:
         i = np.arange(len(values))
         return cls.of_entries(len(values), len(values), {HERE: (i, i, values)})
 
+    @classmethod
+    def dense(cls, matrix: Floats) -> ConvMap:
+        """`matrix [rows, columns]` at every position."""
+        rows, columns = matrix.shape
+        return cls(rows, columns, {HERE: sparse.csr_array(matrix)})
+
+    def placed(self, rows: int, columns: int, row: int, column: int) -> ConvMap:
+        """A larger map, zero but for this one from the given row and column on."""
+        entries = {}
+        for offset, matrix in self.taps.items():
+            own = matrix.tocoo()
+            entries[offset] = (own.row + row, own.col + column, own.data)
+        return ConvMap.of_entries(rows, columns, entries)
+
     def __add__(self, other: ConvMap) -> ConvMap:
         taps = dict(self.taps)
         for offset, matrix in other.taps.items():

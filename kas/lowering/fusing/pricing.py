@@ -1,7 +1,7 @@
 """What linear steps cost at inference, as they are or merged; in multiply-accumulates for one sample.
 
-Besides its MACs every torch call reads and writes a tensor. An element that passes through memory counts as `PASS` MACs
-of a convolution, a low guess for CPUs and GPUs alike: merging must not win by arithmetic that is not there.
+Besides its MACs every torch call reads and writes a tensor. An element that passes through memory counts as `PASS` MACs:
+on a CPU core an element-wise call takes as long as 7 to 20 multiply-accumulates of a dense 3x3 convolution for each.
 """
 
 from __future__ import annotations

@@ -21,18 +21,21 @@ class Fused:
         name: qualified name of the module that stands there now; empty for the whole.
         before, after: what was and what is computed, in words.
         price_before, price_after: of the linear steps, for one sample: MACs, and 16 for each element that passes through
-            memory (`kas.lowering.fusing.pricing`).
+            memory (`kas.lowering.fusing.pricing`); None where the size of what is read is not known.
     """
 
     name: str
     before: str
     after: str
-    price_before: float
-    price_after: float
+    price_before: float | None = None
+    price_after: float | None = None
 
     def __str__(self) -> str:
         where = f"{self.name}: " if self.name else ""
-        return f"{where}{self.before} -> {self.after} ({self.price_after / max(self.price_before, 1):.2f} of the price)"
+        text = f"{where}{self.before} -> {self.after}"
+        if self.price_before is None or self.price_after is None:
+            return text
+        return f"{text} ({self.price_after / max(self.price_before, 1):.2f} of the price)"
 
 
 def mark(module: nn.Module, parts: tuple[Fused, ...]) -> nn.Module:
