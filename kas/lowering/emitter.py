@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
@@ -62,6 +63,8 @@ class Emitter:
         self._free: list[str] = []
         self._temporary: list[str] = []
         self._count = 0
+        self._prefix = "t"
+        self.pads: dict[Node, str] = {}  # of the shifted images of a loop: the padded image
         self._shapes = code.weights()
 
     def start(self, node: Node, value: Value) -> None:
@@ -71,8 +74,9 @@ class Emitter:
 
     def write(self, node: Node, expression: str, form: Form) -> None:
         """Enter the value of a node; a line for it, unless it is a variable already. The names of dead values go first."""
-        alias = expression in self._owner and expression.isidentifier()
+        alias = expression.isidentifier() and (expression in self._owner or expression in self._temporary)
         if alias:
+            self._temporary = [name for name in self._temporary if name != expression]
             self.start(node, Value(expression, form))
         for read in node.ins:
             name = self.values[read].name
@@ -100,11 +104,22 @@ class Emitter:
         self.code.add(name, expression, "")
         return name
 
+    @contextmanager
+    def scope(self, readers: Mapping[Node, int]) -> Iterator[list[tuple[str, str, str]]]:
+        """The body of a loop: its lines go to the list, its names (`s1`, `s2`) are used nowhere else."""
+        kept = self.code.lines, self._temporary, self._free, self._count, self._prefix, dict(self._owner)
+        self.code.lines, self._temporary, self._free, self._count, self._prefix = [], [], [], 0, "s"
+        self._readers.update(readers)
+        try:
+            yield self.code.lines
+        finally:
+            self.code.lines, self._temporary, self._free, self._count, self._prefix, self._owner = kept
+
     def _name(self) -> str:
         if self._free:
             return self._free.pop()
         self._count += 1
-        return f"t{self._count}"
+        return f"{self._prefix}{self._count}"
 
     def reshaped(self, node: Node, form: Form) -> str:
         """The expression of a node in a given form."""

@@ -14,7 +14,7 @@ from kas.language.primitives import Step
 from kas.language.shapes import Shape
 from kas.lowering.code import Code
 
-__all__ = ["POINT", "Attributes", "Convolution", "Graph", "Node", "Rule", "Weight", "Window"]
+__all__ = ["POINT", "Attributes", "Convolution", "Graph", "Node", "Rule", "TapLoop", "Weight", "Window"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,26 @@ class Convolution:
     bias: int = 0  # the step of its bias, 0 for none
 
 
-Attributes = Window | Convolution | tuple[object, ...] | None
+@dataclass(frozen=True, eq=False)
+class TapLoop:
+    """A loop over all taps of a window.
+
+    Attributes:
+        how: what is made of the values of all taps: "sum", "mean" or "max".
+        window: the taps; their distances are those of the nodes that read them.
+        nodes: the nodes of one tap, in order.
+        leaves: what stands in them for the inputs of the loop.
+        last: the value of one tap.
+    """
+
+    how: str
+    window: Window
+    nodes: tuple[Node, ...]
+    leaves: tuple[Node, ...]
+    last: Node
+
+
+Attributes = Window | Convolution | TapLoop | tuple[object, ...] | None
 
 
 @dataclass(frozen=True, eq=False)

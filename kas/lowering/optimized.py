@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
 from kas.language.kernel import Kernel
-from kas.lowering import binary, linear, matmul, pointwise, reductions, scaling, spatial, views
+from kas.lowering import binary, linear, loops, matmul, pointwise, reductions, scaling, spatial, views
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Graph, Node
@@ -21,11 +22,13 @@ __all__ = ["optimized", "plan"]
 _EMIT: dict[str, Emit] = {}
 for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul):
     _EMIT.update(_family.OPTIMIZED)
+_EMIT |= loops.OPTIMIZED
+_EMIT["loop"] = partial(loops.emit_loop, lambda: _EMIT)
 
 
-def optimized(kernel: Kernel, env: Mapping[str, int]) -> Code:
+def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None) -> Code:
     """The forward of a kernel as an expert would write it."""
-    code = Code(kernel, env)
+    code = Code(kernel, env) if code is None else code
     source, output, nodes = plan(kernel, code)
     readers = Counter(i for node in nodes for i in node.ins)
     readers[output] += 1

@@ -10,6 +10,7 @@ from kas.language.primitives.linear import Conv, Fc, Mix
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering import rules_attention as attention
+from kas.lowering import rules_loops as loops
 from kas.lowering import rules_means as means
 from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
@@ -110,10 +111,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
         windows.fold_scaled,
         windows.fold_product,
         means.mean,
+        loops.fold,
     ),
     "conv": (_conv,),
-    "fc": (windows.fc, windows.fc_scaled, _fc_is_convolution),
-    "mix": (windows.mix, _mix_is_convolution),
+    "fc": (windows.fc, windows.fc_scaled, loops.fc, _fc_is_convolution),
+    "mix": (windows.mix, loops.mix, _mix_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
     "matmul": (attention.attention,),
     "rows": (attention.projected,),

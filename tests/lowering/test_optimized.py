@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kas import zoo
 from kas.generation.sample import sample
 from kas.language import Infeasible
-from kas.lowering import build, source
+from kas.lowering import build
+from kas.lowering.module_source import source
 
 TOLERANCE = 1e-9
 
