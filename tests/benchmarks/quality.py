@@ -83,8 +83,8 @@ def assess(kernels: Sequence[Drawn], case: Case, ratio: float) -> list[Goal]:
     goals = [
         at_least("within the budget", within, 1.0, ".2%"),
         at_most("use as counted here against what the solver says, largest difference", told, 1e-9, ".1e"),
-        at_least("use of the tighter limit, median", statistics.median(uses), 0.95),
-        Goal("use of the tighter limit, 1 % quantile", f"{uses[len(uses) // 100]:.3f}"),
+        at_least("use of the tighter limit, median", statistics.median(uses), 0.95, ".4f"),
+        Goal("use of the tighter limit, 1 % quantile", f"{uses[len(uses) // 100]:.4f}"),
         at_least("use of the tighter limit above 0.8", sum(use > 0.8 for use in uses) / len(uses), 0.99, ".2%"),
         at_most("closing and repair steps carry over 90 % of the binding cost",
                 sum(share > MOST for share in carried) / len(carried), 0.05, ".2%"),
