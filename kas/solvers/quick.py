@@ -1,4 +1,4 @@
-"""The common case, fast: limits on sums over the network only, and dims that are integers whatever the variables are.
+"""The common case, fast: limits on sums over the network, and dims that are integers whatever the variables are.
 
 All kinds of targets side by side, a column for each: one scale for all variables, rounded down, then what rounding left,
 target by target. What this does not fill is left to the search with all its means.
