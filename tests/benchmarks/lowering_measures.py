@@ -45,16 +45,16 @@ def _apart(a: torch.Tensor | None, b: torch.Tensor | None, floor: float) -> floa
 
 
 def times(calls: Sequence[Callable[[], object]], seconds: float, least: int = 5, most: int = 101) -> list[list[float]]:
-    """Milliseconds of each call; they take turns, so that all see the same machine, for about so many seconds."""
+    """Milliseconds of processor time of each call; they take turns, so that all see the same machine, for about so long."""
     found: list[list[float]] = [[] for _ in calls]
     for one in calls:
         one()
-    start = time.perf_counter()
-    while len(found[0]) < least or (time.perf_counter() - start < seconds and len(found[0]) < most):
+    start = time.process_time()
+    while len(found[0]) < least or (time.process_time() - start < seconds and len(found[0]) < most):
         for own, one in zip(found, calls, strict=True):
-            before = time.perf_counter()
+            before = time.process_time_ns()
             one()
-            own.append(1000 * (time.perf_counter() - before))
+            own.append((time.process_time_ns() - before) / 1e6)
     return found
 
 
