@@ -101,7 +101,8 @@ def extreme(g: Graph, op: str, terms: Iterable[Term], shape: Shape2) -> int:
 def _collect(g: Graph, op: str, terms: Iterable[Term]) -> dict[tuple[Layout | None, int], Number]:
     """Flat terms: an operand of the same op is replaced by its own operands; equal ones are counted."""
     found: dict[tuple[Layout | None, int], Number] = {}
-    for number, layout, edge in terms:
+    for number, layout, operand in terms:
+        edge = g.straight(operand)
         nested = _nested(g, number, layout, edge) if g.nodes[edge >> 1].op == op else None
         if nested is None:
             found[(layout, edge)] = found.get((layout, edge), 0) + number

@@ -6,7 +6,8 @@ from typing import Any
 
 from kas.language.dims import ONE, Dim
 from kas.language.normal.arithmetic import multiply, scaled, split
-from kas.language.normal.chains import chain, resized
+from kas.language.normal.chains import chain
+from kas.language.normal.contracted import resized
 from kas.language.normal.graph import Graph, Term
 from kas.language.normal.layout import Layout, cut, or_full
 from kas.language.normal.moves import clear_of_taps
