@@ -91,6 +91,7 @@ def assess(kernels: Sequence[Drawn], case: Case, ratio: float) -> list[Goal]:
         Goal("what they carry of it, mean", f"{statistics.mean(carried):.1%}"),
         Goal("steps that close or repair", f"{sum(origin != 'drawn' for origin in steps) / len(steps):.1%}"),
         at_most("kernels of equal hash", len(kernels) - len({one.kernel.hash for one in kernels}), 0, "d"),
+        Goal("kernels whose family one before them has", str(len(kernels) - len({one.kernel.family for one in kernels}))),
         Goal("kernels with free widths", f"{len(balance) / len(kernels):.1%}"),
     ]  # fmt: skip
     if balance:
