@@ -3,10 +3,10 @@
     python tests/benchmarks/canonical.py [--kernels 1000] [--programs 2000] [--skip-fits]
 
 Prints the table of `tests/language/pairs`: whether hash and family are equal, and the largest difference of the outputs,
-relative to the largest, in float64. Alike: under the bijection of weights that the pair names. Family: after the weights of the second
-were fitted to the first (Levenberg and Marquardt), and the other way round. Then the CPU microseconds of a hash over sampled
-kernels at four targets, and short random programs of one hash, each fitted to the first of that hash. Exit code 1 if a pair is
-wrong or kernels of one hash differ.
+relative to the largest, in float64. Alike: under the bijection of weights that the pair names. Family: after the weights of the
+second were fitted to the first (Levenberg and Marquardt), and the other way round. Then the CPU microseconds of a hash over
+sampled kernels at four targets, and short random programs of one hash, each fitted to the first of that hash. Exit code 1 if a
+pair is wrong or kernels of one hash differ.
 """
 
 from __future__ import annotations

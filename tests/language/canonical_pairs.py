@@ -178,6 +178,8 @@ def fitted_difference(teacher: Kernel, student: Kernel, tries: int = 4, rounds: 
 
 
 def _fitted(kernel: Kernel, x: Tensor, target: Tensor, start: Weights, scale: Scale, rounds: int) -> Tensor:
+    if not start:
+        return run(kernel, x, start, scale)
     shapes = {i: weight.shape for i, weight in start.items()}
     sizes = [weight.numel() for weight in start.values()]
 
