@@ -129,12 +129,7 @@ class Sampler:
         Raises KasError when no new one is found.
         """
         seen: set[str] = set()
-        bits = np.random.PCG64(seed)
-        start = bits.state
-        rng = np.random.Generator(bits)
-        for i in count():
-            bits.state = start
-            bits.advance(i << 64)  # a stretch of the sequence for each number: a longer draw begins with the shorter one
+        for i, rng in _sequences(seed, 0):
             for _ in range(_ATTEMPTS):
                 drawn = self.drawn(rng)
                 if drawn.kernel.hash not in seen:
@@ -143,6 +138,14 @@ class Sampler:
                 raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
             seen.add(drawn.kernel.hash)
             yield drawn
+
+    def blind(self, seed: int = 0, first: int = 0) -> Iterator[Drawn]:
+        """Independent draws without end, from number `first` on; kernels come again. Nothing is kept of what was drawn.
+
+        Draw i is that of `stream`, unless that one had had it before. Raises KasError as `draw` does.
+        """
+        for _, rng in _sequences(seed, first):
+            yield self.drawn(rng)
 
     def _use(self, drawn: Drawn) -> float:
         """How far a kernel uses the budget, 1 where there is none."""
@@ -182,6 +185,17 @@ class Sampler:
                 if use >= self.settings.min_use:
                     break
         return best
+
+
+def _sequences(seed: int, first: int) -> Iterator[tuple[int, np.random.Generator]]:
+    """Numbers from `first` on, each with a stretch of the random sequence of its own: a longer draw begins with the shorter."""
+    bits = np.random.PCG64(seed)
+    start = bits.state
+    rng = np.random.Generator(bits)
+    for i in count(first):
+        bits.state = start
+        bits.advance(i << 64)
+        yield i, rng
 
 
 def _tighter(sizes: Sizes) -> float:
