@@ -15,6 +15,7 @@ from kas.generation.growth import DRAWN, Growth
 from kas.generation.knob import widened
 from kas.generation.limits import Limits
 from kas.generation.moves import Moves
+from kas.generation.sanity import starts_sanely
 from kas.generation.settings import GenerationSettings
 from kas.language import Infeasible, KasError, Kernel
 from kas.solvers import Sizes, Solver
@@ -113,7 +114,10 @@ class Sampler:
             if found is None:
                 continue
             use = self._use(found)
-            if use >= self.settings.min_use and self._is_drawn(found):
+            good = use >= self.settings.min_use and self._is_drawn(found)
+            if not self._starts_sanely(found):
+                continue
+            if good:
                 return found
             low.append((use, found))
             if len(low) == _PATIENCE:
@@ -150,6 +154,10 @@ class Sampler:
     def _use(self, drawn: Drawn) -> float:
         """How far a kernel uses the budget, 1 where there is none."""
         return _tighter(drawn.sizes) if drawn.sizes is not None and self.budget is not None else 1.0
+
+    def _starts_sanely(self, drawn: Drawn) -> bool:
+        """Whether signals keep their scale before training, as far as the targets tell."""
+        return drawn.sizes is None or not self.targets or starts_sanely(drawn.kernel, self.targets, drawn.sizes)
 
     def _is_drawn(self, drawn: Drawn) -> bool:
         """Whether the steps that were drawn carry a part of the cost worth the name, and not those that close the program."""
