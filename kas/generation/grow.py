@@ -18,6 +18,7 @@ from kas.language.dims import FREE_VARIABLES
 
 __all__ = ["Draft", "Grammar", "add_step", "finish", "to_kernel"]
 
+_SHORTER = 1.5  # over 1, short programs are likelier: they are the fast ones, and train better; 1 is all lengths alike
 _TRIES = 12  # draws for each wanted step; about a third do not fit
 _WIDE = 0.97  # share of programs for a budget that are drawn with a free width, without which few use it
 _INSIST = 0.8  # chance that a free width that is due is drawn at once; not all tensors can have one
@@ -40,7 +41,7 @@ class Grammar:
     def begin(self, rng: np.random.Generator) -> Draft:
         """A program without steps, and what it shall come to have."""
         settings = self.settings
-        goal = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
+        goal = settings.min_steps + int(rng.random() ** _SHORTER * (settings.max_steps - settings.min_steps + 1))
         local = self.moves.rank > 0 and rng.random() < settings.local and self.steering.any_local
         return Draft(self, goal, local, Duties(self, goal, local, rng))
 
