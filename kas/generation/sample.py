@@ -24,6 +24,8 @@ from kas.solvers.targets import Target
 
 __all__ = ["Drawn", "Sampler", "sample"]
 
+Program = tuple[object, ...]  # the moves of a program and what they read
+
 _ATTEMPTS = 200  # for one kernel; 1.2 are usual
 _MOST_FINISHING = 0.9  # of the tighter limit's cost, for the steps that close a program or use its budget
 _PATIENCE = 6  # programs in a row that cannot use the budget with drawn steps; then the best of them is taken
@@ -106,11 +108,22 @@ class Sampler:
 
     def drawn(self, rng: np.random.Generator) -> Drawn:
         """As `draw`, with what is known about the kernel."""
-        self.moves.forget()
+        found = self._drawn(rng, None)
+        if found is not None:
+            return found
+        why = f"the last refusal: {self._refusal}" if self._refusal else "the settings of the generation leave too little room"
+        raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
+
+    def _drawn(self, rng: np.random.Generator, before: set[Program] | None) -> Drawn | None:
+        """One kernel that fits, None if no attempt finds one; not from a program that was drawn `before`, which grows."""
+        if self.moves.forget() and before is not None:
+            before.clear()
         low: list[tuple[float, Drawn]] = []
         for _ in range(_ATTEMPTS):
             growth = self.grammar.grow(rng)
-            found = self._fitted(growth, rng) if growth is not None else None
+            if growth is None or (before is not None and _is_known(growth, before)):
+                continue
+            found = self._fitted(growth, rng)
             if found is None:
                 continue
             use = self._use(found)
@@ -122,10 +135,7 @@ class Sampler:
             low.append((use, found))
             if len(low) == _PATIENCE:
                 break
-        if low:
-            return max(low, key=lambda one: one[0])[1]
-        why = f"the last refusal: {self._refusal}" if self._refusal else "the settings of the generation leave too little room"
-        raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
+        return max(low, key=lambda one: one[0])[1] if low else None
 
     def stream(self, seed: int = 0) -> Iterator[Drawn]:
         """Kernels without end, distinct by hash, each from a random sequence of its own for the seed and its number.
@@ -133,15 +143,25 @@ class Sampler:
         Raises KasError when no new one is found.
         """
         seen: set[str] = set()
+        programs: set[Program] = set()
         for i, rng in _sequences(seed, 0):
-            for _ in range(_ATTEMPTS):
-                drawn = self.drawn(rng)
-                if drawn.kernel.hash not in seen:
-                    break
-            else:
+            drawn = self._new(rng, seen, programs)
+            if drawn is None and i == 0:
+                self.drawn(rng)  # says what the matter is
+            if drawn is None:
                 raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
-            seen.add(drawn.kernel.hash)
             yield drawn
+
+    def _new(self, rng: np.random.Generator, seen: set[str], programs: set[Program]) -> Drawn | None:
+        """A kernel whose hash is not among those seen, which grow; None if none is found."""
+        for _ in range(_ATTEMPTS):
+            drawn = self._drawn(rng, programs)
+            if drawn is None:
+                return None
+            if drawn.kernel.hash not in seen:
+                seen.add(drawn.kernel.hash)
+                return drawn
+        return None
 
     def blind(self, seed: int = 0, first: int = 0) -> Iterator[Drawn]:
         """Independent draws without end, from number `first` on; kernels come again. Nothing is kept of what was drawn.
@@ -193,6 +213,15 @@ class Sampler:
                 if use >= self.settings.min_use:
                     break
         return best
+
+
+def _is_known(growth: Growth, before: set[Program]) -> bool:
+    """Whether a program is among those from before; it is afterwards."""
+    program = (*growth.made, *[step.ins for step in growth.steps])
+    if program in before:
+        return True
+    before.add(program)
+    return False
 
 
 def _sequences(seed: int, first: int) -> Iterator[tuple[int, np.random.Generator]]:
