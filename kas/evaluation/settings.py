@@ -133,6 +133,8 @@ class CostSettings:
         min_block_ms: A measurement repeats the forward pass until it takes about so long.
         threads: CPU threads while measuring; by default torch's number.
         compiler: eager, or compile (torch.compile).
+        fused: Time both networks in their inference form, as kas.fuse makes it: linear parts of kernels merged, and
+            BatchNorms folded into the layers before them, also in the original.
         max_ratio: A candidate that takes over max_ratio times as long as the original is too_slow and is not trained.
         time_limit_s: A measurement that takes longer stops with the repeats it has (at least three).
     """
@@ -145,6 +147,7 @@ class CostSettings:
     min_block_ms: float = 20.0
     threads: int | None = None
     compiler: str = "eager"
+    fused: bool = False
     max_ratio: float = 1.1
     time_limit_s: float = 20.0
 

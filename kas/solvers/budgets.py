@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
-from kas.solvers.costing import answer, parts_of, reached
+from kas.solvers.costing import Part, answer, parts_of, reached, sums
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
-from kas.solvers.filling import FULL, fill
+from kas.solvers.filling import ENOUGH, FULL, fill
 from kas.solvers.fixed import solve_fixed
 from kas.solvers.places import Place
 from kas.solvers.plans import Plan
 from kas.solvers.questions import DEFAULT, Network
+from kas.solvers.quick import fill_sums
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
 from kas.solvers.sites import Block, block, least_fits
 from kas.solvers.sizes import Sizes
@@ -45,7 +46,7 @@ def solve(
         whether these are numbers of MACs, parameters or bytes. None sets no limit; a kernel with free variables then
         gets the MACs and the parameters of what it replaces.
     multiple_of: free variables become multiples of this where there is room for at least one of it.
-    thorough: False skips the exact and the wide search where the fast one fills the budget to 99 %.
+    thorough: False skips the exact and the wide search, and every further G, where the fast one fills the budget to 95 %.
 
     Raises Infeasible that names the limit, the target and the smallest value that would do, or the dim that is no
     integer; KasError for an unknown key or a number that is not over 0.
@@ -73,10 +74,9 @@ class Solver:
         plan = Plan(kernel)
         if not plan.numbers:
             found = solve_fixed(self._fixed, plan, _groups(self._fixed, plan))
-            if found is not None:
-                return found
-        network = self._free if plan.numbers else self._fixed
-        return _solve(network, plan, thorough)
+        else:
+            found = None if thorough else _solve_quickly(self._free, plan)
+        return found or _solve(self._free if plan.numbers else self._fixed, plan, thorough)
 
     def _wrong_rank(self, rank: int) -> Infeasible:
         target = next(target for target in self.targets if target.rank != rank)
@@ -93,9 +93,22 @@ def _solve(network: Network, plan: Plan, thorough: bool) -> Sizes:
         raise refuse_minimum(network, found.best if found else None, found.question if found else None)
     parts = parts_of(found.question, found.best)
     table = network.table(found.groups)
-    costs = reached(network, plan, table, parts)
-    gap = 0.0 if found.exact else max(0.0, found.bound - found.best.uses[0])
-    return answer(network, plan, table, parts, costs, found.exact, gap)
+    return answer(network, plan, table, parts, reached(network, plan, table, parts), found.exact, found.bound)
+
+
+def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
+    """The sizes with the first G, if all limits are on sums and these are filled; None leaves it to the whole search."""
+    table = network.table(_groups(network, plan)[0])
+    if not network.only_sums or plan.hindered(table):
+        return None
+    columns = fill_sums(network, plan, table)
+    if columns is None:
+        return None
+    parts = [
+        Part(kind, members, {number: column[kind] for number, column in columns.items()})
+        for kind, (_, members) in enumerate(network.kinds)
+    ]
+    return answer(network, plan, table, parts, sums(network, plan, table, parts), False, 1.0)
 
 
 def _groups(network: Network, plan: Plan) -> tuple[int, ...]:
@@ -150,6 +163,7 @@ class _Found(NamedTuple):
 def _search(asked: _Questions, thorough: bool) -> _Found | None:
     """The best over all G. None if a least cost cannot be reached. Raises Infeasible if no G will do."""
     found: list[_Found] = []
+    full = FULL if thorough else ENOUGH
     for groups, question in asked:
         blocks = _blocks(question, bool(asked.plan.numbers))
         if blocks is None:
@@ -157,14 +171,14 @@ def _search(asked: _Questions, thorough: bool) -> _Found | None:
             continue
         best = assess(question, blocks)
         found.append(_Found(groups, best, not asked.plan.numbers, question))
-        filled = asked.plan.numbers and best.met and best.uses[0] >= FULL
+        filled = asked.plan.numbers and best.met and best.uses[0] >= full
         if filled and not (thorough and _may_be_few(question, best)):
             return found[-1] if len(found) == 1 else _first_best(found)
     if not found:
         raise asked.refusal()
     if not asked.plan.numbers:
         return _first_best(found)
-    filled = any(one.best.met and one.best.uses[0] >= FULL for one in found)
+    filled = any(one.best.met and one.best.uses[0] >= full for one in found)
     if thorough or not filled:
         exact = _exact(found)
         if exact:

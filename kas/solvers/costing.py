@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from kas.language.dims import Dim
@@ -14,7 +15,7 @@ from kas.solvers.questions import Network
 from kas.solvers.sizes import Sizes
 from kas.solvers.tables import Table
 
-__all__ = ["Part", "answer", "parts_of", "peaks", "reached", "sum_of", "use_of"]
+__all__ = ["Part", "answer", "parts_of", "peaks", "reached", "sum_of"]
 
 
 class Part(NamedTuple):
@@ -84,14 +85,21 @@ def memory_of(network: Network, plan: Plan, table: Table, parts: Sequence[Part])
     )
 
 
-def reached(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
-    """Every cost of the network; work is counted twice, to be an integer."""
+def sums(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
+    """MACs, parameters and work of the network; work is counted twice, to be an integer."""
     adapters, templates = network.fixed_costs, network.templates
     macs = sum_of(plan.macs, table, templates, parts) + adapters["macs"]
     params = sum_of(plan.params, table, templates, parts) + adapters["params"]
     elementwise = sum_of(plan.elementwise, table, templates, parts) + adapters["elementwise"]
-    memory = memory_of(network, plan, table, parts)
-    return {"macs": macs, "params": params, "memory": memory, "work": 2 * macs + elementwise}
+    return {"macs": macs, "params": params, "work": 2 * macs + elementwise}
+
+
+def reached(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
+    """Every cost that a budget may limit: as `sums`, and the memory where it is limited."""
+    costs = sums(network, plan, table, parts)
+    if "memory" in network.by_key:
+        costs["memory"] = memory_of(network, plan, table, parts)
+    return costs
 
 
 def use_of(limit: Limit, cost: int) -> float:
@@ -102,13 +110,24 @@ def use_of(limit: Limit, cost: int) -> float:
 
 
 def answer(
-    network: Network, plan: Plan, table: Table, parts: Sequence[Part], costs: Mapping[str, int], exact: bool, gap: float
+    network: Network, plan: Plan, table: Table, parts: Sequence[Part], costs: Mapping[str, int], exact: bool, bound: float
 ) -> Sizes:
-    """The sizes, with the costs that they reach."""
-    names, found = plan.index, {}
-    for part in parts:
-        for member in part.members:
-            found[member] = {f"x{number}": part.values[number] for number in names}
-    values = {target.name: found[number] for number, target in enumerate(network.targets)}
+    """The sizes, with the costs that they reach. `bound` is what the use of the tighter limit cannot exceed."""
+    found = {member: part.values for part in parts for member in part.members}
+    names = [(f"x{number}", number) for number in plan.numbers]
+    values = {
+        target.name: {name: found[member][number] for name, number in names} for member, target in enumerate(network.targets)
+    }
     use = {limit.key: use_of(limit, costs[limit.key]) for limit in network.limits}
-    return Sizes(table.groups, values, costs["macs"], costs["params"], costs["memory"], costs["work"] / 2, use, exact, gap)
+    gap = 0.0 if exact else max(0.0, bound - max([costs[key] / real for key, real in network.reals]))
+    return Sizes.late(
+        partial(memory_of, network, plan, table, parts),
+        groups=table.groups,
+        values=values,
+        macs=costs["macs"],
+        params=costs["params"],
+        work=costs["work"] / 2,
+        use=use,
+        exact=exact,
+        gap=gap,
+    )

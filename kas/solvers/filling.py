@@ -12,10 +12,11 @@ from kas.solvers.places import Polynomial, Powers, evaluate
 from kas.solvers.scaling import rounded, scales, shrunk
 from kas.solvers.sites import Block, Site, least_fits, left_over
 
-__all__ = ["FULL", "fill", "largest"]
+__all__ = ["ENOUGH", "FULL", "GROWTH", "fill", "largest"]
 
+ENOUGH = 0.95  # the same for a quick answer
 FULL = 0.99  # use of the tighter limit at which a filling is good enough
-_GROWTH = 1.25  # how much the last step may widen a variable at first
+GROWTH = 1.25  # how much the last step may widen a variable at first
 
 
 def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block] | None:
@@ -32,7 +33,7 @@ def fill(sites: Sequence[Site], totals: Sequence[int]) -> list[Block] | None:
         blocks = shrunk(sites, common, totals)
         left = left_over(blocks, totals)
     linear = [all(_is_linear(p, i) for p in sites[0].costs) for i in range(len(blocks[0].counts))]
-    for growth, split in ((_GROWTH, False), (_GROWTH, True), (0.0, True)):
+    for growth, split in ((GROWTH, False), (GROWTH, True), (0.0, True)):
         if split and max([1 - rest / total for rest, total in zip(left, totals, strict=True)]) >= FULL:
             break
         blocks = _grow(blocks, left, totals, linear, growth, split)

@@ -30,10 +30,12 @@ def solve_fixed(network: Network, plan: Plan, divisors: Iterable[int]) -> Sizes 
             better = _imbalance(network, plan, table) < _imbalance(network, plan, best[1])
         if better:
             best = uses, table, costs
+        if not plan.costs_depend_on_groups:
+            break
     if best is None:
         return None
     _, table, costs = best
-    return answer(network, plan, table, parts, costs, True, 0.0)
+    return answer(network, plan, table, parts, costs, True, 1.0)
 
 
 def _within(network: Network, costs: dict[str, int]) -> bool:

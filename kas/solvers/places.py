@@ -12,12 +12,11 @@ from math import lcm
 
 from kas.language.dims import Dim
 from kas.solvers.plans import Plan, Terms
-from kas.solvers.tables import Factors, Table
+from kas.solvers.tables import Extent, Factors, Table
 
 __all__ = ["Place", "Polynomial", "Powers", "at_places", "evaluate", "gather"]
 
 Powers = tuple[int, ...]  # a count of each free variable
-Extent = tuple[int, tuple[int, ...]]  # channels and spatial size of a kind of target
 Polynomial = list[tuple[Factors, int]]  # products of counts, each with its coefficient
 
 
@@ -48,10 +47,11 @@ class Place:
         self.free = multiple_of == 1 and not hindered
         self.coarse = self.units if self.free else [lcm(unit, multiple_of) // unit for unit in self.units]
         across = size[0] if size else 1
-        self.scales = [
-            (across if spatial else channels / table.groups if grouped else channels) / unit
-            for spatial, grouped, unit in zip(plan.spatial, plan.grouped, self.units)  # noqa: B905 - the hot path
+        widths = [
+            across if number in plan.spatial else channels / table.groups if number in plan.grouped else channels
+            for number in plan.numbers
         ]
+        self.scales = [width / unit for width, unit in zip(widths, self.units, strict=True)]
 
     def _divide(self, dim: Dim) -> None:
         monomial = self.table[dim]

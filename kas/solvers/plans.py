@@ -7,7 +7,8 @@ from functools import cached_property
 from kas.language.dims import Dim
 from kas.language.kernel import Kernel
 from kas.language.primitives.spatial import Shift
-from kas.solvers.tables import Facts, Table, facts, must_divide, power_of_g
+from kas.language.shapes import input_shape
+from kas.solvers.tables import Marks, Table, facts, power_of_g
 
 __all__ = ["Plan", "Terms"]
 
@@ -19,7 +20,7 @@ class Plan:
 
     Attributes:
         numbers, variables: its free variables, by number and by name. index: the place of each number.
-        spatial, grouped: for each variable whether it is a spatial axis, or the width of one of G groups.
+        spatial, grouped: the numbers of those that are spatial axes, or the width of one of G groups.
         uses_groups: whether G occurs.
         checked: dims and quotients that are not integers at every target.
         shifts: axes that must be longer than a number.
@@ -28,64 +29,61 @@ class Plan:
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
-        first, *_ = kernel.shapes
-        self.tensors: list[Dim] = [facts(first).product]
+        self.tensors: list[Dim] = [input_shape(kernel.rank).product]
         self.macs: Terms = []
         self.params: Terms = []
         self.elementwise: Terms = []
-        self.checked: list[Dim] = []
-        self.uses_groups = False
-        marked: list[Facts] = []
+        every: list[Marks] = []
         for outcome in kernel.outcomes:
-            fact = facts(outcome.shape)
-            self.tensors.append(fact.product)
-            if not fact.plain:
-                marked.append(fact)
-            if outcome.quotients:
-                self._see_quotients(outcome.quotients)
-            if outcome.elementwise is not None:
-                self.elementwise.append(outcome.elementwise)
-            if outcome.macs is not None:
-                self.macs.append((1, outcome.macs))
-            params = outcome.params
+            product, macs, params, elementwise, marks = facts(outcome)
+            self.tensors.append(product)
+            if macs is not None:
+                self.macs.append((1, macs))
             if params is not None:
                 self.params.append((1, params))
-        self._see_shapes(marked)
+            if elementwise is not None:
+                self.elementwise.append(elementwise)
+            if marks is not None:
+                every.append(marks)
+        self._join(every)
         self.shifts = [
-            (kernel.shapes[step.ins[0]].axis(name), abs(step.by))
-            for step in kernel.steps
+            (kernel.outcomes[number].shape.axis(name), abs(step.by))  # a shift keeps the shape
+            for number, step in enumerate(kernel.steps)
             if isinstance(step, Shift)
             for name in step.axes
         ]
 
-    def _see_quotients(self, quotients: tuple[Dim, ...]) -> None:
-        for dim in quotients:
-            if must_divide(dim):
-                self.checked.append(dim)
-            if power_of_g(dim):
-                self.uses_groups = True
-
-    def _see_shapes(self, marked: list[Facts]) -> None:
+    def _join(self, every: list[Marks]) -> None:
         numbers: set[int] = set()
-        spatial: set[int] = set()
-        grouped: set[int] = set()
-        for fact in marked:
-            numbers.update(fact.variables)
-            spatial.update(fact.spatial)
-            grouped.update(fact.grouped)
-            self.checked += fact.checked
-            self.uses_groups |= fact.groups
+        self.spatial: set[int] = set()
+        self.grouped: set[int] = set()
+        self.checked: list[Dim] = []
+        self.uses_groups = False
+        for variables, spatial, grouped, checked, groups in every:
+            numbers.update(variables)
+            self.spatial.update(spatial)
+            self.grouped.update(grouped)
+            self.checked += checked
+            self.uses_groups |= groups
         self.numbers = tuple(sorted(numbers))
         self.variables = tuple([f"x{number}" for number in self.numbers])
         self.index = {number: i for i, number in enumerate(self.numbers)}
-        self.spatial = tuple([number in spatial for number in self.numbers])
-        self.grouped = tuple([number in grouped for number in self.numbers])
 
     def hindered(self, table: Table) -> bool:
         """Whether some dim is not an integer whatever the variables are, or some axis not longer than its shift."""
-        return not all(table[dim].whole for dim in self.checked) or any(
-            table[dim].factors or min(table[dim].values) <= by for dim, by in self.shifts
-        )
+        for dim in self.checked:
+            if not table[dim].whole:
+                return True
+        for dim, by in self.shifts:
+            factors, values, _, _ = table[dim]
+            if factors or min(values) <= by:
+                return True
+        return False
+
+    @cached_property
+    def costs_depend_on_groups(self) -> bool:
+        """Whether G occurs in a cost; else it only moves data."""
+        return any(power_of_g(dim) for terms in (self.macs, self.params, self.elementwise) for _, dim in terms)
 
     @cached_property
     def sizes(self) -> list[Dim]:

@@ -79,20 +79,27 @@ class Network:
         self.by_key = {limit.key: limit for limit in self.limits}
         self.sums = [_of_limit(limit) for limit in self.limits if limit.key != "memory"]
         self.free_sums = self._bounded()
+        self.reals = [(limit.key, limit.real) for limit in self.free_sums]
+        if "memory" in self.by_key and self.by_key["memory"].real:
+            self.reals.append(("memory", self.by_key["memory"].real))
         self.limits_targets = any(
             limit.each is not None or (limit.key == "memory" and limit.total is not None) for limit in self.limits
         )
+        self.only_sums = "memory" not in self.by_key and not self.limits_targets
         self.channels = gcd(*(target.channels for target in self.targets))
         kinds: dict[Kind, list[int]] = {}
         for number, target in enumerate(self.targets):
             kinds.setdefault(self._kind(number, target), []).append(number)
         self.kinds = list(kinds.items())
+        self.members = [len(members) for members in kinds.values()]
+        self.widths = [kind.channels for kind in kinds]
+        self.heights = [kind.size[0] if kind.size else 1 for kind in kinds]
         self.templates = [kind.adapter.templates for kind in kinds]
         self.constants = {key: [kind.constant(key) for kind in kinds] for key in COSTS}
         self.fixed_costs = {
             key: sum(len(members) * kind.constant(key) for kind, members in self.kinds) for key in COSTS
         }  # of all adapters
-        self._places = [(kind.channels, kind.size) for kind in kinds]
+        self.extents = [(kind.channels, kind.size) for kind in kinds]
         self._tables: dict[int, Table] = {}
 
     def _bounded(self) -> list[_Sum]:
@@ -120,13 +127,13 @@ class Network:
         """Dims at each kind of target, with one G."""
         table = self._tables.get(groups)
         if table is None:
-            rows = [(kind.channels, kind.size, kind.adapter.templates * len(members)) for kind, members in self.kinds]
-            table = self._tables[groups] = Table(rows, groups)
+            times = [kind.adapter.templates * len(members) for kind, members in self.kinds]
+            table = self._tables[groups] = Table(self.extents, times, groups)
         return table
 
     def places(self, plan: Plan, groups: int) -> list[Place]:
         """The kernel at each kind of target."""
-        return at_places(plan, self.table(groups), self._places, self.multiple_of)
+        return at_places(plan, self.table(groups), self.extents, self.multiple_of)
 
     def costs(self, plan: Plan, places: Sequence[Place], key: str) -> list[Polynomial]:
         """MACs, parameters or twice the work at each kind of target, the adapter included."""

@@ -12,7 +12,7 @@ from math import inf, sqrt
 from kas.solvers.places import Polynomial, Powers
 from kas.solvers.sites import Block, Site, block, left_over
 
-__all__ = ["rounded", "scales", "shrunk"]
+__all__ = ["root", "rounded", "scales", "shrunk"]
 
 _BISECTIONS = 24
 
@@ -38,7 +38,7 @@ def _common_root(sites: Sequence[Site], totals: Sequence[int], held: dict[int, f
         coefficients = [0.0] * 4
         for i, site in enumerate(sites):
             _add(coefficients, site.costs[k], len(site.members), site.place.scales, held.get(i) if held else None)
-        best = _root(coefficients, total, best)
+        best = root(coefficients, total, best)
     return best
 
 
@@ -47,7 +47,7 @@ def _own_root(site: Site) -> float:
     for polynomial, limit in site.own:
         coefficients = [0.0] * 4
         _add(coefficients, polynomial, 1, site.place.scales)
-        best = _root(coefficients, limit, best)
+        best = root(coefficients, limit, best)
     return best
 
 
@@ -68,7 +68,7 @@ def _add(
         coefficients[degree] += value
 
 
-def _root(coefficients: Sequence[float], limit: float, most: float) -> float:
+def root(coefficients: Sequence[float], limit: float, most: float) -> float:
     """The largest s up to `most` with p(s) <= limit, for a polynomial without negative coefficients; 0 if there is none."""
     rest = limit - coefficients[0]
     if rest <= 0:

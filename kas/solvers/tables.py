@@ -1,6 +1,6 @@
 """Values of monomials at targets, kept: a dim is looked up, not computed again.
 
-A `Table` knows what every dim is at each kind of target with one G; `facts` is what a shape says about its dims.
+A `Table` knows what every dim is at each kind of target with one G; `facts` is what the solver reads off one step.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from kas.language.dims import ONE, SYMBOLS, Dim
-from kas.language.shapes import SPATIAL, Shape
+from kas.language.dims import SYMBOLS, Dim
+from kas.language.primitives import Outcome
+from kas.language.shapes import SPATIAL
 
-__all__ = ["Factors", "Facts", "Monomial", "Table", "facts", "must_divide", "power_of_g"]
+__all__ = ["Extent", "Factors", "Facts", "Marks", "Monomial", "Table", "facts", "power_of_g"]
 
-Factors = tuple[int, ...]  # numbers of variables, each as often as its power
+Factors = tuple[int, ...]  # variables, each as often as its power
+Extent = tuple[int, tuple[int, ...]]  # channels and spatial size of a kind of target
 
-_MOST = 1 << 14  # dims that one table keeps
+_MOST = 1 << 14  # dims that one table keeps, and outcomes
 _G = SYMBOLS.index("G")
 _FIRST_FREE = SYMBOLS.index("x0")
 
@@ -26,7 +28,7 @@ _FIRST_FREE = SYMBOLS.index("x0")
 class Monomial(NamedTuple):
     """A dim with C, H, W and G put in.
 
-    factors: its free variables. values: the rest of it, at each kind of target; a Fraction where it is no integer.
+    factors: numbers of its free variables. values: the rest of it, at each kind of target; a Fraction where it is no integer.
     total: the sum of `values` over all templates of the network. whole: whether all values are integers.
     """
 
@@ -39,12 +41,11 @@ class Monomial(NamedTuple):
 class Table(dict[Dim, Monomial]):
     """Dims at each kind of target, with one G. Filled by looking up; emptied when it grows too large."""
 
-    def __init__(self, places: Sequence[tuple[int, tuple[int, ...], int]], groups: int):
-        """`places`: channels, spatial size and number of templates of each kind of target."""
+    def __init__(self, kinds: Sequence[Extent], times: Sequence[int], groups: int):
+        """`times`: the number of templates of each kind."""
         super().__init__()
-        self.groups = groups
-        self._symbols = [(c, *size, *(1 for _ in range(2 - len(size))), groups) for c, size, _ in places]
-        self._times = [times for _, _, times in places]
+        self.groups, self._times = groups, times
+        self._symbols = [(c, *size, *(1 for _ in range(2 - len(size))), groups) for c, size in kinds]
 
     def __missing__(self, dim: Dim) -> Monomial:
         powers, free = dim.powers[:_FIRST_FREE], dim.powers[_FIRST_FREE:]
@@ -63,24 +64,28 @@ class Table(dict[Dim, Monomial]):
         return found
 
 
-class Facts(NamedTuple):
-    """What a shape's dims ask for.
+class Marks(NamedTuple):
+    """What else a step's dims ask for.
 
-    product: elements of the tensor. variables: numbers of the free variables; spatial, grouped: of those that are spatial
-    axes, or the width of one of G groups (`G*x`). checked: dims that are no integers by themselves. groups: G occurs.
+    variables: numbers of the free variables; spatial, grouped: of those that are spatial axes, or the width of one of G
+    groups (`G*x`). checked: dims and quotients that may be no integers. groups: G occurs.
     """
 
-    product: Dim
     variables: tuple[int, ...]
     spatial: tuple[int, ...]
     grouped: tuple[int, ...]
     checked: tuple[Dim, ...]
     groups: bool
 
-    @property
-    def plain(self) -> bool:
-        """Whether there is nothing to see to but the product."""
-        return not (self.variables or self.checked or self.groups)
+
+class Facts(NamedTuple):
+    """What the solver reads off one step: the elements of its tensor, its costs, and marks if there are any."""
+
+    product: Dim
+    macs: Dim | None
+    params: Dim | None
+    elementwise: tuple[int, Dim] | None
+    marks: Marks | None
 
 
 def power_of_g(dim: Dim) -> int:
@@ -88,27 +93,20 @@ def power_of_g(dim: Dim) -> int:
     return dim.powers[_G]
 
 
-def must_divide(dim: Dim) -> bool:
-    """Whether it depends on the target if a dim is an integer."""
-    return dim.denominator > 1 or dim.powers[_G] < 0
-
-
 @lru_cache(maxsize=_MOST)
-def facts(shape: Shape) -> Facts:
-    """What a shape's dims ask for."""
-    kinds = [(side.kind, dim) for side in (shape.first, shape.second) for _, dim in side.axes()]
-    dims = list(dict.fromkeys(dim for _, dim in kinds))
-    product = ONE
-    for _, dim in kinds:
-        product = product * dim
-    return Facts(
-        product,
-        _numbers(dims),
-        _numbers([dim for kind, dim in kinds if kind == SPATIAL]),
+def facts(outcome: Outcome) -> Facts:
+    """What the solver reads off one step."""
+    axes = [(side.kind, dim) for side in (outcome.shape.first, outcome.shape.second) for _, dim in side.axes()]
+    dims = list(dict.fromkeys([dim for _, dim in axes]))
+    asked = [*dims, *outcome.quotients]
+    marks = Marks(
+        _numbers(asked),
+        _numbers([dim for kind, dim in axes if kind == SPATIAL]),
         _numbers([dim for dim in dims if power_of_g(dim) > 0]),
-        tuple([dim for dim in dims if must_divide(dim)]),
-        any(power_of_g(dim) for dim in dims),
+        tuple([dim for dim in asked if dim.denominator > 1 or power_of_g(dim) < 0]),
+        any(power_of_g(dim) for dim in asked),
     )
+    return Facts(outcome.shape.product, outcome.macs, outcome.params, outcome.elementwise, marks if any(marks) else None)
 
 
 def _numbers(dims: Sequence[Dim]) -> tuple[int, ...]:

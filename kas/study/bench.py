@@ -19,7 +19,7 @@ from kas.evaluation import DeviceLock, describe_device, make_data, make_model, r
 from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
-from kas.replacement import find_targets, replace
+from kas.replacement import find_targets, fuse, replace
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
 from kas.study.files import StudyFolder
@@ -90,6 +90,19 @@ class Bench:
     def deploy(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
         """The deployed network with the kernel, freshly initialised."""
         return self._replace(self.deployed, self.deployed.model, kernel, sizes)
+
+    def timed(self, network: nn.Module) -> nn.Module:
+        """A deployed network as it is timed: on the device, in its inference form if `cost.fused`.
+
+        Raises KasError if it cannot be fused.
+        """
+        network = network.to(self.device)
+        return fuse(network, self.deployed.example[:2].to(self.device)) if self.config.cost.fused else network
+
+    @cached_property
+    def timed_original(self) -> nn.Module:
+        """The deployed original as it is timed."""
+        return self.timed(self.deployed.model)
 
     def start(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
         """The trained network with the kernel, as its training starts: from scratch, or from the original's weights."""

@@ -61,5 +61,5 @@ def _latency(bench: Bench, listener: Listener) -> float | None:
         return None
     listener.stage(None, "latency")
     with memory_errors("measuring the original"):
-        model, example = bench.deployed.model.to(bench.device), bench.deployed.example.to(bench.device)
+        model, example = bench.timed_original, bench.deployed.example.to(bench.device)
     return compare(model, model, example, bench.config.cost, lock=bench.lock).original_ms

@@ -154,8 +154,8 @@ class Pipeline:
 def measure(bench: Bench, kernel: Kernel, sizes: Sizes) -> Paired:
     """Time the deployed network with the kernel against the original: one paired session."""
     with memory_errors("building the network"):
-        candidate = bench.deploy(kernel, sizes).to(bench.device)
-        original = bench.deployed.model.to(bench.device)
+        candidate = bench.timed(bench.deploy(kernel, sizes))
+        original = bench.timed_original
     return compare(original, candidate, bench.deployed.example.to(bench.device), bench.config.cost, lock=bench.lock)
 
 

@@ -12,6 +12,7 @@ from kas.language.normal.graph import Graph, Number, Term, flip_attrs, flip_term
 from kas.language.normal.layout import Cut, Layout, cut, nest, or_full, refine
 
 __all__ = ["add", "extreme", "full_terms", "multiply", "quotient", "scaled", "split", "tap_cut"]
+from kas.language.normal.shuffles import unshuffled
 
 Shape2 = tuple[Dim, Dim]
 _MAX_EXPONENT = 2**16
@@ -165,9 +166,18 @@ def _combine(g: Graph, op: str, terms: list[Term], shape: Shape2) -> int:
 
 
 def _invariant(g: Graph, op: str, kind: str, attrs: tuple[Any, ...], terms: list[Term]) -> list[Term] | None:
-    """Broadcast terms as they are before a rearrangement, which they do not vary along; None if one of them does."""
+    """Broadcast terms as they are before a rearrangement, which they do not vary along; None if one of them does.
+
+    The weight of a scale or bias may vary along a shuffle: its axes in another order are a view of it.
+    """
     result = []
     for number, layout, edge in terms:
+        if kind == "perm":
+            found = unshuffled(g, attrs[0], (number, layout, edge))
+            if found is None:
+                return None
+            result.append(found)
+            continue
         before = None if layout is None else _before(g, op, kind, attrs, layout)
         if before is None:
             return None
@@ -179,17 +189,10 @@ def _before(g: Graph, op: str, kind: str, attrs: tuple[Any, ...], layout: Layout
     if kind == "unf":
         return _before_taps(g, attrs, layout) if op == "mul" else None
     for side, moved in zip(layout, attrs[0], strict=True):
-        where = cut(_moved(moved)) if kind == "perm" else moved
-        if not where:
-            continue
-        pieces = refine(side, where, g.known)
+        pieces = refine(side, moved, g.known) if moved else ()
         if pieces is None or any(present and rearranged for _, present, rearranged in pieces):
             return None
     return layout
-
-
-def _moved(sizes: tuple[Dim, Dim, Dim] | None) -> list[tuple[Dim, bool]]:
-    return [] if sizes is None else [(sizes[0] * sizes[1], True), (sizes[2], False)]
 
 
 def tap_cut(product: Dim, taps: tuple[Any, ...], suffix: Dim) -> Cut:

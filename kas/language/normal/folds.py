@@ -8,7 +8,8 @@ from kas.language.dims import ONE
 from kas.language.normal.arithmetic import add, extreme, multiply, scaled, split
 from kas.language.normal.graph import Graph, Term, result_shape
 from kas.language.normal.layout import Cut, Layout, cut, drop, nest, or_full, overlap, refine
-from kas.language.normal.moves import before_taps, through_perm
+from kas.language.normal.moves import before_taps
+from kas.language.normal.shuffles import through_perm
 
 __all__ = [
     "constant_out",
@@ -80,7 +81,7 @@ def fold_perm(op: str) -> Any:
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
         node = g.nodes[x >> 1]
-        layout = through_perm(g, attrs[0], node.attrs[0]) if node.op == "perm" else None
+        layout = through_perm(attrs[0], node.attrs[0], g.known) if node.op == "perm" else None
         if layout is None:
             return None
         sides: list[Any] = []

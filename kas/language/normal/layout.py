@@ -14,7 +14,20 @@ from functools import lru_cache
 from kas.language.dims import ONE, Dim
 from kas.language.shapes import Shape
 
-__all__ = ["Cut", "Layout", "cut", "drop", "flagged", "flip", "layout_of", "nest", "or_full", "overlap", "refine", "union"]
+__all__ = [
+    "Cut",
+    "Layout",
+    "cut",
+    "drop",
+    "flagged",
+    "flip",
+    "layout_of",
+    "nest",
+    "or_full",
+    "overlap",
+    "refine",
+    "union",
+]
 
 Cut = tuple[tuple[Dim, bool], ...]
 Layout = tuple[Cut, Cut]

@@ -11,8 +11,9 @@ from typing import Any
 from kas.language.dims import ONE, Dim
 from kas.language.normal.arithmetic import scaled, split, tap_cut
 from kas.language.normal.graph import Graph
-from kas.language.normal.layout import Cut, Layout, cut, overlap, refine
-from kas.language.normal.texts import attribute_text, named_text
+from kas.language.normal.layout import Layout, cut, overlap, refine
+from kas.language.normal.shuffles import through_perm
+from kas.language.normal.texts import attribute_text
 
 __all__ = [
     "POINTWISE",
@@ -22,12 +23,10 @@ __all__ = [
     "perm_empty",
     "perm_out",
     "perm_perm",
-    "perm_weight",
     "roll_out",
     "roll_perm",
     "roll_roll",
     "roll_unf",
-    "through_perm",
     "unf_out",
     "unf_perm",
     "unf_unf",
@@ -117,25 +116,6 @@ def perm_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("perm", (tuple(sides),), node.ins[0])
 
 
-def perm_weight(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
-    """The outputs of a dense map in another order are a view of its weight."""
-    if attrs[0][0] is not None and attrs[0][1] is not None:
-        return None
-    side = 0 if attrs[0][0] is not None else 1
-    return _permuted(g, side, named_text(attrs, str), x)
-
-
-def _permuted(g: Graph, side: int, mark: str, x: int) -> int | None:
-    node = g.nodes[x >> 1]
-    if node.op in POINTWISE:
-        below = _permuted(g, side, mark, node.ins[0])
-        return None if below is None else g.make(node.op, (), below)
-    if node.op != "lin" or node.attrs[0] != side or node.attrs[1] is not ONE or node.token in g.tied:
-        return None
-    g.bent.add(node.token)
-    return g.intern("lin", node.attrs, node.ins, node.shape, node.token, f"{node.mark} out {mark}")
-
-
 def unf_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """Taps over h then w, or w then h, are taps over both."""
     node = g.nodes[x >> 1]
@@ -165,37 +145,6 @@ def unf_perm(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("perm", ((moved, None) if side == 0 else (None, moved),), g.make("unf", attrs, node.ins[0]))
 
 
-def through_perm(g: Graph, layout: Layout, sizes: tuple[Any, Any]) -> Layout | None:
-    """A layout of a shuffled tensor as a layout of the tensor before; None if it divides a shuffled axis unevenly."""
-    sides: list[Cut] = []
-    for side, moved in zip(layout, sizes, strict=True):
-        if moved is None:
-            sides.append(side)
-            continue
-        a, b, post = moved
-        parts = _parts(g, side, (b, a, post))
-        if parts is None or len(parts[0]) > 1 or len(parts[1]) > 1:
-            return None
-        sides.append(cut([*parts[1], *parts[0], *parts[2]]))
-    return sides[0], sides[1]
-
-
-def _parts(g: Graph, side: Cut, sizes: tuple[Dim, ...]) -> list[Cut] | None:
-    """A cut divided at given sizes."""
-    parts: list[Cut] = []
-    rest = side
-    for number, size in enumerate(sizes):
-        after = ONE
-        for dim in sizes[number + 1 :]:
-            after = after * dim
-        pieces = refine(rest, cut([(size, True), (after, False)]), g.known)
-        if pieces is None:
-            return None
-        parts.append(cut((dim, flag) for dim, flag, here in pieces if here))
-        rest = cut((dim, flag) for dim, flag, here in pieces if not here)
-    return parts
-
-
 def roll_out(op: str) -> Any:
     """What treats all places along an axis alike commutes with a roll along it."""
 
@@ -217,7 +166,7 @@ def perm_out(op: str) -> Any:
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
         node = g.nodes[x >> 1]
-        layout = through_perm(g, attrs[0], node.attrs[0]) if node.op == "perm" else None
+        layout = through_perm(attrs[0], node.attrs[0], g.known) if node.op == "perm" else None
         return None if layout is None else g.make("perm", node.attrs, g.make(op, (layout,), node.ins[0]))
 
     return rule

@@ -9,7 +9,7 @@ operand of the op that the row names (ANY: every op). Sums, products, extremes (
 
 from __future__ import annotations
 
-from kas.language.normal import folds, functions, maps, means, moves
+from kas.language.normal import folds, functions, maps, means, moves, views
 from kas.language.normal.graph import Rule
 from kas.language.normal.moves import POINTWISE
 
@@ -35,7 +35,12 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("perm", ADD, moves.linear_number("perm"), "f(q x) = q f(x)"),
     ("perm", ANY, moves.perm_empty, "a shuffle with an empty axis does nothing"),
     ("perm", PERM, moves.perm_perm, "a shuffle and its inverse cancel; shuffles of both sides are one"),
-    ("perm", (*LIN, *POINTWISE), moves.perm_weight, "the outputs of a dense map in another order are a view of its weight"),
+    (
+        "perm",
+        (*LIN, *ADD, *MUL, *POINTWISE),
+        views.perm_weight,
+        "the outputs of a dense map in another order: its weight viewed",
+    ),
     ("unf", ADD, moves.linear_number("unf"), "f(q x) = q f(x)"),
     ("unf", UNF, moves.unf_unf, "taps over h then w, or w then h, are taps over both"),
     ("unf", PERM, moves.unf_perm, "a shuffle of channels commutes with taps"),
@@ -61,6 +66,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("peak", ADD, folds.constant_out("peak", "add"), "a constant term comes out of a maximum"),
     ("lin", ADD, moves.linear_number("lin"), "f(q x) = q f(x)"),
     ("lin", PERM, maps.lin_perm, "the inputs of a dense map in another order are a view of its weight; other sides commute"),
+    ("lin", PERM, views.depthwise_perm, "a map of each channel commutes with a shuffle of them: a view of its weight"),
     ("lin", UNF, maps.lin_unf, "a map of channels and all taps is a convolution"),
     ("lin", ANY, maps.lin_diagonal, "a map of each channel to itself is a scale"),
     ("lin", ROLL, maps.lin_roll, "a roll along an axis without taps commutes with a map of channels"),

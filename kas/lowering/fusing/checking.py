@@ -18,9 +18,7 @@ _NOISE = 4.0  # times the module's own rounding errors, where these are larger
 
 def exact_difference(original: nn.Module, fused: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
     """`difference` of the outputs of two modules computed in float64."""
-    args, kwargs = _pytree.tree_map_only(Tensor, _doubled, (args, kwargs))
-    first, second = (_run(copy.deepcopy(module).double(), args, kwargs) for module in (original, fused))
-    return difference(first, second)
+    return difference(*(_run_exactly(module, args, kwargs) for module in (original, fused)))
 
 
 def equal_up_to_rounding(
@@ -35,8 +33,7 @@ def equal_up_to_rounding(
     found = difference(ours, theirs)
     if found <= _ROUNDING.get(module_tensor(original).dtype, 1e-5):
         return True, found
-    exact = _run(copy.deepcopy(original).double(), *_pytree.tree_map_only(Tensor, _doubled, (args, kwargs)))
-    return found <= _NOISE * difference(exact, ours), found
+    return found <= _NOISE * difference(_run_exactly(original, args, kwargs), ours), found
 
 
 def difference(a: Any, b: Any) -> float:
@@ -62,18 +59,24 @@ def _run(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
         return module(*_copied(args), **_copied(kwargs))
 
 
+def _run_exactly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The same in float64, on the CPU: not every device has it."""
+    args, kwargs = _pytree.tree_map_only(Tensor, _doubled, (args, kwargs))
+    return _run(copy.deepcopy(module).cpu().double(), args, kwargs)
+
+
 def _copied(values: Any) -> Any:
     return _pytree.tree_map_only(Tensor, torch.clone, values)
 
 
 def _doubled(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
+    return tensor.cpu().double() if tensor.is_floating_point() else tensor.cpu()
 
 
 def _of_tensors(x: Tensor, y: Any) -> float:
     if not isinstance(y, Tensor) or x.shape != y.shape:
         return float("inf")
-    x, y = x.detach().double(), y.detach().double()
+    x, y = x.detach().cpu().double(), y.detach().cpu().double()
     finite = torch.isfinite(x)
     if not torch.equal(finite, torch.isfinite(y)):
         return float("inf")

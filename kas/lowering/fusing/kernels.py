@@ -111,12 +111,18 @@ def _checked(module: nn.Module, found: Merged, origin: Origin, like: Tensor) -> 
     original = copy.deepcopy(module).eval()
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, origin.channels, *origin.size, generator=generator).to(like)
-    exact = rebuilt(found, origin).to(like.device)
+    exact = rebuilt(found, origin)
     wrong = exact_difference(original, exact, (x,), {})
     if wrong > EXACT:
         raise KasError(f"fuse: {origin.kernel!r} changes by {wrong:.1e} of its largest output when fused; please report it")
-    fused = exact.to(like.dtype)
+    fused = exact.to(device=like.device, dtype=like.dtype)
+    if any(_is_channels_last(parameter) for parameter in module.parameters()):
+        fused = fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fused if equal_up_to_rounding(original, fused, (x,), {})[0] else None
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    return weight.dim() == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def program_of(module: nn.Module, origin: Origin) -> Program:

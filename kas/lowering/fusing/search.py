@@ -2,7 +2,7 @@
 
 A plan says for some steps that they are computed as one affine function of earlier tensors. A move writes one step so, or
 puts what one of its sources is in that source's place. Steps that nothing reads any more cost nothing. The search takes
-the move that saves most; where no single one saves, two in a row may (two branches that only pay off together).
+the move that saves most; where no single one saves, several at one step may (branches that only pay off together).
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class Search:
         plan: Plan = {}
         price = self.price(plan)
         while True:
-            found = min(self._with_prices(plan), default=None, key=lambda entry: entry[0])
+            steps = sorted(self.needed(plan) & self.linear.keys())
+            found = min((entry for step in steps for entry in self._moves(plan, step)), default=None, key=_price)
             if found is None or found[0] >= price:
-                pairs = [pair for _, first in self._with_prices(plan) for pair in self._with_prices(first)]
-                found = min(pairs, default=None, key=lambda entry: entry[0])
+                found = min((entry for step in steps for entry in self._paths(plan, step)), default=None, key=_price)
             if found is None or found[0] >= price:
                 return plan
             price, plan = found
 
     def price(self, plan: Plan) -> float:
         """Of all linear steps that the output needs; MACs for one sample."""
-        return sum(self._price(number, plan.get(number)) for number in self.needed(plan) if number in self.linear)
+        return sum(self._price_of(number, plan.get(number)) for number in self.needed(plan) if number in self.linear)
 
     def needed(self, plan: Plan) -> set[int]:
         """The tensors that the output depends on under a plan, the output included."""
@@ -76,18 +76,23 @@ class Search:
         side = self.program.kernel.shapes[number].first
         return is_view(self.program.kernel.steps[number - 1]) or any(side.dim(tap) is not ONE for tap in ("kh", "kw"))
 
-    def _with_prices(self, plan: Plan) -> Iterator[tuple[float, Plan]]:
-        """All plans one move away, with their prices."""
-        for number in sorted(self.needed(plan) & self.linear.keys()):
-            form = plan.get(number, self.linear[number])
-            forms = [form] if number not in plan else []
-            for source in form.terms:
-                inner = plan.get(source.tensor, self.linear.get(source.tensor))
-                merged = None if inner is None else self._inlined(form, source, inner)
-                forms += [] if merged is None else [merged]
-            for one in forms:
-                changed = {**plan, number: one}
-                yield self.price(changed), changed
+    def _moves(self, plan: Plan, number: int) -> list[tuple[float, Plan]]:
+        """All plans one move at a step away, with their prices."""
+        form = plan.get(number, self.linear[number])
+        forms = [form] if number not in plan else []
+        for source in form.terms:
+            inner = plan.get(source.tensor, self.linear.get(source.tensor))
+            merged = None if inner is None else self._inlined(form, source, inner)
+            forms += [] if merged is None else [merged]
+        plans = [{**plan, number: one} for one in forms]
+        return [(self.price(one), one) for one in plans]
+
+    def _paths(self, plan: Plan, number: int) -> Iterator[tuple[float, Plan]]:
+        """The plans on the way to the one that has all sources of a step in place, the cheapest move first."""
+        while moves := self._moves(plan, number):
+            best = min(moves, key=_price)
+            yield best
+            plan = best[1]
 
     def _inlined(self, form: Affine, source: Source, inner: Affine) -> Affine | None:
         """`form.inlined`, remembered (with the functions themselves, so that their identities stay theirs)."""
@@ -96,10 +101,14 @@ class Search:
             self._known[key] = (form, inner, form.inlined(source, inner))
         return self._known[key][2]
 
-    def _price(self, number: int, form: Affine | None) -> float:
+    def _price_of(self, number: int, form: Affine | None) -> float:
         if form is None:
             return price_of_step(self.program, number, self.linear)
         key = (number, id(form))
         if key not in self._prices:
             self._prices[key] = (form, price_of_merged(self.program, number, form))
         return self._prices[key][1]
+
+
+def _price(entry: tuple[float, Plan]) -> float:
+    return entry[0]

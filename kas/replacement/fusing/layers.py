@@ -71,7 +71,7 @@ def _fuse_plain(layer: Any, norm: _Norm) -> nn.Module:
     channels_last = layer.weight.dim() == 4 and layer.weight.is_contiguous(memory_format=torch.channels_last)
     exact = copy.deepcopy(layer).double(), copy.deepcopy(norm).double()
     fused: nn.Module = (fusion.fuse_linear_bn_eval if linear else fusion.fuse_conv_bn_eval)(*exact)
-    x = torch.randn(2, *_small_input(layer), generator=torch.Generator().manual_seed(0)).to(layer.weight.device)
+    x = torch.randn(2, *_small_input(layer), generator=torch.Generator().manual_seed(0))
     wrong = exact_difference(nn.Sequential(*exact).eval(), fused, (x,), {})
     _refuse(wrong, f"{layer} with {norm}")
     fused = fused.to(dtype)
@@ -223,10 +223,9 @@ def _check(layer: AdaptedLayer, exact: nn.Module, channels: int, origin: Origin)
         axes = list(zip(layer.resize.axes, origin.size, strict=True))
         least = [(n - 1) * axis.stride + 1 + axis.extent - axis.left - axis.right for axis, n in axes]
         sizes = [tuple(n + more * (axis.stride - 1) for n, (axis, _) in zip(least, axes, strict=True)) for more in (0, 1)]
-    device = module_tensor(layer).device
     for size in sizes:
-        x = torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0)).to(device)
-        _refuse(exact_difference(layer, exact.to(device), (x,), {}), f"an adapter ({layer.kind})")
+        x = torch.randn(2, channels, *size, generator=torch.Generator().manual_seed(0))
+        _refuse(exact_difference(layer, exact, (x,), {}), f"an adapter ({layer.kind})")
 
 
 def _refuse(wrong: float, what: str) -> None:
