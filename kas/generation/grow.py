@@ -10,6 +10,7 @@ from kas.generation.draw import draw_local, draw_unary, draw_wide, operand
 from kas.generation.growth import CLOSING, Growth
 from kas.generation.join import join, matrix_product, solve_join
 from kas.generation.moves import Moves
+from kas.generation.products import batched_product, reassembly
 from kas.generation.reach import receptive_field
 from kas.generation.settings import GenerationSettings
 from kas.generation.steering import Steering
@@ -94,6 +95,8 @@ class Duties:
 
 def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
     """Draw a step of a primitive and add it; `near` the end rather of what is open. Says whether one fitted."""
+    if op == "reassemble":
+        return reassembly(growth, rng)
     if OPS[op].arity == 2:
         return _add_join(growth, op, near, rng)
     i = growth.last if near else operand(growth, rng)
@@ -108,6 +111,8 @@ def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> 
     b = pick(rng, others) if near or rng.random() < 0.7 else operand(growth, rng)
     if op == "matmul":
         return matrix_product(growth, a, b, rng, solve=rng.random() < 0.3)
+    if op == "bmm":
+        return batched_product(growth, a, b, rng)
     return join(growth, op, a, b, rng) or (rng.random() < 0.4 and solve_join(growth, op, a, b, rng))
 
 

@@ -10,7 +10,7 @@ from kas.generation.settings import GenerationSettings
 from kas.language import Outcome, Shape, Step
 from kas.language.dims import Dim
 from kas.language.primitives.linear import Conv
-from kas.language.primitives.spatial import Shift, Unfold
+from kas.language.primitives.spatial import Unfold
 from kas.language.shapes import input_shape
 from kas.solvers.limits import parse_budget, resolve
 from kas.solvers.targets import Target
@@ -76,7 +76,7 @@ class Limits:
             return False
         if not self._is_small(outcome.shape.product):
             return False
-        return not isinstance(step, Conv | Unfold | Shift) or self._reaches(step, source)
+        return self._reaches(step, source)
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
         """The least that a step costs, for each of the ceilings; NOTHING where it costs nothing."""
@@ -99,16 +99,15 @@ class Limits:
             self._small[size] = known
         return known
 
-    def _reaches(self, step: Conv | Unfold | Shift, source: Shape) -> bool:
+    def _reaches(self, step: Step, source: Shape) -> bool:
         """Whether every tap (or the shifted position) can be inside at every target."""
-        if isinstance(step, Shift):
-            reach = {name: abs(step.by) + 1 for name in step.axes}
-        elif isinstance(step, Unfold):
-            reach = {f"1.{axis}": step.d * (step.k - 1) // 2 + 1 for axis in step.over}
-        else:
+        reach = step.reaches()
+        if isinstance(step, Unfold):
+            reach = [(f"1.{axis}", step.d * (step.k - 1) // 2) for axis in step.over]
+        elif isinstance(step, Conv):
             taps = zip("hw", step.k, step.d, strict=True)
-            reach = {f"1.{axis}": d * (k - 1) // 2 + 1 for axis, k, d in taps if k > 1}
-        return all(self._value(source.axis(name), env, 1) >= least for name, least in reach.items() for env in self._envs)
+            reach = [(f"1.{axis}", d * (k - 1) // 2) for axis, k, d in taps if k > 1]
+        return all(self._value(source.axis(name), env, 1) > most for name, most in reach for env in self._envs)
 
     def _cost(self, key: str, outcome: Outcome) -> float:
         if key == "params":

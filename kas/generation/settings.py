@@ -22,6 +22,8 @@ _FAMILY_WEIGHTS = {
     "pointwise": 3.0,
     "binary": 2.0,
     "matmul": 0.6,
+    "windows": 1.0,
+    "products": 0.4,
 }
 
 # The weight of an op within its family, where it is not 1. Convolutions are what trains; a mix is rarely fast.

@@ -13,7 +13,9 @@ from typing import Any
 from kas.language.dims import MAX_NUMBER, Dim
 from kas.language.errors import InvalidKernel
 
-__all__ = ["Codec", "axes", "choice", "dim", "dims", "flag", "flags", "integer", "names", "odd", "pair", "pairs", "side", "whole"]
+__all__ = [
+    "Codec", "axes", "choice", "dim", "dims", "flag", "flags", "integer", "names", "odd", "pair", "pairs", "side", "whole",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

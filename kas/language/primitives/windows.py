@@ -166,6 +166,10 @@ class SpatialShift(Step):
         part = check_dim(channels.dim("c") / Dim.of(len(self.by)), "c over the number of parts")
         return Outcome(shapes[0], quotients=(part,))
 
+    def reaches(self) -> list[tuple[str, int]]:
+        most = {axis: max(abs(by[which]) for by in self.by) for which, axis in enumerate("hw")}
+        return [(f"1.{axis}", by) for axis, by in most.items() if by]
+
 
 def _check_positions(shape: Shape, positions: Side, axis: str) -> None:
     if positions.dim(axis) is ONE:
