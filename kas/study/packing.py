@@ -19,6 +19,7 @@ _DIVISORS = (1, 2, 3, 4, 8, 16)
 _AXES = tuple(f"{side}.{name}" for side in "01" for name in ("g", "c", "kh", "kw", "h", "w"))
 # The powers of C, H, W, G and the free variable (0 for none) that a packed dim can have: (base, lowest).
 _POWERS = (("C", 4, 0), ("H", 2, 0), ("W", 2, 0), ("G", 3, -1))
+_SHIFTS = 17  # the shifts of parts lie between -8 and 8
 _SMALL = 64  # kernel sizes, dilations; shifts lie between -32 and 31
 
 Digits = list[tuple[int, int]]  # (digit, base)
@@ -51,6 +52,12 @@ def _small(value: int, low: int = 0) -> tuple[int, int]:
     return value - low, _SMALL
 
 
+def _shift(value: int) -> tuple[int, int]:
+    if abs(value) > _SHIFTS // 2:
+        raise _TooRare
+    return value + _SHIFTS // 2, _SHIFTS
+
+
 def _axes_digits(axes: tuple[str, ...]) -> Digits:
     if list(axes) != sorted(axes, key=_AXES.index):
         raise _TooRare
@@ -61,12 +68,18 @@ def _digits(codec: Codec, value: Any) -> Digits:
     kind = codec.kind
     if kind == "dim":
         return _dim_digits(value)
+    if kind in ("dims", "pairs") and len(value) > 7:
+        raise _TooRare
     if kind == "dims":
         return [(len(value), 8), *(digit for dim in value for digit in _dim_digits(dim))]
     if kind == "axes":
         return _axes_digits(value)
     if kind == "choice":
         return [_index(codec.choices, value)]
+    if kind == "names":
+        return [(sum(1 << codec.choices.index(name) for name in value), 1 << len(codec.choices))]
+    if kind == "pairs":
+        return [(len(value), 8), *(_shift(by) for pair in value for by in pair)]
     if kind == "flag":
         return [(int(value), 2)]
     if kind == "side":
@@ -125,6 +138,12 @@ class _Reader:
             return [name for i, name in enumerate(_AXES) if bits >> i & 1]
         if kind == "choice":
             return codec.choices[self.take(len(codec.choices))]
+        if kind == "names":
+            bits = self.take(1 << len(codec.choices))
+            return [name for i, name in enumerate(codec.choices) if bits >> i & 1]
+        if kind == "pairs":
+            half = _SHIFTS // 2
+            return [[self.take(_SHIFTS) - half, self.take(_SHIFTS) - half] for _ in range(self.take(8))]
         if kind == "flag":
             return bool(self.take(2))
         if kind == "side":
