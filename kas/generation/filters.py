@@ -1,66 +1,174 @@
-"""Steps that are legal but void: they do nothing, or undo what came before. They are not generated."""
+"""Steps that are legal but void: they do nothing, undo what came before, or start without a sane scale. Not generated."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from kas.generation.centred import centred_axes
 from kas.language import Shape, Step
-from kas.language.primitives.binary import Binary
-from kas.language.primitives.pointwise import Pointwise
-from kas.language.primitives.reductions import Fold, Normalize, Softmax
-from kas.language.primitives.scaling import Bias, Scale
 
 __all__ = ["is_void"]
 
+Rule = Callable[[Any, Sequence[Step], Sequence[Shape]], bool]
+
+_LINEAR = ("fc", "conv", "mix")
+_VIEWS = ("group", "ungroup", "transpose", "shift")
+_POINTWISE = ("gelu", "relu", "sigmoid", "tanh", "abs", "exp", "neg", "sin", "sqrt", "sqr")
 _NOT_NEGATIVE = ("abs", "relu", "sigmoid", "exp", "sqr", "sqrt", "softmax")
-_SIGNED_ONLY = ("relu", "abs")  # the identity on what is not negative
+_KEEP_SIGN = ("group", "ungroup", "transpose", "shift", "unfold", "fold", "scale", "bias")
 _EVEN = ("sqr", "abs", "sqrt")  # after a neg or an abs it makes no difference
 _EXPLOSIVE = ("exp", "sqr", "div")
+_INVERSE = {"ungroup": "group", "group": "ungroup", "transpose": "transpose"}
+_MOST_FACTORS = 4  # of an element, with no linear map or bounded function between
 
 
 def is_void(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    """Whether a step, put after `steps`, is pointless: each line below is one reason."""
-    if any(i >= len(shapes) for i in step.ins):
-        return False
-    before = [steps[i - 1] if i else None for i in step.ins]
-    first = before[0]
-    if isinstance(step, Binary):
-        return _is_void_binary(step, before)
-    if first is None:
-        return isinstance(step, Scale | Bias)  # a weight on the input, which the next linear map absorbs
-    if isinstance(step, Pointwise):
-        if isinstance(first, Pointwise) and step.op == first.op:
-            return True  # twice the same function
-        if step.op in _SIGNED_ONLY and first.op in _NOT_NEGATIVE:
-            return True
-        if step.op in _EVEN and first.op in ("neg", "abs"):
-            return True
-        if step.op in _EXPLOSIVE and first.op in _EXPLOSIVE:
-            return True  # values grow without bound
-        if isinstance(first, Pointwise) and first.ins[0] and isinstance(steps[first.ins[0] - 1], Pointwise):
-            return True  # a third function of single elements in a row
-    if (step.op, first.op) in (("ungroup", "group"), ("group", "ungroup"), ("transpose", "transpose")):
-        return True  # undoes what came before
-    if isinstance(step, Scale | Bias) and type(step) is type(first):
+    """Whether a step, put after `steps`, is pointless. `shapes` are those of all tensors so far, the input first."""
+    for i in step.ins:
+        if i >= len(shapes):
+            return False
+    rule = _RULES.get(step.op)
+    return rule is not None and rule(step, steps, shapes)
+
+
+def _made(tensor: int, steps: Sequence[Step]) -> Step | None:
+    """The step that makes a tensor, looking through views."""
+    while tensor:
+        step = steps[tensor - 1]
+        if step.op not in _VIEWS:
+            return step
+        tensor = step.ins[0]
+    return None
+
+
+def _sign(tensor: int, steps: Sequence[Step]) -> int:
+    """1 where all values of a tensor start at 0 or more, -1 at 0 or less, 0 where it is unknown."""
+    flip = 1
+    while tensor:
+        step = steps[tensor - 1]
+        if step.op in _NOT_NEGATIVE or (step.op == "matmul" and step.softmax):  # type: ignore[attr-defined]
+            return flip
+        if step.op == "neg":
+            flip = -flip
+        elif step.op not in _KEEP_SIGN:
+            return 0
+        tensor = step.ins[0]
+    return 0
+
+
+def _factors(tensor: int, steps: Sequence[Step], most: int) -> int:
+    """How many values are multiplied for an element of a tensor; counted up to a bit more than `most`."""
+    total, todo = 0, [(tensor, 1)]
+    while todo and total <= most:
+        tensor, times = todo.pop()
+        op = steps[tensor - 1].op if tensor else ""
+        if op in ("mul", "matmul"):
+            todo += [(i, times) for i in steps[tensor - 1].ins]
+        elif op == "sqr":
+            todo.append((steps[tensor - 1].ins[0], 2 * times))
+        elif op in ("relu", "gelu", "abs", "neg", "group", "ungroup", "transpose", "shift", "unfold", "scale", "bias"):
+            todo.append((steps[tensor - 1].ins[0], times))
+        else:
+            total += (3 if op in ("exp", "div") else 1) * times
+    return total
+
+
+def _weight(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    if not step.ins[0]:
+        return True  # a weight on the input, which the next linear map absorbs
+    first = _made(step.ins[0], steps)
+    if first is None or first.op == step.op:
         return True  # one weight over the axes of both does the same
-    if isinstance(step, Scale) and first.op in ("fc", "conv", "mix"):
-        return True  # the weight before it absorbs this one
-    if isinstance(step, Softmax | Normalize) and isinstance(first, Bias | Scale | Softmax | Normalize):
-        return True  # ignores what the step before it did, or nearly so
-    if isinstance(step, Fold) and isinstance(first, Softmax | Normalize):
-        return set(step.axes) >= set(first.axes)  # a mean that is constant
-    return isinstance(step, Fold) and isinstance(first, Fold) and step.how == first.how  # one joint fold does the same
+    return step.op == "scale" and first.op in _LINEAR  # the weight before it absorbs this one
 
 
-def _is_void_binary(step: Binary, before: list[Step | None]) -> bool:
-    if step.ins[0] == step.ins[1]:
+def _pointwise(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    first = _made(step.ins[0], steps)
+    if first is None:
+        return False
+    op, before = step.op, first.op
+    if before in _POINTWISE:
+        if op == before or (op in _EVEN and before in ("neg", "abs")):
+            return True  # the same function twice; an even function of a sign
+        if {op, before} == {"sqr", "sqrt"}:
+            return True  # the absolute value
+        again = _made(first.ins[0], steps)
+        if again is not None and again.op in _POINTWISE:
+            return True  # a third function of single elements in a row
+    if op in _EXPLOSIVE and before in _EXPLOSIVE:
+        return True  # values grow without bound
+    if op in ("relu", "abs"):
+        return _sign(step.ins[0], steps) != 0  # the identity, or nothing is left
+    return op == "sqr" and 2 * _factors(step.ins[0], steps, _MOST_FACTORS // 2) > _MOST_FACTORS
+
+
+def _view(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    return bool(step.ins[0]) and steps[step.ins[0] - 1].op == _INVERSE[step.op]  # undoes what came before
+
+
+def _statistics(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    first = _made(step.ins[0], steps)
+    return first is not None and first.op in ("bias", "scale", "softmax", "normalize")  # ignores it, or nearly so
+
+
+def _fold(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    i = step.ins[0]
+    if len(step.axes) == len(shapes[i].axes()):
+        return True  # one number for a whole sample: near zero as a mean, and no gradient reaches what is behind it
+    if not i:
+        return False
+    first = steps[i - 1]
+    if first.op == "fold" and first.how == step.how:
+        return True  # one joint fold does the same
+    if step.how == "mean":
+        axes = centred_axes(i, steps, shapes)
+        return bool(axes) and axes.issubset(step.axes)  # a constant
+    return False
+
+
+def _binary(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    i, j = step.ins
+    if i == j:
         return True  # a function of one tensor, which the functions of single elements cover
-    left, right = before
-    for one, other, source in ((left, right, step.ins[1]), (right, left, step.ins[0])):
-        if isinstance(one, Bias) and one.ins[0] == source:
-            return True  # sub(x, bias(x)) and its like: a constant, or another bias
-        if one is not None and one.op in ("neg", "abs", "relu") and one.ins[0] == source and other is not one:
-            return True  # add(x, neg x) and its like
-    if left is not None and left == right and (step.op in ("add", "sub") or left.op not in ("fc", "conv", "mix")):
+    left, right = steps[i - 1] if i else None, steps[j - 1] if j else None
+    op = step.op
+    for one, other, source in ((left, right, j), (right, left, i)):
+        if one is None or not one.ins or one.ins[0] != source:
+            continue
+        if one.op == "bias" or (one.op in ("neg", "abs", "relu") and other is not one):
+            return True  # sub(x, bias(x)) and its like: a constant, or another bias; add(x, neg x) and its like
+    if left is not None and left == right and (op in ("add", "sub") or left.op not in _LINEAR):
         return True  # two equal computations without weights, or a re-parametrisation of one
-    return step.op == "div" and any(one is not None and one.op in _EXPLOSIVE for one in before)
+    if _same(i, j, steps, shapes):
+        return True  # one tensor, differently grouped
+    if op in ("max", "min"):
+        return _sign(i, steps) * _sign(j, steps) < 0  # always the same one of both
+    if op == "mul":
+        return _factors(i, steps, _MOST_FACTORS) + _factors(j, steps, _MOST_FACTORS) > _MOST_FACTORS
+    return op == "div" and any(one is not None and one.op in _EXPLOSIVE for one in (left, right))
+
+
+def _same(i: int, j: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    """Whether two tensors are the same but for grouping."""
+    while i and steps[i - 1].op in ("group", "ungroup"):
+        i = steps[i - 1].ins[0]
+    while j and steps[j - 1].op in ("group", "ungroup"):
+        j = steps[j - 1].ins[0]
+    return i == j
+
+
+def _matmul(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    i, j = step.ins
+    return _factors(i, steps, _MOST_FACTORS) + _factors(j, steps, _MOST_FACTORS) > _MOST_FACTORS
+
+
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(_POINTWISE, _pointwise),
+    **dict.fromkeys(("add", "sub", "mul", "div", "max", "min"), _binary),
+    **dict.fromkeys(("scale", "bias"), _weight),
+    **dict.fromkeys(("group", "ungroup", "transpose"), _view),
+    **dict.fromkeys(("softmax", "normalize"), _statistics),
+    "fold": _fold,
+    "matmul": _matmul,
+}

@@ -11,7 +11,7 @@ import numpy as np
 
 from kas.generation.choice import Choice
 from kas.generation.grow import Grammar, keeps, to_kernel
-from kas.generation.growth import Growth
+from kas.generation.growth import DRAWN, Growth
 from kas.generation.knob import widened
 from kas.generation.limits import Limits
 from kas.generation.moves import Moves
@@ -24,7 +24,8 @@ from kas.solvers.targets import Target
 __all__ = ["Drawn", "Sampler", "sample"]
 
 _ATTEMPTS = 200  # for one kernel; 1.2 are usual
-_PATIENCE = 6  # programs in a row that cannot use the budget; then the best of them is taken
+_MOST_FINISHING = 0.9  # of the tighter limit's cost, for the steps that close a program or use its budget
+_PATIENCE = 6  # programs in a row that cannot use the budget with drawn steps; then the best of them is taken
 _WIDENINGS = 2  # solved at most for a program that does not use its budget
 
 
@@ -72,6 +73,7 @@ class Sampler:
         multiple = self.settings.multiple_of
         self._solver = Solver(self.targets, self.budget, multiple_of=multiple) if self.targets else None
         self._also = Solver(self.also) if self.also else None
+        self._adds_up = any(key in ("macs", "params", "work") for key in self.budget or {})
         self._refusal = ""
         self._ops = Choice(self.settings.weights)
         self.moves = Moves(rank, Limits(rank, self.targets, self.budget, self.settings, self.also), self.settings)
@@ -111,7 +113,7 @@ class Sampler:
             if found is None:
                 continue
             use = self._use(found)
-            if use >= self.settings.min_use:
+            if use >= self.settings.min_use and self._is_drawn(found):
                 return found
             low.append((use, found))
             if len(low) == _PATIENCE:
@@ -145,6 +147,18 @@ class Sampler:
     def _use(self, drawn: Drawn) -> float:
         """How far a kernel uses the budget, 1 where there is none."""
         return _tighter(drawn.sizes) if drawn.sizes is not None and self.budget is not None else 1.0
+
+    def _is_drawn(self, drawn: Drawn) -> bool:
+        """Whether the steps that were drawn carry a part of the cost worth the name, and not those that close the program."""
+        sizes, solver = drawn.sizes, self._solver
+        if sizes is None or solver is None or not self._adds_up:
+            return True
+        outcomes = drawn.kernel.outcomes
+        others = [i for i, origin in enumerate(drawn.origins) if origin != DRAWN and outcomes[i].macs is not None]
+        if not others:
+            return True
+        shares = solver.shares(drawn.kernel, sizes)
+        return sum(shares[i] for i in others) <= _MOST_FINISHING * sum(shares)
 
     def _fitted(self, growth: Growth, rng: np.random.Generator) -> Drawn | None:
         """The program as a kernel, or one like it that uses the budget better; None if it does not fit at all."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kas.lowering.module_source import class_name, source
+from kas.lowering.module_source import class_name
+from kas.lowering.standalone import source
 
 if TYPE_CHECKING:
     from kas.lowering.building import build

@@ -71,9 +71,24 @@ def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
     assert product(own) is left.shape.product
     if getattr(node.step, "swap", False):
         ours, theirs = theirs, ours
+    if node.op in ("add", "sub"):
+        return _sum(emitter, node, ours, theirs), form
     if expression.count("{r}") > 1:
         theirs = emitter.variable(theirs)
     return expression.format(l=ours, r=theirs), form
+
+
+def _sum(emitter: Emitter, node: Node, first: str, second: str) -> str:
+    """A sum or difference, over the memory of an operand of that shape that nothing else needs."""
+    swap = bool(getattr(node.step, "swap", False))
+    left, right = node.ins[::-1] if swap else node.ins
+    sign = "+" if node.op == "add" else "-"
+    whole = node.shape.product
+    for operand, own, other in ((left, first, second), (right, second, first)):
+        free = operand.shape.product is whole and emitter.values[operand].name == own and emitter.spare(operand)
+        if free and left is not right and (sign == "+" or operand is left):
+            return f"{own}.{'add_' if sign == '+' else 'sub_'}({other})"
+    return f"{first} {sign} {second}"
 
 
 OPTIMIZED: dict[str, Emit] = {op: partial(_emit, expression) for op, expression in EXPRESSIONS.items()}

@@ -13,7 +13,7 @@ from kas.language.kernel import Kernel
 from kas.lowering.module_source import class_name, source
 from kas.lowering.origin import Origin
 
-__all__ = ["build"]
+__all__ = ["build", "load"]
 
 
 def build(
@@ -31,14 +31,14 @@ def build(
     Infeasible with the step, the dim and the value if the kernel does not exist at these sizes.
     """
     text = source(kernel, channels=channels, size=size, groups=groups, values=values, lowering=lowering)
-    module = _load(text, class_name(kernel))()
+    module = load(text, class_name(kernel))()
     assert isinstance(module, nn.Module)
     Origin(kernel.to_json(), channels, tuple(size), groups, dict(values or {})).mark(module)
     return module
 
 
 @lru_cache(maxsize=1024)
-def _load(text: str, name: str) -> type[nn.Module]:
+def load(text: str, name: str) -> type[nn.Module]:
     """The class of a source text that this package has just generated from a checked program; equal texts share it."""
     file = f"<kas {name} {sha256(text.encode()).hexdigest()[:8]}>"
     scope: dict[str, object] = {"__name__": f"kas.generated.{name}"}

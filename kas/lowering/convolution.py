@@ -86,6 +86,10 @@ def _weight(emitter: Emitter, conv: Convolution, image: str, shape: tuple[Dim, .
         return f"{image}.new_full({sizes}, {1 / count!r})"
     if weight.kind == "parameter":
         return emitter.parameter(weight.number, sizes)
+    if weight.kind == "chain":
+        out, inner = (number(dim) for dim in weight.full)
+        second, first = emitter.parameter(weight.number, (out, inner)), emitter.parameter(weight.scale, (inner, sizes[-1]))
+        return f"torch.mm({second}, {first})" if sizes == (out, sizes[-1]) else f"torch.mm({second}, {first}).reshape{sizes}"
     groups = number(conv.groups)
     if weight.kind == "repeated":
         one = emitter.parameter(weight.number, (sizes[0] // groups, *sizes[1:]))

@@ -14,6 +14,12 @@ from kas.lowering.graph import Node
 __all__ = ["Emit", "Emitter", "Value", "chunks", "runs"]
 
 
+# What makes a new tensor, and for its own gradient needs at most its operands: torch keeps the result of the others.
+_NEEDED_BY_NO_GRADIENT = frozenset(
+    ("convolve", "fc", "mix", "add", "sub", "mul", "neg", "scale", "bias", "affine", "gelu", "sin", "abs", "sqr", "local")
+)
+
+
 @dataclass(frozen=True)
 class Value:
     """A variable and its form: the dims of its torch axes after the batch, whose product is that of the node's shape."""
@@ -94,6 +100,12 @@ class Emitter:
     def only_reader(self, node: Node) -> bool:
         """Whether this node has one reader in all, so that no gradient of another one needs its value."""
         return self._readers[node] == 1
+
+    def spare(self, node: Node) -> bool:
+        """Whether the memory of a value may be written over: it is new, nothing else reads it, and no gradient needs it."""
+        while node.op == "view" and self.only_reader(node):
+            node = node.ins[0]
+        return self.only_reader(node) and node.op in _NEEDED_BY_NO_GRADIENT
 
     def variable(self, expression: str) -> str:
         """A name for an expression that is needed more than once while a node is written."""

@@ -61,6 +61,7 @@ class Weight:
 
     Attributes:
         kind: "parameter" as it is; "product" of it and the scale `scale`; "repeated" once for each group;
+            "chain" the product of it, `[out, inner]` as in `full`, and the parameter `scale`, `[inner, in]`;
             "mean": the scale `scale` over the number of elements of `count`; "constant": one over `count`.
         number: the step of the parameter.
         scale: the step of a scale, whose weight, viewed as `scale_form` (ONE where it repeats), has the axes of `full`.

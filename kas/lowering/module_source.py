@@ -1,4 +1,7 @@
-"""From a kernel with sizes to the text of a standalone Python file that needs only torch."""
+"""From a kernel with sizes to the text of the module that `build` loads: numbers for sizes, nothing to read twice.
+
+The file for people is that of `kas.lowering.standalone`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ from kas.lowering.code import Code
 from kas.lowering.optimized import optimized
 from kas.lowering.parameters import Parameter, parameters
 from kas.lowering.plain import plain
+from kas.lowering.wrapping import wrapped
 
-__all__ = ["LOWERINGS", "class_name", "source"]
+__all__ = ["LOWERINGS", "class_name", "forward_text", "lowering_of", "quoted", "source"]
 
-LOWERINGS: dict[str, Callable[[Kernel, Mapping[str, int]], Code]] = {"plain": plain, "optimized": optimized}
+Lowering = Callable[[Kernel, Mapping[str, int], Code | None], Code]
+LOWERINGS: dict[str, Lowering] = {"plain": plain, "optimized": optimized}
 
+_LONGEST = 112  # characters of a line of a method
 _FUNCTIONAL = "import torch.nn.functional as F\n"
 
 
@@ -34,12 +40,10 @@ def source(
     `lowering` is "optimized" or "plain" (one torch call a step, the reference); both have the same parameters.
     Raises Infeasible with the step, the dim and the value if the kernel does not exist at these sizes.
     """
-    if lowering not in LOWERINGS:
-        raise KasError(f"lowering must be one of {', '.join(LOWERINGS)}, not {lowering!r}")
     env = environment(kernel, channels, size, groups, values or {})
-    code = LOWERINGS[lowering](kernel, env)
+    code = lowering_of(lowering)(kernel, env, None)
     price = cost(kernel, channels, size, groups, values)
-    body = _forward(code, channels)
+    body = forward_text(code, str(channels))
     text = "import torch\nfrom torch import Tensor, nn\n"
     if "F." in body:
         text = "import torch\n" + _FUNCTIONAL + "from torch import Tensor, nn\n"
@@ -47,6 +51,13 @@ def source(
     title = f"A kernel of {price.macs:,} MACs and {price.params:,} parameters."
     module = _init(parameters(kernel, env)) + body
     return f'"""{title}"""\n\n{text}\n\nclass {name}(nn.Module):\n{indent(_docstring(kernel, env, price), "    ")}\n{module}'
+
+
+def lowering_of(name: str) -> Lowering:
+    """The lowering of that name. Raises KasError for another."""
+    if name not in LOWERINGS:
+        raise KasError(f"lowering must be one of {', '.join(LOWERINGS)}, not {name!r}")
+    return LOWERINGS[name]
 
 
 def class_name(kernel: Kernel) -> str:
@@ -94,33 +105,54 @@ def _init(params: list[Parameter]) -> str:
     lines = ["def __init__(self) -> None:", "    super().__init__()"]
     lines += [f"    self.{p.name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))" for p in params]
     lines += ["    self.reset_parameters()", "", "def reset_parameters(self) -> None:"]
-    lines += ['    """Weights that keep the variance (fan-in), drawn from torch\'s generator."""']
+    lines += ['    """Weights that keep the scale (fan-in, over that of their input), drawn from torch\'s generator."""']
     for p in params:
-        if p.std:
-            lines.append(f"    nn.init.normal_(self.{p.name}, std={p.std:.8g})")
-        else:
-            lines.append(f"    nn.init.{'ones' if p.start else 'zeros'}_(self.{p.name})")
+        lines.append(f"    nn.init.{_initial(p)}")
     return indent("\n".join(lines), "    ") + "\n\n"
 
 
-def _forward(code: Code, channels: int) -> str:
-    """The forward: sizes, checks, the lines."""
+def _initial(p: Parameter) -> str:
+    """How a parameter is filled: the end of a line."""
+    if p.std:
+        return f"normal_(self.{p.name}, std={p.std:.8g})"
+    if p.start in (0.0, 1.0):
+        return f"{'ones' if p.start else 'zeros'}_(self.{p.name})"
+    return f"constant_(self.{p.name}, {p.start:.8g})"
+
+
+def forward_text(code: Code, channels: str) -> str:
+    """The forward, indented as in a class: sizes, checks, the lines. `channels`: an expression of the channels built for."""
     checks = code.checks()
     lines = []
     if code.channel_check:
-        checks.insert(0, (f"c != {channels}", f"this kernel was built for {channels} channels, not {{c}}"))
+        checks.insert(0, (f"c != {channels}", f"this kernel was built for {_channels_text(channels)} channels, not {{c}}"))
         code.names.add("c")
     if code.names:
         read = ["n", "c", "h", "w"][: code.kernel.rank + 2]
         named = ", ".join(name if name in code.names else "_" for name in read)
         lines.append("n = x.shape[0]" if code.names == {"n"} else f"{named} = x.shape")
     for condition, message in checks:
-        lines += [f"if {condition}:", f"    raise ValueError({'f' if '{' in message else ''}{_quoted(message)})"]
+        lines += [f"if {condition}:", f"    raise ValueError({quoted(message)})"]
     for name, expression, comment in code.lines:
         line = {"": expression, "return": f"return {expression}"}.get(name, f"{name} = {expression}")
-        lines += (f"{line}  # {comment}" if comment else line).split("\n")
+        lines += _commented(line, comment)
     return indent("\n".join(["def forward(self, x: Tensor) -> Tensor:", *(f"    {line}" for line in lines)]), "    ") + "\n"
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _channels_text(channels: str) -> str:
+    """An expression of channels within a message."""
+    return channels if channels.isdecimal() else f"{{{channels}}}"
+
+
+def _commented(line: str, comment: str) -> list[str]:
+    """A line with its comment beside it, or above it where that is too long."""
+    first, *others = wrapped(line) if "\n" not in line else line.split("\n")
+    if not comment:
+        return [first, *others]
+    beside = f"{first}  # {comment}"
+    return [beside, *others] if len(beside) <= _LONGEST else [f"# {comment}", first, *others]
+
+
+def quoted(text: str) -> str:
+    """A message as the source of a string; of an f-string where it names values."""
+    return ("f" if "{" in text else "") + '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

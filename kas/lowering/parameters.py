@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import NamedTuple
 
 from kas.language.dims import ONE, Dim
@@ -10,10 +11,8 @@ from kas.language.kernel import Kernel
 from kas.language.primitives import Step
 from kas.language.primitives._base import channel_side, product
 from kas.language.primitives.linear import Conv, Fc, Mix
-from kas.language.primitives.pointwise import Relu
-from kas.language.primitives.reductions import Fold
 from kas.language.primitives.scaling import Bias, Scale
-from kas.language.primitives.views import Group, Transpose, Ungroup
+from kas.language.scales import Analysis, analyse
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 
 __all__ = ["Parameter", "parameters", "weight_dims"]
@@ -31,10 +30,11 @@ class Parameter(NamedTuple):
 def parameters(kernel: Kernel, env: Mapping[str, int]) -> list[Parameter]:
     """The parameters of a kernel at given sizes, in step order."""
     found = []
+    analysis = analyse(kernel.steps, kernel.shapes, env)
     for number, (step, outcome) in enumerate(zip(kernel.steps, kernel.outcomes, strict=True), 1):
         if outcome.weight is not None:
             shape = tuple(dim.value(env) for dim in weight_dims(step, kernel.shapes[step.ins[0]]))
-            found.append(Parameter(f"w{number}", shape, *_initial(kernel, number, shape, env)))
+            found.append(Parameter(f"w{number}", shape, *_initial(analysis, number, shape)))
     return found
 
 
@@ -72,47 +72,12 @@ def _fc_dims(step: Fc, shape: Shape) -> tuple[Dim, ...]:
     return (step.to, fan_in)
 
 
-def _initial(kernel: Kernel, number: int, shape: tuple[int, ...], env: Mapping[str, int]) -> tuple[float, float]:
-    """Standard deviation and constant of the initial values: linear maps keep the variance (fan-in)."""
-    step = kernel.steps[number - 1]
+def _initial(analysis: Analysis, number: int, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Standard deviation and constant of the initial values: fan-in, over the scale that the input is expected to have."""
+    step = analysis.steps[number - 1]
     if isinstance(step, Bias):
         return 0.0, 0.0
+    gain = analysis.gains[number]
     if isinstance(step, Scale):
-        return _initial_scale(kernel, number, step, env)
-    fan_in = 1
-    for size in shape[1:]:
-        fan_in *= size
-    return (_gain(kernel, number) / fan_in) ** 0.5, 0.0
-
-
-def _initial_scale(kernel: Kernel, number: int, step: Scale, env: Mapping[str, int]) -> tuple[float, float]:
-    """Ones; but a scale whose axes a mean removes next is a linear map, and starts as one."""
-    after, tensor = _next(kernel, number, (Group, Ungroup, Transpose))
-    if isinstance(after, Fold) and after.how == "mean":
-        summed = [name for name in after.axes if name in step.axes and name[2:] not in ("g", "c")]
-        if after.ins[0] == number:
-            summed = [name for name in after.axes if name in step.axes]
-        if summed:
-            total = 1
-            for name in after.axes:
-                length = kernel.shapes[after.ins[0]].axis(name).value(env)
-                total *= length if name in summed else 1
-            return (total * _gain(kernel, tensor)) ** 0.5, 0.0
-    return 0.0, 1.0
-
-
-def _gain(kernel: Kernel, number: int) -> float:
-    """2 where a relu, which halves the second moment, reads the result; 1 elsewhere."""
-    after, _ = _next(kernel, number, (Group, Ungroup, Transpose, Bias, Scale))
-    return 2.0 if isinstance(after, Relu) else 1.0
-
-
-def _next(kernel: Kernel, number: int, through: tuple[type[Step], ...]) -> tuple[Step | None, int]:
-    """The only reader of a tensor and the number of its result, looking through some kinds of steps; None if several."""
-    while True:
-        readers = [i for i, step in enumerate(kernel.steps, 1) if number in step.ins]
-        if len(readers) != 1:
-            return None, number
-        number = readers[0]
-        if not isinstance(kernel.steps[number - 1], through):
-            return kernel.steps[number - 1], number
+        return (gain, 0.0) if number in analysis.random else (0.0, gain)
+    return gain / prod(shape[1:]) ** 0.5, 0.0

@@ -20,9 +20,9 @@ for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, 
     _PLAIN.update(_family.PLAIN)
 
 
-def plain(kernel: Kernel, env: Mapping[str, int]) -> Code:
+def plain(kernel: Kernel, env: Mapping[str, int], code: Code | None = None) -> Code:
     """The forward of a kernel, step by step."""
-    code = Code(kernel, env)
+    code = Code(kernel, env) if code is None else code
     names = ["x", *(f"t{number}" for number in range(1, len(kernel.steps) + 1))]
     for number, step in enumerate(kernel.steps, 1):
         site = Site(

@@ -48,17 +48,29 @@ def _lower(expression: str, site: Site) -> str:
 PLAIN: dict[str, Plain] = {op: partial(_lower, expression) for op, expression in EXPRESSIONS.items()}
 
 
-def _emit_relu(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """In place on the result of a convolution that nothing else reads: its gradient does not need it."""
-    value, source = emitter.values[node.ins[0]], node.ins[0]
-    alone = source.op == "convolve" and emitter.only_reader(source)
-    return f"F.relu({value.name}, inplace=True)" if alone else f"F.relu({value.name})", value.form
+# In place: gradients need the result at most, which is there.
+_IN_PLACE = {
+    "relu": "F.relu({x}, inplace=True)",
+    "sigmoid": "torch.sigmoid_({x})",
+    "tanh": "torch.tanh_({x})",
+    "neg": "torch.neg_({x})",
+}
+
+# Several calls: all but the first in place.
+_SEVERAL = {
+    "exp": "{x}.clamp(max=10.0).exp_()",
+    "sin": "({x} * (torch.pi / 2)).sin_()",
+    "sqrt": "{x}.abs().clamp_(min=1e-6).sqrt_()",
+}
 
 
-def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
+def _emit(op: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """The function of a value, over its memory where nothing else needs that."""
     value = emitter.values[node.ins[0]]
+    expression = _SEVERAL.get(op, EXPRESSIONS[op])
+    if op in _IN_PLACE and emitter.spare(node.ins[0]):
+        expression = _IN_PLACE[op]
     return expression.format(x=value.name), value.form
 
 
-OPTIMIZED: dict[str, Emit] = {op: partial(_emit, expression) for op, expression in EXPRESSIONS.items()}
-OPTIMIZED["relu"] = _emit_relu
+OPTIMIZED: dict[str, Emit] = {op: partial(_emit, op) for op in EXPRESSIONS}

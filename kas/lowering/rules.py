@@ -18,6 +18,8 @@ from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
 
 __all__ = ["RULES"]
 
+_CHEAPER = 0.9  # of the work of two maps, what the product of their weights and one map may take
+
 def _view(graph: Graph, node: Node) -> Node | None:
     """group and ungroup change names only."""
     return graph.make("view", node.ins, node.shape)
@@ -71,6 +73,25 @@ def _mix_is_convolution(graph: Graph, node: Node) -> Node | None:
     return graph.make("convolve", node.ins, node.shape, attributes=convolution)
 
 
+def _chain(graph: Graph, node: Node) -> Node | None:
+    """Two linear maps of channels in a row are one, with the product of their weights, where that is less work."""
+    source, own = node.ins[0], node.convolution
+    while source.op == "view" and source not in graph.shared and source.shape.second == source.ins[0].shape.second:
+        source = source.ins[0]
+    if source.op != "convolve" or source in graph.shared:
+        return None
+    first = source.convolution
+    for one in (own, first):
+        if one.window.taps > 1 or one.groups is not ONE or one.weight.kind != "parameter":
+            return None
+    sides = (source.ins[0].shape.first.product, own.out, first.out, node.shape.second.product)
+    width, out, inner, positions = (dim.value(graph.code.env) for dim in sides)
+    if first.bias or out * inner * width + positions * width * out > _CHEAPER * positions * inner * (width + out):
+        return None
+    weight = Weight("chain", own.weight.number, first.weight.number, (own.out, first.out))
+    return graph.make("convolve", source.ins, node.shape, attributes=replace(own, weight=weight))
+
+
 def _bias_of_convolution(graph: Graph, node: Node) -> Node | None:
     """A bias over the channels is the convolution's own, one pass less."""
     step, source = node.step, node.ins[0]
@@ -114,6 +135,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         loops.fold,
     ),
     "conv": (_conv,),
+    "convolve": (_chain,),
     "fc": (windows.fc, windows.fc_scaled, loops.fc, _fc_is_convolution),
     "mix": (windows.mix, loops.mix, _mix_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),

@@ -21,6 +21,7 @@ from kas.lowering.pointwise import OF_NUMBER
 __all__ = ["fc", "fold", "mix"]
 
 _TAPS = ("0.kh", "0.kw")
+_WIDER = 2  # an fc of taps is a loop where its result has at most so many times the channels of one tap
 
 
 @dataclass
@@ -87,7 +88,7 @@ def _tap_by_tap(node: Node) -> bool:
 def _loop(graph: Graph, node: Node, how: str, ends: _End) -> Node | None:
     """The loop whose body ends as `ends` says; None if the value cannot be made tap by tap."""
     source = node.ins[0]
-    if source.op in ("taps", "view") or source in graph.shared:
+    if source.op == "taps" or source in graph.shared:
         return None
     body = _Body(graph, Graph(graph.code, graph.rules))
     inner = body.one(source)
@@ -166,4 +167,7 @@ def fc(graph: Graph, node: Node) -> Node | None:
     assert isinstance(step, Fc)
     if not _over_taps(shape) or channel_side(shape, step.side) != 0:
         return None
+    channels, out = (dim.value(graph.code.env) for dim in (one_tap(shape).first.product, step.to))
+    if out > _WIDER * channels:
+        return None  # adding up the results of all taps would take longer than keeping the taps
     return _loop(graph, node, "sum", _WeightEnd(node))

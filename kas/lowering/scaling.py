@@ -38,7 +38,10 @@ def _emit_scale(emitter: Emitter, node: Node) -> tuple[str, Form]:
 
 
 def _emit_bias(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """Over the memory of a value that nothing else needs."""
     x, (weight,), form = _operands(emitter, node, node.number)
+    if x == emitter.values[node.ins[0]].name and emitter.spare(node.ins[0]):
+        return f"{x}.add_({weight})", form
     return f"{x} + {weight}", form
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
-from kas.solvers.costing import Part, answer, parts_of, reached, sums
+from kas.solvers.costing import Part, answer, own_limits_hold, parts_of, reached, within
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
 from kas.solvers.filling import ENOUGH, FULL, fill
 from kas.solvers.fixed import solve_fixed
@@ -18,6 +18,7 @@ from kas.solvers.plans import Plan
 from kas.solvers.questions import DEFAULT, Network
 from kas.solvers.quick import fill_sums
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
+from kas.solvers.shares import shares_of
 from kas.solvers.sites import Block, block, least_fits
 from kas.solvers.sizes import Sizes
 from kas.solvers.targets import Target
@@ -78,6 +79,14 @@ class Solver:
             found = None if thorough else _solve_quickly(self._free, plan)
         return found or _solve(self._free if plan.numbers else self._fixed, plan, thorough)
 
+    def shares(self, kernel: Kernel, sizes: Sizes, key: str | None = None) -> list[float]:
+        """The share of each step in a cost of the network at solved sizes, all templates included.
+
+        key: `macs`, `params` or `work`; None takes the limit that is used most. What is missing to 1 are the adapters.
+        Raises KasError for any other key.
+        """
+        return shares_of(self._free, kernel, sizes, key)
+
     def _wrong_rank(self, rank: int) -> Infeasible:
         target = next(target for target in self.targets if target.rank != rank)
         return Infeasible(
@@ -97,9 +106,12 @@ def _solve(network: Network, plan: Plan, thorough: bool) -> Sizes:
 
 
 def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
-    """The sizes with the first G, if all limits are on sums and these are filled; None leaves it to the whole search."""
+    """The sizes with the first G, if the limits on sums can be filled with it and all others then hold.
+
+    None leaves it to the whole search.
+    """
     table = network.table(_groups(network, plan)[0])
-    if not network.only_sums or plan.hindered(table):
+    if not network.bounded or plan.hindered(table):
         return None
     columns = fill_sums(network, plan, table)
     if columns is None:
@@ -108,7 +120,10 @@ def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
         Part(kind, members, {number: column[kind] for number, column in columns.items()})
         for kind, (_, members) in enumerate(network.kinds)
     ]
-    return answer(network, plan, table, parts, sums(network, plan, table, parts), False, 1.0)
+    costs = reached(network, plan, table, parts)
+    if network.limits_targets and not (within(network, costs) and own_limits_hold(network, plan, table, parts)):
+        return None
+    return answer(network, plan, table, parts, costs, False, 1.0)
 
 
 def _groups(network: Network, plan: Plan) -> tuple[int, ...]:

@@ -11,18 +11,18 @@ from kas.solvers.enumeration import Best, Question
 from kas.solvers.limits import Limit
 from kas.solvers.places import Powers
 from kas.solvers.plans import Plan, Terms
-from kas.solvers.questions import Network
+from kas.solvers.questions import Network, terms_of
 from kas.solvers.sizes import Sizes
 from kas.solvers.tables import Table
 
-__all__ = ["Part", "answer", "parts_of", "peaks", "reached", "sum_of"]
+__all__ = ["Part", "answer", "own_limits_hold", "parts_of", "reached", "sum_of", "sums", "within"]
 
 
 class Part(NamedTuple):
     """Targets of one kind with the same values: the kind, their numbers, the value of each variable by its number."""
 
     kind: int
-    members: Sequence[int]
+    members: list[int]
     values: Mapping[int, int]
 
 
@@ -63,8 +63,10 @@ def peaks(plan: Plan, table: Table, parts: Sequence[Part]) -> list[int]:
     return [*map(max, *rows)] if len(rows) > 1 else rows[0]
 
 
-def _column(table: Table, dim: Dim, parts: Sequence[Part]) -> list[int]:
+def _column(table: Table, dim: Dim, parts: Sequence[Part]) -> Sequence[int]:
     factors, values, _, _ = table[dim]
+    if not factors and len(parts) == len(values):
+        return values  # one part for each kind
     column = []
     for kind, _, of in parts:
         value = values[kind]
@@ -74,15 +76,15 @@ def _column(table: Table, dim: Dim, parts: Sequence[Part]) -> list[int]:
     return column
 
 
+def _bytes(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> list[int]:
+    """Peak bytes of the targets of each part."""
+    kinds = [network.kinds[part.kind][0] for part in parts]
+    return [max(kind.floor, kind.held + 4 * peak) for kind, peak in zip(kinds, peaks(plan, table, parts), strict=True)]
+
+
 def memory_of(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> int:
     """Peak bytes, of the target where they are highest."""
-    kinds = network.kinds
-    return max(
-        [
-            max(kinds[part.kind][0].floor, kinds[part.kind][0].held + 4 * peak)
-            for part, peak in zip(parts, peaks(plan, table, parts), strict=True)
-        ]
-    )
+    return max(_bytes(network, plan, table, parts))
 
 
 def sums(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
@@ -107,6 +109,32 @@ def use_of(limit: Limit, cost: int) -> float:
     if limit.real:
         return min(1.0, cost / limit.real)
     return min(1.0, limit.minimum / cost)
+
+
+def within(network: Network, costs: Mapping[str, int]) -> bool:
+    """Whether the limits on the network hold, upper and lower."""
+    for limit in network.limits:
+        cost = costs[limit.key]
+        if cost < limit.minimum or (limit.total is not None and cost > limit.total):
+            return False
+    return True
+
+
+def own_limits_hold(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> bool:
+    """Whether the limits on each target by itself hold."""
+    for limit in network.limits:
+        if limit.each is None:
+            continue
+        if limit.key == "memory":
+            costs = _bytes(network, plan, table, parts)
+        else:
+            terms, constants = terms_of(plan, limit.key), network.constants[limit.key]
+            columns = [[count * value for value in _column(table, dim, parts)] for count, dim in terms]
+            sums = [*map(sum, zip(*columns, strict=True))] if columns else [0] * len(parts)
+            costs = [network.templates[part.kind] * cost + constants[part.kind] for part, cost in zip(parts, sums, strict=True)]
+        if any(cost > limit.each[part.members[0]] for cost, part in zip(costs, parts, strict=True)):
+            return False
+    return True
 
 
 def answer(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from kas.solvers.costing import Part, answer, peaks, reached
+from kas.solvers.costing import Part, answer, own_limits_hold, reached, within
 from kas.solvers.plans import Plan
 from kas.solvers.questions import Network, terms_of
 from kas.solvers.sizes import Sizes
@@ -22,7 +22,7 @@ def solve_fixed(network: Network, plan: Plan, divisors: Iterable[int]) -> Sizes 
         if plan.hindered(table):
             continue
         costs = reached(network, plan, table, parts)
-        if not _within(network, costs) or (network.limits_targets and not _each_within(network, plan, table, parts)):
+        if not within(network, costs) or not own_limits_hold(network, plan, table, parts):
             continue
         uses = tuple(sorted([costs[limit.key] / limit.real for limit in network.limits if limit.real], reverse=True))
         better = best is None or uses > best[0]
@@ -36,30 +36,6 @@ def solve_fixed(network: Network, plan: Plan, divisors: Iterable[int]) -> Sizes 
         return None
     _, table, costs = best
     return answer(network, plan, table, parts, costs, True, 1.0)
-
-
-def _within(network: Network, costs: dict[str, int]) -> bool:
-    """Whether the limits on the network hold, upper and lower."""
-    for limit in network.limits:
-        cost = costs[limit.key]
-        if cost < limit.minimum or (limit.total is not None and cost > limit.total):
-            return False
-    return True
-
-
-def _each_within(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> bool:
-    """Whether the limits on each target hold."""
-    for limit in network.limits:
-        if limit.each is None:
-            continue
-        if limit.key == "memory":
-            rows = zip(network.kinds, peaks(plan, table, parts), strict=True)
-            costs = [max(kind.floor, kind.held + 4 * peak) for (kind, _), peak in rows]
-        else:
-            costs = _costs(network, plan, table, limit.key)
-        if any(cost > limit.each[members[0]] for cost, (_, members) in zip(costs, network.kinds, strict=True)):
-            return False
-    return True
 
 
 def _costs(network: Network, plan: Plan, table: Table, key: str) -> list[int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import gcd, prod
+from dataclasses import dataclass, replace
+from math import gcd, isfinite, prod
 from typing import Any, NamedTuple
 
 from kas.language.errors import KasError
@@ -82,10 +82,8 @@ class Network:
         self.reals = [(limit.key, limit.real) for limit in self.free_sums]
         if "memory" in self.by_key and self.by_key["memory"].real:
             self.reals.append(("memory", self.by_key["memory"].real))
-        self.limits_targets = any(
-            limit.each is not None or (limit.key == "memory" and limit.total is not None) for limit in self.limits
-        )
-        self.only_sums = "memory" not in self.by_key and not self.limits_targets
+        self.limits_targets = any(limit.each is not None or limit.key == "memory" for limit in self.limits)
+        self.bounded = any(isfinite(limit.real) for limit in self.free_sums)
         self.channels = gcd(*(target.channels for target in self.targets))
         kinds: dict[Kind, list[int]] = {}
         for number, target in enumerate(self.targets):
@@ -105,10 +103,12 @@ class Network:
     def _bounded(self) -> list[_Sum]:
         """The limits on sums for a kernel with free variables; where nothing bounds them, MACs and parameters do."""
         sums = {limit.key: limit for limit in self.sums}
+        self.defaults: list[Limit] = []
         if all(limit.total is None for limit in self.limits):
             for limit in resolve(parse_budget(DEFAULT), self.targets):
                 least = sums[limit.key].minimum if limit.key in sums else 0
                 most = max(limit.total or 0, least)
+                self.defaults.append(replace(limit, total=most, real=float(most)))
                 sums[limit.key] = _Sum(limit.key, most, float(most), least, limit.replaced)
         if not sums:  # memory alone: the sums carry no limit
             macs = tuple(target.macs for target in self.targets)

@@ -1,4 +1,4 @@
-"""The common case, fast: limits on sums over the network only, and dims that are integers whatever the variables are.
+"""The common case, fast: limits on sums over the network, and dims that are integers whatever the variables are.
 
 All kinds of targets side by side, a column for each: one scale for all variables, rounded down, then what rounding left,
 target by target. What this does not fill is left to the search with all its means.
@@ -37,9 +37,12 @@ def fill_sums(network: Network, plan: Plan, table: Table) -> dict[int, list[int]
     filling.grow(GROWTH)
     if filling.use() < FULL:
         filling.grow(_MOST_GROWTH)
-    enough = max([spent / limit.real for spent, limit in zip(filling.spent(), limits)]) >= ENOUGH  # noqa: B905 - hot
-    met = all([spent >= limit.minimum for spent, limit in zip(filling.spent(), limits)])  # noqa: B905, C419 - hot
-    return filling.values if enough and met else None
+    enough = False
+    for limit, spent in zip(limits, filling.spent()):  # noqa: B905 - the hot path
+        if spent < limit.minimum:
+            return None
+        enough = enough or spent >= ENOUGH * limit.real
+    return filling.values if enough else None
 
 
 def _rows(network: Network, plan: Plan, table: Table, key: str) -> Rows:
@@ -89,7 +92,10 @@ class _Filling:
     def __init__(self, costs: Sequence[Rows], axes: Mapping[int, Sequence[float]], members: Sequence[int], coarse: int):
         self._costs, self._axes, self._members, self._coarse = costs, axes, members, coarse
         self.values: dict[int, list[int]] = {}
-        self._bends = {n: any(factors.count(n) > 1 for rows in costs for factors, _ in rows) for n in axes}
+        self._bends = {
+            n: [k for k, rows in enumerate(costs) for factors, _ in rows if len(factors) > 1 and factors.count(n) > 1]
+            for n in axes
+        }  # the costs in which a variable has a power over 1: their steps grow with it
 
     def put(self, scale: float, totals: Sequence[int]) -> bool:
         """Put all variables to one scale, a smaller one where values of 1 cost more than it gives; False if they do not fit."""
@@ -146,7 +152,7 @@ class _Filling:
         more = min([rest // (members * s) for rest, s in zip(left, step) if s], default=0)  # noqa: B905 - the hot path
         more = min(more, max(int(value * growth) - value, coarse if value >= coarse else 1))
         if bent and more > 1:
-            more = self._bent(kind, number, more, [rest // members for rest in left])
+            more = self._bent(kind, number, more)
         if coarse > 1 and value + more >= coarse:
             more -= (value + more) % coarse
         if more <= 0:
@@ -157,14 +163,20 @@ class _Filling:
             self._columns[k][kind] += cost
             left[k] -= members * cost
 
-    def _bent(self, kind: int, number: int, more: int, left: Sequence[int]) -> int:
+    def _bent(self, kind: int, number: int, more: int) -> int:
         """At most `more`, so that costs with a square stay within what is left of each limit to one target."""
-        for k, rest in enumerate(left):
+        column, members = self.values[number], self._members[kind]
+        value = column[kind]
+        for k in self._bends[number]:
+            rows, most = self._costs[k], self._columns[k][kind] + self._left[k] // members
             while more > 0:  # Newton from above with whole steps, which shrink with the value: none goes too far
-                over = self._more(kind, number, more)[k] - rest
-                if over <= 0:
+                column[kind] = value + more
+                cost = self._at(rows, kind)
+                if cost <= most:
                     break
-                more -= -(-over // (over + rest - self._more(kind, number, more - 1)[k]))
+                column[kind] -= 1
+                more -= -((most - cost) // (cost - self._at(rows, kind)))
+        column[kind] = value
         return more
 
     def _more(self, kind: int, number: int, more: int) -> list[int]:

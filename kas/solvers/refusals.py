@@ -43,7 +43,7 @@ def refuse_limits(network: Network, questions: Sequence[Question]) -> Infeasible
 def _excesses(network: Network, question: Question) -> list[tuple[float, str]]:
     """How many times over each limit the least counts are, and a sentence about it."""
     found = []
-    for limit in network.limits:
+    for limit in (*network.limits, *network.defaults):
         costs = _least_costs(network, question, limit.key)
         if limit.each is not None:
             found += _excess_each(network, limit, costs)

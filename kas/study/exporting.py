@@ -66,14 +66,15 @@ def _to_module(form: str) -> Callable[[Wanted, Path], str]:
     """A writer of `onnx` or `exported-program`."""
 
     def write(wanted: Wanted, out: Path) -> str:
-        from kas.lowering.export import BATCHES, export_module
+        from kas.lowering.export import BATCHES, Exported, export_module
 
         module, shape, what = _network(wanted) if wanted.network else _layer(wanted)
-        found: list[float] = []
+        found: list[Exported] = []
         write_atomically(out, lambda temporary: found.append(export_module(module, shape, temporary, form)))
         runtime = "onnxruntime" if form == "onnx" else "the loaded program"
         batches = ", ".join(map(str, BATCHES[:-1]))
-        return f"  ({what}; {runtime} differs from torch by at most {found[0]:.1e} at batches {batches} and {BATCHES[-1]})"
+        difference = f"{runtime} differs from torch by at most {found[0].difference:.1e}"
+        return f"  ({what}; {difference} at batches {batches} and {BATCHES[-1]})"
 
     return write
 

@@ -78,7 +78,11 @@ def resmlp() -> Kernel:
     )
 
 
-@known(2021, "Liu et al., Pay attention to MLPs (arXiv 2105.08050): the block with its gate", "affine of the norms, biases")
+@known(
+    2021,
+    "Liu et al., Pay attention to MLPs (arXiv 2105.08050): the block with its spatial gate",
+    "affine of the norms, biases; that the gate starts at one",
+)
 def gmlp() -> Kernel:
     return program(
         _NORM,

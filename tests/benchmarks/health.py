@@ -2,15 +2,18 @@
 
     python tests/benchmarks/health.py [--kernels 2000] [--budget 1.0] [--seed 0] [--targets 64,32 256,8] [--out FILE]
 
-Kernels are drawn for the four targets (64,32), (128,16), (256,8), (512,4) (channels, size) and the budget, a ratio of the MACs
-and of the parameters of the 3x3 convolutions, and built (optimized lowering, float64, one thread) at some of them. Hard defects:
+Kernels are drawn for the four targets (64,32), (128,16), (256,8), (512,4) (channels, size) and the budget, a ratio of the
+MACs and of the parameters of the 3x3 convolutions, and built (optimized lowering, float64, one thread) at some of them. Hard
+defects:
 
     nonfinite   an output or a gradient is not finite
     constant    the standard deviation of the whole output is under 1e-6 of its root mean square, or it is zero
     independent the outputs of two independent inputs differ by less than 1e-4 of their root mean square
     input       the gradient of the input, for a unit normal cotangent, is under 1e-6 of the output's root mean square
-    weight      the gradient of some weight (root mean square) is under 1e-6 of the median of the other weights (of the
-                input, where there is no other), or zero: for both of two random cotangents
+    weight      for both of two random cotangents, the gradient of some weight (root mean square) is under 1e-6 of the median
+                of the other weights, or the weight has no influence: a relative change of it changes the output, relative
+                to its root mean square, 1e-8 times as much (where a weight starts at zero, a change by one)
+    unbuilt     the lowering refuses a kernel for which the solver has sizes
 
 The scale is the standard deviation of the whole output; it is sane within [1e-2, 1e2]. Prints the share of kernels with each
 defect at any of the sizes, the distribution of log10 scale, which ops are over-represented, and the worst kernels.
@@ -35,7 +38,7 @@ from torch import Tensor, nn
 import kas
 
 TARGETS = [kas.Target(f"{c},{s}", c, c, (s, s)) for c, s in ((64, 32), (128, 16), (256, 8), (512, 4))]
-DEFECTS = ("nonfinite", "constant", "independent", "input", "weight")
+DEFECTS = ("unbuilt", "nonfinite", "constant", "independent", "input", "weight")
 SANE = (1e-2, 1e2)
 
 
@@ -91,7 +94,11 @@ def examine(kernel: kas.Kernel, targets: list[kas.Target], budget: dict[str, flo
     for target in targets:
         torch.manual_seed(0)
         at = {"groups": sizes.groups, "values": sizes.values[target.name]}
-        module = kas.build(kernel, channels=target.in_channels, size=target.size, **at).double()
+        try:
+            module = kas.build(kernel, channels=target.in_channels, size=target.size, **at).double()
+        except kas.Infeasible as error:
+            finding.defects.setdefault("unbuilt", f"{error} (at {target.name})")
+            continue
         _examine_at(finding, target, module, batch)
     return finding
 
@@ -117,7 +124,7 @@ def _examine_at(finding: Finding, target: kas.Target, module: nn.Module, batch: 
             found["independent"] = f"changes by {change:.2g}"
         if gradients[0] <= 1e-6 * size:
             found["input"] = f"gradient {gradients[0]:.2g} of {size:.2g}"
-        dead = [i for i in range(1, len(gradients)) if gradients[i] <= 1e-6 * _others(gradients, i)]
+        dead = [i for i in range(1, len(gradients)) if gradients[i] <= _least(gradients, i, weights[i - 1], y)]
         if dead:
             names = [name for name, _ in module.named_parameters()]
             found["weight"] = ", ".join(f"{names[i - 1]} {gradients[i]:.1g}" for i in dead)
@@ -135,10 +142,11 @@ def _gradients(y: Tensor, x: Tensor, weights: list[Tensor]) -> list[float]:
     return largest
 
 
-def _others(gradients: list[float], i: int) -> float:
-    """The median gradient of the other weights; that of the input where there are none."""
+def _least(gradients: list[float], i: int, weight: Tensor, y: Tensor) -> float:
+    """The gradient (root mean square) under which weight i counts as dead."""
     others = [g for j, g in enumerate(gradients) if j not in (0, i)]
-    return statistics.median(others) if others else gradients[0]
+    without_influence = 1e-8 * _rms(y) * (y.numel() / weight.numel()) ** 0.5 / (_rms(weight) or 1.0)
+    return max(1e-6 * statistics.median(others) if others else 0.0, without_influence)
 
 
 def _rms(values: Tensor) -> float:

@@ -34,9 +34,7 @@ class Case:
         values = self.values[number]
         assert values is not None
         size = (side, side)
-        return kas.build(
-            self.kernel, channels=channels, size=size, groups=self.groups, values=values, lowering=lowering
-        )
+        return kas.build(self.kernel, channels=channels, size=size, groups=self.groups, values=values, lowering=lowering)
 
 
 def cases(count: int, seed: int, budget: float) -> Iterator[Case]:

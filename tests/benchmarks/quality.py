@@ -83,14 +83,15 @@ def assess(kernels: Sequence[Drawn], case: Case, ratio: float) -> list[Goal]:
     goals = [
         at_least("within the budget", within, 1.0, ".2%"),
         at_most("use as counted here against what the solver says, largest difference", told, 1e-9, ".1e"),
-        at_least("use of the tighter limit, median", statistics.median(uses), 0.95),
-        Goal("use of the tighter limit, 1 % quantile", f"{uses[len(uses) // 100]:.3f}"),
+        at_least("use of the tighter limit, median", statistics.median(uses), 0.95, ".4f"),
+        Goal("use of the tighter limit, 1 % quantile", f"{uses[len(uses) // 100]:.4f}"),
         at_least("use of the tighter limit above 0.8", sum(use > 0.8 for use in uses) / len(uses), 0.99, ".2%"),
         at_most("closing and repair steps carry over 90 % of the binding cost",
                 sum(share > MOST for share in carried) / len(carried), 0.05, ".2%"),
         Goal("what they carry of it, mean", f"{statistics.mean(carried):.1%}"),
         Goal("steps that close or repair", f"{sum(origin != 'drawn' for origin in steps) / len(steps):.1%}"),
         at_most("kernels of equal hash", len(kernels) - len({one.kernel.hash for one in kernels}), 0, "d"),
+        Goal("kernels whose family one before them has", str(len(kernels) - len({one.kernel.family for one in kernels}))),
         Goal("kernels with free widths", f"{len(balance) / len(kernels):.1%}"),
     ]  # fmt: skip
     if balance:

@@ -7,7 +7,8 @@ clock starts before the sampler is made and stops at the last kernel, so that fi
 not. Rounds over all rows are repeated; a cell is the median, rates also show the lowest and highest round. The use is that of
 the limit used most, over the kernels of all rounds (each round has its own seed). Exit code 1 if a goal is missed.
 
-The goal is for CPU seconds, which other work on the machine disturbs less. An attempt is a program that was grown.
+The goal is for CPU seconds, which other work on the machine disturbs less. An attempt is a program that was grown. The last
+column tells how fast the machine was meanwhile: the CPU time of a loop in plain Python, the same in every measurement.
 
 `--profile` shows for the first row instead where the time goes: by phase (the stack looked at at every tick of the CPU clock,
 250 to 1,000 times a second; the language's rules count for the phase that called them) and by function (cProfile, own time).
@@ -61,9 +62,17 @@ def counted(sampler: Sampler) -> Iterator[int]:
     return numbers
 
 
+def loop_ms() -> float:
+    """The CPU time of a fixed loop, in milliseconds."""
+    start, found = time.process_time(), {}
+    for i in range(200_000):
+        found[i % 1000] = (i * i) % 997
+    return 1000 * (time.process_time() - start)
+
+
 def draw(name: str, ratio: float, kernels: int, seed: int) -> dict[str, Any]:
     """One measurement in this process."""
-    case = CASES[name]
+    case, before = CASES[name], loop_ms()
     wall, cpu = time.perf_counter(), time.process_time()
     sampler = Sampler(case.rank, case.targets, budget(ratio))
     attempts = counted(sampler)
@@ -79,6 +88,7 @@ def draw(name: str, ratio: float, kernels: int, seed: int) -> dict[str, Any]:
         "attempts": next(attempts) / kernels,
         "peak": peak_kb / 1024,
         "torch": "torch" in sys.modules,
+        "loop": (before + loop_ms()) / 2,
     }
 
 
@@ -122,6 +132,7 @@ def cells(runs: list[dict[str, Any]]) -> list[str]:
         f"{sum(use > 0.8 for use in uses) / len(uses):.2%}",
         f"{max(run['peak'] for run in runs):.0f}",
         "yes" if any(run["torch"] for run in runs) else "no",
+        f"{middle(runs, 'loop'):.0f}",
     ]
 
 
@@ -158,17 +169,19 @@ def main() -> int:
     for name in options.only:
         console.print(f"  {name}: {CASES[name].about}")
     head = ("targets", "budget", "kernels/CPU s", "rounds", "kernels/s", "attempts", "use", "use 1 %", "use > 0.8", "peak MB")
-    table = make_table(*head, "torch")
+    table = make_table(*head, "torch", "loop ms")
     for (name, ratio), runs in found.items():
         table.add_row(name, f"{ratio}", *cells(runs))
     console.print("", table, "", sep="\n")
     every = [run for runs in found.values() for run in runs]
-    first, torch = found[rows[0]], any(run["torch"] for run in every)
+    torch = any(run["torch"] for run in every)
     goals = [
-        at_least(f"distinct kernels a CPU second, {rows[0][0]} at {rows[0][1]}", middle(first, "cpu"), LEAST_RATE, ",.0f"),
         at_most("peak memory in MB, all rows", max(run["peak"] for run in every), MOST_MEMORY_MB, ".0f"),
         Goal("torch imported", "yes" if torch else "no", "no", not torch),
     ]
+    if ROWS[0] in found:
+        rate = middle(found[ROWS[0]], "cpu")
+        goals.insert(0, at_least("distinct kernels a CPU second, four targets at 1.0", rate, LEAST_RATE, ",.0f"))
     return print_goals(console, goals)
 
 

@@ -3,10 +3,11 @@
     python tests/benchmarks/zoo_training.py [NAME ...] [--samples N] [--batch-size 32] [--width 16] [--budget 0.5] [--epochs 1]
 
 The kernel stands in place of all 3x3 convolutions but the stem, at sizes within the budget (a ratio of the replaced MACs and
-parameters); where it has none there, at the smallest budget of 1, 2, 4, 8 ... that it has sizes for. Prints the budget, MACs
-and parameters relative to what is replaced, the health check's verdict, the mean cross-entropy over the validation images
-before and after training (with the statistics of the batch), and accuracy and seconds of the epoch (one thread). Exit code
-1 if one is unhealthy, or its loss does not fall.
+parameters); where it has none there with inner widths of 4 or more, at the smallest budget of 1, 2, 4, 8 ... that it has such
+sizes for (a normalisation over one or two channels has no gradient to speak of, or far too much). Prints the budget, MACs and
+parameters relative to what is replaced, the health check's verdict, the mean cross-entropy over the validation images before
+and after training (with the statistics of the batch), and accuracy and seconds of the epoch (one thread). Exit code 1 if one
+is unhealthy, or its loss does not fall.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from kas.evaluation.settings import DataSettings, HealthSettings, ModelSettings,
 from kas.language.kernel import Kernel
 from kas.solvers.targets import Target
 
+NARROWEST = 4  # inner width
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,6 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = make_data(DataSettings(name="digits", train_samples=options.samples, batch_size=options.batch_size))
+    torch.manual_seed(options.seed)
     original = make_model(ModelSettings(args={"width": options.width}), data.num_classes, data.input_shape)
     parameters = sum(p.numel() for p in original.parameters())
     print(
@@ -90,9 +94,11 @@ def fitting(kernel: Kernel, targets: Sequence[Target], budget: float) -> tuple[f
     """The sizes of a kernel at the first budget, from `budget` and then 1 upwards, for which there are any."""
     for ratio in (budget, *(2.0**power for power in range(10))):
         try:
-            return ratio, kas.solve(kernel, targets, {"macs": ratio, "params": ratio})
+            sizes = kas.solve(kernel, targets, {"macs": ratio, "params": ratio})
         except kas.Infeasible:
             continue
+        if all(width >= NARROWEST for values in sizes.values.values() for width in values.values()):
+            return ratio, sizes
     raise kas.Infeasible(f"{kernel!r} has no sizes at 512 times what it replaces")
 
 

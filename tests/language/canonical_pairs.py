@@ -69,7 +69,14 @@ def pairs(kind: str) -> list[Pair]:
     """The pairs of a file: "alike", "apart" or "family"."""
     rows = yaml.safe_load((FOLDER / f"{kind}.yaml").read_text(encoding="utf-8"))
     return [
-        Pair(kind, row["why"], _kernel(row["first"]), _kernel(row["second"]), row.get("weights", {}), row.get("both_ways", True))
+        Pair(
+            kind,
+            row["why"],
+            _kernel(row["first"]),
+            _kernel(row["second"]),
+            row.get("weights", {}),
+            row.get("both_ways", True),
+        )
         for row in rows
     ]
 

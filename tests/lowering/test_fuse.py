@@ -265,6 +265,15 @@ def test_a_mistake_is_found(monkeypatch):
         fuse_kernel(built(zoo.get("repvgg")))
 
 
+def test_outputs_that_cancel_prove_nothing():
+    """The mean of what is standardised is zero: the merged form differs from the other by rounding alone, and is not used."""
+    centred = [op("normalize", axes=["0.c"], how="standard"), op("neg"), op("fold", axes=["0.c"], how="mean"), FC]
+    module = built(program(*centred, rank=0))
+    fused = fuse_kernel(module)
+    assert fused.fused == ()
+    assert apart(module, fused, ()) == 0
+
+
 def test_the_random_state_stays():
     module = built(zoo.get("repvgg"))
     before = torch.get_rng_state()

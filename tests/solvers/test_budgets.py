@@ -194,6 +194,14 @@ def test_minimum():
         solve(kernel("depthwise"), FOUR, {"macs": {"min": 0.5}})
 
 
+def test_a_least_cost_alone_is_bounded_by_what_is_replaced():
+    small = [Target("a", 2, 2, (2, 2))]
+    steps = [{"op": "fc", "ins": [i], "to": to} for i, to in enumerate(("C", "20*x0", "C"))]
+    program = Kernel.from_json({"format": "kas.kernel/1", "rank": 2, "steps": steps})
+    with pytest.raises(Infeasible, match=r"params is limited to 36 parameters.*; params = \S+ would do"):
+        solve(program, small, {"macs": {"min": 0.1}})
+
+
 @pytest.mark.parametrize("name", ["depthwise", "bottleneck", "grouped, fixed", "positions"])
 @pytest.mark.parametrize("key", ["macs", "params", "memory", "work"])
 @pytest.mark.parametrize("option", ["max", "each"])

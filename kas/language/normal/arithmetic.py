@@ -8,6 +8,7 @@ from math import gcd
 from typing import Any
 
 from kas.language.dims import ONE, Dim
+from kas.language.normal.extremes import lattice
 from kas.language.normal.graph import Graph, Number, Term, flip_attrs, flip_terms
 from kas.language.normal.layout import Cut, Layout, cut, nest, or_full, refine
 
@@ -93,14 +94,15 @@ def extreme(g: Graph, op: str, terms: Iterable[Term], shape: Shape2) -> int:
         other = {"max": "min", "min": "max"}[op]
         inner = [(1, layout, edge) for (_, layout, _), (_, edge) in zip(terms, parts, strict=True)]
         return scaled(g, parts[0][0], extreme(g, other, inner, shape))
-    found = _collect(g, op, terms)
+    found = lattice(g, op, list(_collect(g, op, terms)))
     return _finish(g, op, _share(g, op, [(1, *key) for key in found], shape), shape)
 
 
 def _collect(g: Graph, op: str, terms: Iterable[Term]) -> dict[tuple[Layout | None, int], Number]:
     """Flat terms: an operand of the same op is replaced by its own operands; equal ones are counted."""
     found: dict[tuple[Layout | None, int], Number] = {}
-    for number, layout, edge in terms:
+    for number, layout, operand in terms:
+        edge = g.straight(operand)
         nested = _nested(g, number, layout, edge) if g.nodes[edge >> 1].op == op else None
         if nested is None:
             found[(layout, edge)] = found.get((layout, edge), 0) + number

@@ -5,73 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kas.language.dims import Dim
 from kas.language.normal.arithmetic import multiply, scaled, split
-from kas.language.normal.graph import Graph, Term, flip_attrs, flip_terms
-from kas.language.normal.layout import Layout, cut, or_full
+from kas.language.normal.contracted import leaves_other, rearranged, resized, settled
+from kas.language.normal.graph import Graph, Number, Term, flip_terms
+from kas.language.normal.layout import or_full
 
-__all__ = ["chain", "resized"]
+__all__ = ["chain"]
 
 Attrs = tuple[Any, ...]
 
 
-def resized(layout: Layout, side: int, to: Dim) -> Layout:
-    """A layout that flags nothing on a side whose size changes."""
-    other = cut([(to, False)])
-    return (other, layout[1]) if side == 0 else (layout[0], other)
-
-
 def chain(g: Graph, edges: Iterable[int]) -> int:
     """The product of matrices, over the square roots of the contracted sizes: associative, and (AB)' = B'A'."""
-    number: Any = 1
+    number, factors = _flat(g, edges)
+    more, factors = settled(g, factors)
+    number = number * more
+    result = _rows_out(g, factors, 0) or _rows_out(g, factors, 1)
+    if result is None:
+        result = _intern_chain(g, factors)
+    return scaled(g, number, result[0])
+
+
+def _flat(g: Graph, edges: Iterable[int]) -> tuple[Number, list[int]]:
+    """The numbers of all factors as one, and the factors, of which none is a product of matrices."""
+    number: Number = 1
     factors: list[int] = []
     for edge in edges:
         factor, inner = split(g, edge)
         number = number * factor
         node = g.nodes[inner >> 1]
         if node.op != "mm":
-            factors.append(inner)
+            factors.append(g.straight(inner))
         elif inner & 1:
             factors.extend(e ^ 1 for e in reversed(node.ins))
         else:
             factors.extend(node.ins)
-    result = _contracted(g, factors) or _rows_out(g, factors, 0) or _rows_out(g, factors, 1)
-    if result is None:
-        result = _intern_chain(g, factors)
-    return scaled(g, number, result[0])
+    return number, factors
 
 
 def _intern_chain(g: Graph, factors: list[int]) -> tuple[int]:
     back = [edge ^ 1 for edge in reversed(factors)]
     shape = (g.shape(factors[0])[0], g.shape(factors[-1])[1])
+    if back == factors:
+        result = g.intern("mm", (), tuple(factors), shape)
+        g.symmetric.add(result >> 1)
+        return (result,)
     if [g.edge_key(e) for e in back] < [g.edge_key(e) for e in factors]:
         return (g.intern("mm", (), tuple(back), (shape[1], shape[0])) ^ 1,)
     return (g.intern("mm", (), tuple(factors), shape),)
-
-
-def _seen(g: Graph, edge: int) -> tuple[str, Attrs, int]:
-    """Op, attributes and operand of a rearrangement as read through an edge."""
-    node = g.nodes[edge >> 1]
-    if node.op not in ("roll", "perm"):
-        return "", (), edge
-    return node.op, flip_attrs(node.op, node.attrs) if edge & 1 else node.attrs, node.ins[0] ^ (edge & 1)
-
-
-def _only(op: str, attrs: Attrs, side: int) -> bool:
-    """Whether a rearrangement leaves the other side alone."""
-    other = attrs[0][1 - side]
-    return other is None if op == "perm" else not any(flag for _, flag in other)
-
-
-def _contracted(g: Graph, factors: list[int]) -> tuple[int] | None:
-    """The same rearrangement of both contracted sides cancels."""
-    for i in range(len(factors) - 1):
-        op, attrs, left = _seen(g, factors[i])
-        other, others, right = _seen(g, factors[i + 1])
-        same = op and op == other and attrs[1:] == others[1:] and attrs[0][1] == others[0][0]
-        if same and _only(op, attrs, 1) and _only(op, others, 0):
-            return (chain(g, [*factors[:i], left, right, *factors[i + 2 :]]),)
-    return None
 
 
 def _rows_out(g: Graph, factors: list[int], side: int) -> tuple[int] | None:
@@ -79,8 +60,8 @@ def _rows_out(g: Graph, factors: list[int], side: int) -> tuple[int] | None:
     place = 0 if side == 0 else -1
     far = g.shape(factors[-1])[1] if side == 0 else g.shape(factors[0])[0]
     edge = factors[place]
-    op, attrs, inner = _seen(g, edge)
-    if op and _only(op, attrs, side):
+    op, attrs, inner = rearranged(g, edge)
+    if op and leaves_other(op, attrs, side):
         factors[place] = inner
         result = chain(g, factors)
         return (g.make(op, attrs if op == "perm" else (resized(attrs[0], 1 - side, far), attrs[1]), result),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kas.language.dims import ONE
@@ -162,14 +163,18 @@ def peak_extreme(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return extreme(g, "max", [term for term in terms if term is not None], result_shape("peak", attrs, node.shape))
 
 
-def constant_out(op: str, outer: str) -> Any:
-    """What is constant along the folded axes comes out of the mean of a product, and of the maximum of a sum."""
+def constant_out(op: str, outer: str, may: Callable[[Graph, Term], bool] | None = None) -> Any:
+    """What is constant along the folded axes (and `may`) comes out of the mean of a product and the maximum of a sum."""
 
     def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
         node = g.nodes[x >> 1]
         if node.op != outer or len(node.ins) < 2:
             return None
-        constant = [term for term in node.ins if term[1] is not None and not overlap(term[1], attrs[0], g.known)]
+        constant = [
+            term
+            for term in node.ins
+            if term[1] is not None and not overlap(term[1], attrs[0], g.known) and (may is None or may(g, term))
+        ]
         rest = [term for term in node.ins if term not in constant]
         if not constant or not rest:
             return None

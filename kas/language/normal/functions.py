@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from kas.language.normal.arithmetic import add, multiply, scaled, split
-from kas.language.normal.graph import Graph, Node
+from kas.language.normal.graph import Graph, Node, Term
 from kas.language.normal.layout import Layout, overlap
 
 __all__ = [
     "abs_number",
+    "abs_product",
+    "gate",
     "ignored_bias",
+    "inwards",
     "move_out",
     "nothing_below_zero",
     "odd",
     "positive",
     "relu_number",
+    "relu_product",
     "sqrt_even",
     "undone_scale",
 ]
@@ -37,9 +41,16 @@ def positive(g: Graph, x: int) -> bool:
     return known
 
 
+def gate(g: Graph, term: Term) -> bool:
+    """Whether an operand of a product is never negative (a weight may be)."""
+    return g.nodes[term[2] >> 1].op != "w" and (term[0] % 2 == 0 or positive(g, term[2]))
+
+
 def _positive(g: Graph, node: Node) -> bool:
-    if node.op in ("roll", "perm", "unf", "mean", "peak"):
+    if node.op in ("roll", "perm", "unf", "mean", "peak", "tanh", "gelu", "recip", "l2"):
         return positive(g, node.ins[0])
+    if node.op == "mm":
+        return all(positive(g, edge) for edge in node.ins)
     if node.op == "mul":
         return all(n % 2 == 0 or positive(g, e) for n, _, e in node.ins)
     if node.op in ("add", "min"):
@@ -92,6 +103,36 @@ def sqrt_even(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
 def nothing_below_zero(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """relu and abs of what is never negative do nothing."""
     return x if positive(g, x) else None
+
+
+def inwards(op: str) -> Any:
+    """relu and abs pass below functions that keep signs (relu: that are zero at zero); abs below odd ones."""
+
+    def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+        node = g.nodes[x >> 1]
+        return g.make(node.op, (), g.make(op, (), node.ins[0]))
+
+    return rule
+
+
+def relu_product(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """relu(p x) = p relu(x) where p is never negative."""
+    node = g.nodes[x >> 1]
+    gates = [term for term in node.ins if gate(g, term)]
+    rest = [term for term in node.ins if term not in gates]
+    if not gates or not rest:
+        return None
+    inner = g.make("relu", (), multiply(g, rest, node.shape))
+    return multiply(g, [(1, None, inner), *gates], node.shape)
+
+
+def abs_product(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """|x y| = |x| |y|; a weight has no absolute value here."""
+    node = g.nodes[x >> 1]
+    if any(g.nodes[edge >> 1].op == "w" and number % 2 for number, _, edge in node.ins):
+        return None
+    terms = [(n, layout, e if n % 2 == 0 else g.make("abs", (), e)) for n, layout, e in node.ins]
+    return multiply(g, terms, node.shape)
 
 
 def _without(g: Graph, op: str, x: int, layout: Layout, weights_only: bool) -> int | None:

@@ -70,6 +70,7 @@ class Graph:
         tied: tokens known to be used in more than one node: their weight must stay as it is.
         bent: tokens whose weight was changed by a view or a factor.
         positive: what is known of which nodes are never negative.
+        symmetric: numbers of nodes that are their own transpose.
         numbered: whether some sum has a coefficient other than one.
     """
 
@@ -80,6 +81,7 @@ class Graph:
         self.known = known
         self.tied = tied
         self.bent: set[int] = set()
+        self.symmetric: set[int] = set()
         self.numbered = False
         self.positive: dict[int, bool] = {}
         self.nodes: list[Node] = []
@@ -96,8 +98,28 @@ class Graph:
         shape = self.nodes[edge >> 1].shape
         return (shape[1], shape[0]) if edge & 1 else shape
 
+    def straight(self, edge: int) -> int:
+        """The edge itself, or of a symmetric matrix read transposed the matrix."""
+        return edge & ~1 if self.symmetric and edge >> 1 in self.symmetric else edge
+
     def make(self, op: str, attrs: tuple[Any, ...], x: int, token: int = 0) -> int:
         """A step with one operand: by the first rule that applies, or as a new node."""
+        if self.symmetric and x >> 1 in self.symmetric:
+            return self._make_symmetric(op, attrs, x & ~1, token)
+        return self._make(op, attrs, x, token)
+
+    def _make_symmetric(self, op: str, attrs: tuple[Any, ...], x: int, token: int) -> int:
+        """A step of a symmetric matrix: of two orientations the lesser; a function of each element is symmetric too."""
+        if attrs and op != "mix":
+            turned = flip_attrs(op, attrs)
+            if attribute_text(turned) < attribute_text(attrs):
+                return self._make(op, turned, x, token) ^ 1
+        result = self._make(op, attrs, x, token)
+        if not attrs and self.nodes[result >> 1].ins == (x,):
+            self.symmetric.add(result >> 1)
+        return result
+
+    def _make(self, op: str, attrs: tuple[Any, ...], x: int, token: int) -> int:
         if x & 1:
             return self.make(op, flip_attrs(op, attrs), x ^ 1, token) ^ 1
         key = (op, attrs, x, token)

@@ -1,4 +1,4 @@
-"""Rules for maps with a weight matrix (lin: fc and conv; mix)."""
+"""Rules for maps with a weight matrix (lin: fc and conv)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from kas.language.dims import ONE, Dim
 from kas.language.normal.arithmetic import multiply, scaled, split
-from kas.language.normal.chains import chain, resized
+from kas.language.normal.chains import chain
+from kas.language.normal.contracted import resized
 from kas.language.normal.graph import Graph, Term
 from kas.language.normal.layout import Layout, cut, or_full
 from kas.language.normal.moves import clear_of_taps
@@ -15,15 +16,14 @@ __all__ = [
     "constant_out",
     "lin_chain",
     "lin_diagonal",
+    "lin_lin",
     "lin_perm",
     "lin_roll",
     "lin_unf",
-    "mix_lin",
-    "mix_roll",
-    "mix_unf",
     "one_side",
     "weight",
 ]
+from kas.language.normal.texts import attribute_text
 
 Attrs = tuple[Any, ...]
 
@@ -90,26 +90,30 @@ def lin_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     return g.make("roll", (layout, node.attrs[1]), g.make("lin", attrs, node.ins[0], token))
 
 
-def constant_out(op: str) -> Any:
+def constant_out(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """What is constant along the mixed channels (a scale or gate over positions) commutes with a map without taps."""
+    node = g.nodes[x >> 1]
+    side = attrs[0]
+    if attrs[4]:
+        return None
+    constant = [t for t in node.ins if t[1] is not None and not any(flag for _, flag in t[1][side])]
+    if not constant or len(constant) == len(node.ins):
+        return None
+    rest = multiply(g, [term for term in node.ins if term not in constant], node.shape)
+    number, inner = split(g, g.make("lin", attrs, rest, token))
+    shape = g.shape(inner)
+    terms: list[Term] = [(n, or_full(resized(la, side, attrs[3])), e) for n, la, e in constant if la is not None]
+    return scaled(g, number, multiply(g, [(1, None, inner), *terms], shape))
 
-    def rule(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
-        node = g.nodes[x >> 1]
-        side = attrs[0] if op == "lin" else _mixed_side(attrs)
-        if node.op != "mul" or side is None or (op == "lin" and attrs[4]):
-            return None
-        constant = [t for t in node.ins if t[1] is not None and not any(flag for _, flag in t[1][side])]
-        if not constant or len(constant) == len(node.ins):
-            return None
-        rest = multiply(g, [term for term in node.ins if term not in constant], node.shape)
-        inner = g.make(op, attrs, rest, token)
-        to = g.shape(inner)[side]
-        number, inner = split(g, inner)
-        terms: list[Term] = [(n, or_full(resized(la, side, to)), e) for n, la, e in constant if la is not None]
-        shape = g.shape(inner)
-        return scaled(g, number, multiply(g, [(1, None, inner), *terms], shape))
 
-    return rule
+def lin_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
+    """Maps of different sides, without taps, commute: they stand in the order of their texts."""
+    node = g.nodes[x >> 1]
+    if node.attrs[0] == attrs[0] or attrs[4] or node.attrs[4]:
+        return None
+    if attribute_text(attrs[1:]) >= attribute_text(node.attrs[1:]):
+        return None
+    return g.make("lin", node.attrs, g.make("lin", attrs, node.ins[0], token), node.token)
 
 
 def lin_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
@@ -121,46 +125,3 @@ def lin_chain(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     place = 0 if attrs[0] == 0 else -1
     factors[place] = g.make("lin", attrs, factors[place], token)
     return chain(g, factors)
-
-
-def _mixed_side(attrs: Attrs) -> int | None:
-    """The one side that a mix works on."""
-    sides = [number for number, side in enumerate(attrs[0]) if any(new is not None for _, new in side)]
-    return sides[0] if len(sides) == 1 else None
-
-
-def mix_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
-    """A mix of one whole side is a dense map of it."""
-    side = _mixed_side(attrs)
-    if side is None or len(attrs[0][side]) != 1:
-        return None
-    size, to = attrs[0][side][0]
-    return g.make("lin", (side, ONE, size, to, ()), x, token)
-
-
-def mix_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
-    """A mix of channels that leaves the taps alone commutes with them."""
-    node = g.nodes[x >> 1]
-    side = _mixed_side(attrs)
-    if node.op != "unf" or side is None or node.attrs[0] != side or node.attrs[2] is not ONE:
-        return None
-    count = ONE
-    for _, k, _ in node.attrs[1]:
-        count = count * Dim.of(k)
-    *head, (last, new) = attrs[0][side]
-    rest = last / count
-    if new is not None or rest.fault:
-        return None
-    own = (*head, (rest, None)) if rest is not ONE else tuple(head)
-    sides = (own, attrs[0][1]) if side == 0 else (attrs[0][0], own)
-    return g.make("unf", node.attrs, g.make("mix", (sides,), node.ins[0], token))
-
-
-def mix_roll(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
-    """A roll of a side that is not mixed commutes."""
-    node = g.nodes[x >> 1]
-    side = _mixed_side(attrs)
-    if node.op != "roll" or side is None or any(flag for _, flag in node.attrs[0][side]):
-        return None
-    inner = g.make("mix", attrs, node.ins[0], token)
-    return g.make("roll", (resized(node.attrs[0], side, g.shape(inner)[side]), node.attrs[1]), inner)

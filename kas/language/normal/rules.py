@@ -9,15 +9,15 @@ operand of the op that the row names (ANY: every op). Sums, products, extremes (
 
 from __future__ import annotations
 
-from kas.language.normal import folds, functions, maps, means, moves, views
+from kas.language.normal import folds, functions, maps, means, mixes, moves, pools, views
 from kas.language.normal.graph import Rule
 from kas.language.normal.moves import POINTWISE
 
 __all__ = ["RULES", "TABLE"]
 
 ANY = ("any",)
-ADD, MUL, MAX, ROLL, PERM, UNF, MEAN, PEAK, LIN, MM = (
-    (op,) for op in ("add", "mul", "max", "roll", "perm", "unf", "mean", "peak", "lin", "mm")
+ADD, MUL, MAX, ROLL, PERM, UNF, MEAN, PEAK, LIN, MIX, MM = (
+    (op,) for op in ("add", "mul", "max", "roll", "perm", "unf", "mean", "peak", "lin", "mix", "mm")
 )
 SHIFTS = ("roll", "perm")
 SHIFTS_AND_TAPS = ("roll", "perm", "unf")
@@ -44,6 +44,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("unf", ADD, moves.linear_number("unf"), "f(q x) = q f(x)"),
     ("unf", UNF, moves.unf_unf, "taps over h then w, or w then h, are taps over both"),
     ("unf", PERM, moves.unf_perm, "a shuffle of channels commutes with taps"),
+    ("unf", (*MEAN, *PEAK), pools.unf_fold, "a fold over the taps of one axis, then of another, is over both"),
     ("mean", ANY, folds.nothing, "a fold over no axis does nothing"),
     ("mean", ADD, moves.linear_number("mean"), "f(q x) = q f(x)"),
     ("mean", MEAN, folds.fold_fold("mean"), "one axis after the other is the joint mean"),
@@ -54,6 +55,8 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("mean", MUL, folds.constant_out("mean", "mul"), "a constant factor comes out of a mean"),
     ("mean", MUL, means.mean_scale, "the mean of a scaled side is a map of each group to one output, times a constant"),
     ("mean", LIN, means.mean_lin, "a mean over positions commutes with a map of channels"),
+    ("mean", UNF, pools.lin_out, "an average over taps commutes with a map of channels"),
+    ("mean", MIX, mixes.mean_mix, "a mean over axes that are not mixed commutes with the mix"),
     ("mean", MM, means.mean_chain, "the mean over the rows of A B is (the mean over the rows of A) B"),
     ("peak", ANY, folds.nothing, "a fold over no axis does nothing"),
     ("peak", ADD, folds.peak_number, "max(q x) = q max(x) for q > 0"),
@@ -64,25 +67,36 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("peak", MAX, folds.peak_extreme, "the maximum of a maximum is the maximum of the maxima"),
     ("peak", RISING, folds.peak_rising, "a maximum commutes with a function that never falls"),
     ("peak", ADD, folds.constant_out("peak", "add"), "a constant term comes out of a maximum"),
+    (
+        "peak",
+        MUL,
+        folds.constant_out("peak", "mul", functions.gate),
+        "max(p x) = p max(x) for a constant p >= 0",
+    ),
     ("lin", ADD, moves.linear_number("lin"), "f(q x) = q f(x)"),
     ("lin", PERM, maps.lin_perm, "the inputs of a dense map in another order are a view of its weight; other sides commute"),
     ("lin", PERM, views.depthwise_perm, "a map of each channel commutes with a shuffle of them: a view of its weight"),
     ("lin", UNF, maps.lin_unf, "a map of channels and all taps is a convolution"),
     ("lin", ANY, maps.lin_diagonal, "a map of each channel to itself is a scale"),
     ("lin", ROLL, maps.lin_roll, "a roll along an axis without taps commutes with a map of channels"),
-    ("lin", MUL, maps.constant_out("lin"), "a factor that does not vary along the channels commutes with their map"),
+    ("lin", MUL, maps.constant_out, "a factor that does not vary along the channels commutes with their map"),
+    ("lin", LIN, maps.lin_lin, "maps of rows and of columns commute"),
     ("lin", MM, maps.lin_chain, "a map of the rows of A B is (the map of the rows of A) B"),
     ("mix", ADD, moves.linear_number("mix"), "f(q x) = q f(x)"),
-    ("mix", ANY, maps.mix_lin, "a mix of one whole side is a dense map"),
-    ("mix", UNF, maps.mix_unf, "a mix of channels commutes with taps"),
-    ("mix", ROLL, maps.mix_roll, "a roll of a side that is not mixed commutes"),
-    ("mix", MUL, maps.constant_out("mix"), "a factor that does not vary along the mixed side commutes"),
+    ("mix", ANY, mixes.mix_lin, "a mix of one whole side is a dense map"),
+    ("mix", UNF, mixes.mix_unf, "a mix of channels commutes with taps"),
+    ("mix", ROLL, mixes.mix_roll, "a roll of an axis that is not mixed commutes"),
+    ("mix", MUL, mixes.constant_out, "a factor that does not vary along the mixed axes commutes"),
     ("relu", ADD, functions.relu_number, "relu(q x) = q relu(x) for q > 0"),
     ("relu", ANY, functions.nothing_below_zero, "relu of what is never negative does nothing"),
     ("relu", SHIFTS_AND_TAPS, functions.move_out("relu"), "f(S x) = S f(x); through zero padding where f(0) = 0"),
+    ("relu", ("tanh", "gelu"), functions.inwards("relu"), "both keep the sign and are zero at zero"),
+    ("relu", MUL, functions.relu_product, "relu(p x) = p relu(x) where p is never negative"),
     ("abs", ADD, functions.abs_number, "|q x| = |q| |x|"),
     ("abs", ANY, functions.nothing_below_zero, "the absolute value of what is never negative does nothing"),
     ("abs", SHIFTS_AND_TAPS, functions.move_out("abs"), "f(S x) = S f(x); through zero padding where f(0) = 0"),
+    ("abs", ("tanh", "recip"), functions.inwards("abs"), "|tanh(x)| = tanh(|x|), and so for the reciprocal"),
+    ("abs", MUL, functions.abs_product, "|x y| = |x| |y|"),
     ("sqrt", ("abs", *ADD), functions.sqrt_even, "sqrt is of the absolute value"),
     ("sqrt", SHIFTS, functions.move_out("sqrt"), "f(S x) = S f(x)"),
     ("tanh", ADD, functions.odd("tanh"), "tanh(-x) = -tanh(x)"),

@@ -9,16 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-__all__ = ["EXACT", "difference", "equal_up_to_rounding", "exact_difference", "module_tensor"]
+__all__ = ["EXACT", "amplifies", "difference", "equal_up_to_rounding", "exact_difference", "module_tensor"]
 
 EXACT = 1e-9  # in float64, for weights that were not rounded
 _ROUNDING = {torch.float64: EXACT, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+_AMPLIFIED = 1000.0  # times what the last digits of the input change
 _NOISE = 4.0  # times the module's own rounding errors, where these are larger
 
 
 def exact_difference(original: nn.Module, fused: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
     """`difference` of the outputs of two modules computed in float64."""
     return difference(*(_run_exactly(module, args, kwargs) for module in (original, fused)))
+
+
+def amplifies(module: nn.Module, x: Tensor, found: float) -> bool:
+    """Whether an input that changes in its last digits of float64 changes the outputs nearly as much as `found`.
+
+    Then a difference proves nothing: the outputs cancel to zero, or something divides by what does.
+    """
+    moved = x.double() * (1 + 4 * torch.finfo(torch.float64).eps)
+    ours, theirs = (_run_exactly(module, (one,), {}) for one in (x, moved))
+    return _AMPLIFIED * difference(ours, theirs) >= found
 
 
 def equal_up_to_rounding(

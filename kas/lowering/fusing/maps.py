@@ -150,6 +150,8 @@ class ConvMap:
     @cached_property
     def groups(self) -> int:
         """The largest number of groups such that each reads its own columns only."""
+        if any(matrix.nnz > self.rows * self.columns // 2 for matrix in self.taps.values()):
+            return 1
         entries = [matrix.tocoo() for matrix in self.taps.values()]
         if not entries:
             return gcd(self.rows, self.columns)

@@ -1,0 +1,76 @@
+"""Axes over which a tensor adds up to a constant, so that a mean over them is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kas.language import Shape, Step
+from kas.language.primitives._base import channel_side
+
+__all__ = ["centred_axes"]
+
+_NOTHING: frozenset[str] = frozenset()
+_KEPT = ("neg", "shift", "bias", "scale")
+
+
+def centred_axes(tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:
+    """The axes over which, jointly, the mean of a tensor does not depend on the input: those of a softmax or of a
+    `standard` normalisation before it, with steps between that keep the sum over them; none if there are no such axes.
+    """
+    if not tensor:
+        return _NOTHING
+    step = steps[tensor - 1]
+    op = step.op
+    if op == "softmax" or (op == "normalize" and step.how == "standard"):  # type: ignore[attr-defined]
+        return frozenset(step.axes)  # type: ignore[attr-defined]
+    if op == "matmul":
+        return _of_product(step, tensor, steps, shapes)
+    if op in _KEPT:
+        return centred_axes(step.ins[0], steps, shapes)
+    if op in ("fold", "mix"):
+        return _after_gathering(step, centred_axes(step.ins[0], steps, shapes))
+    if op in ("fc", "group", "ungroup", "transpose") or (op == "conv" and step.k == (1, 1)):  # type: ignore[attr-defined]
+        return _after_channels(step, tensor, steps, shapes)
+    return _NOTHING
+
+
+def _of_product(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:
+    """Of a matrix product: the last side if a softmax is over it, otherwise a side that stays and adds up."""
+    if step.softmax:  # type: ignore[attr-defined]
+        return frozenset(name for name, _ in shapes[tensor].axes() if name[0] == "1")
+    t = step.t  # type: ignore[attr-defined]
+    for i, stays, becomes in ((step.ins[0], "1" if t[0] else "0", "0"), (step.ins[1], "0" if t[1] else "1", "1")):
+        axes = centred_axes(i, steps, shapes)
+        if axes and all(name[0] == stays for name in axes):
+            return frozenset(becomes + name[1:] for name in axes)
+    return _NOTHING
+
+
+def _after_gathering(step: Step, axes: frozenset[str]) -> frozenset[str]:
+    """A mean over some axes leaves the others; a maximum, or a map of one of the axes, leaves none."""
+    over: tuple[str, ...] = step.axes  # type: ignore[attr-defined]
+    if step.op == "fold" and step.how == "mean":  # type: ignore[attr-defined]
+        return axes.difference(over)
+    return _NOTHING if step.op == "fold" or not axes.isdisjoint(over) else axes
+
+
+def _after_channels(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:
+    """A linear map of the other side keeps the axes; a view moves them with the channels if it does not cut them."""
+    axes = centred_axes(step.ins[0], steps, shapes)
+    if not axes:
+        return axes
+    before = shapes[step.ins[0]]
+    side = 0 if step.op == "conv" else channel_side(before, step.side)  # type: ignore[attr-defined]
+    prefix = str(side)
+    if all(name[0] != prefix for name in axes):
+        return axes
+    if step.op in ("fc", "conv"):
+        return _NOTHING
+    g, c = f"{side}.g", f"{side}.c"
+    if step.op == "transpose":
+        return frozenset(c if name == g else g if name == c else name for name in axes)
+    old = {name for name, _ in before.axes() if name in (g, c)}
+    new = {name for name, _ in shapes[tensor].axes() if name in (g, c)}
+    if axes.isdisjoint(old):
+        return axes
+    return axes.difference(old).union(new) if old <= axes else _NOTHING

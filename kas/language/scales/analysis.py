@@ -1,0 +1,76 @@
+"""The scales of a program at its sizes, step by step, and the initial weights that keep them sane.
+
+A weight that follows a step which breaks the scale (a softmax, a product, a sum of branches) restores it: its standard
+deviation is that of a fan-in initialisation over the root mean square that its input is expected to have. The estimate
+takes values as normal and unrelated tensors as independent. It is no proof: a study checks a network before it trains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+
+from kas.language.primitives import Step
+from kas.language.scales.rules import RULES
+from kas.language.scales.signal import BATCH, Signal, weight_bit
+from kas.language.scales.walk import Walk
+from kas.language.shapes import Shape
+
+__all__ = ["Analysis", "analyse", "is_sane"]
+
+_DEAD = 1e-21  # share of the output's variance under which a weight has no effect: it cancels exactly
+_SANE = (0.1, 10.0)  # the measured scale differs from the estimate by less than 10 times in 99 % of kernels
+_DEPENDENCE = 1e-2
+_WEIGHTED = ("fc", "conv", "mix", "scale", "bias")
+
+
+class Analysis(Walk):
+    """What is expected of every tensor of a program at given sizes, before any training, for unit normal input."""
+
+    def __init__(self, steps: Sequence[Step], shapes: Sequence[Shape], env: Mapping[str, int]):
+        """`env` has the value of every symbol that occurs; `shapes` those of all tensors, the input first."""
+        super().__init__(steps, shapes, env)
+        for number, step in enumerate(steps, 1):
+            self.signals.append(RULES[step.op](self, step, number))
+
+    @property
+    def output(self) -> Signal:
+        return self.signals[next(i for i, readers in enumerate(self.readers) if not readers)]
+
+    @property
+    def scale(self) -> float:
+        """The standard deviation of the output over everything."""
+        return sqrt(self.output.variance)
+
+    @property
+    def dependence(self) -> float:
+        """How much of the output's root mean square varies with the input."""
+        output = self.output
+        moving = sum(variance for bits, variance in output.parts.items() if bits & BATCH)
+        return sqrt(moving / output.second) if moving > 0.0 else 0.0
+
+    def without_effect(self) -> list[int]:
+        """The weighted steps that the output does not vary with."""
+        output = self.output
+        least = _DEAD * output.variance
+        effects = dict.fromkeys((n for n, step in enumerate(self.steps, 1) if step.op in _WEIGHTED), 0.0)
+        for bits, variance in output.parts.items():
+            for number in effects:
+                if bits & weight_bit(number):
+                    effects[number] += variance
+        return [number for number, effect in effects.items() if effect <= least]
+
+    @property
+    def is_sane(self) -> bool:
+        """Whether the output's scale is sane, it depends on the input, and every weight has an effect."""
+        return _SANE[0] <= self.scale <= _SANE[1] and self.dependence >= _DEPENDENCE and not self.without_effect()
+
+
+def analyse(steps: Sequence[Step], shapes: Sequence[Shape], env: Mapping[str, int]) -> Analysis:
+    """The analysis of a program; `env` has the value of every symbol that occurs."""
+    return Analysis(steps, shapes, env)
+
+
+def is_sane(steps: Sequence[Step], shapes: Sequence[Shape], env: Mapping[str, int]) -> bool:
+    """Whether a program is expected to start sanely at these sizes: scale, dependence on the input, effect of weights."""
+    return Analysis(steps, shapes, env).is_sane
