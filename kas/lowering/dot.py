@@ -17,7 +17,8 @@ def dot_text(kernel: Kernel) -> str:
         f"  t0 [label={_quoted('input')}, {_style('')}];",
     ]
     for number, (step, outcome) in enumerate(zip(kernel.steps, kernel.outcomes, strict=True), 1):
-        label = "\n".join(text for text in (f"{number}  {step_text(step)}", cost_text(outcome)) if text)
+        cost = cost_text(step, outcome, kernel.shapes[step.ins[0]])
+        label = f"{number}  {step_text(step)}" + (f"\n{cost}" if cost else "")
         lines.append(f"  t{number} [label={_quoted(label)}, {_style(FAMILY_OF[step.op])}];")
     output = len(kernel.steps) + 1
     lines.append(f"  t{output} [label={_quoted('output')}, {_style('')}];")

@@ -7,8 +7,9 @@ from typing import Any
 from kas.language.dims import SYMBOLS, Dim
 from kas.language.primitives import FAMILIES, Outcome, Step
 from kas.language.shapes import Shape, Side
+from kas.lowering.parameters import weight_dims
 
-__all__ = ["COLOURS", "FAMILY_OF", "cost_text", "dim_text", "shape_text", "step_text"]
+__all__ = ["COLOURS", "FAMILY_OF", "cost_text", "dim_text", "shape_text", "step_text", "weight_text"]
 
 FAMILY_OF = {primitive.op: family for family, primitives in FAMILIES.items() for primitive in primitives}
 
@@ -40,19 +41,26 @@ def dim_text(dim: Dim) -> str:
 
 
 def shape_text(shape: Shape) -> str:
-    """A shape for an edge: `g=G, c=C/G | H, W`; an axis that carries its own symbol is not named."""
+    """A shape for an edge: `G, C/G | H, W`; only axes of another kind than their place says are named, as `kh=3`."""
     return f"{_side_text(shape.first)} | {_side_text(shape.second)}"
 
 
 def _side_text(side: Side) -> str:
-    return ", ".join(dim.text if dim.text == name.upper() else f"{name}={dim_text(dim)}" for name, dim in side.axes()) or "·"
+    clear = [name == "c" or dim.text == name.upper() for name, dim in side.axes()]
+    named = [f"{name}=" * (not own) + dim_text(dim) for own, (name, dim) in zip(clear, side.axes(), strict=True)]
+    return ", ".join(named) or "·"
 
 
-def cost_text(outcome: Outcome) -> str:
-    """Parameters and MACs of a step, as monomials; empty if it has neither."""
+def weight_text(step: Step, shape: Shape) -> str:
+    """The shape of a weight: `C/4×C`; `shape` is that of the step's input."""
+    return "×".join(dim_text(dim) for dim in weight_dims(step, shape))
+
+
+def cost_text(step: Step, outcome: Outcome, shape: Shape) -> str:
+    """Weight and MACs of a step that reads a tensor of `shape`: `C/4×C weights, C²·H·W/4 MACs`; empty if it has neither."""
     words = []
-    if outcome.params is not None:
-        words.append(f"{dim_text(outcome.params)} weights")
+    if outcome.weight is not None:
+        words.append(f"{weight_text(step, shape)} weights")
     if outcome.macs is not None:
         words.append(f"{dim_text(outcome.macs)} MACs")
     return ", ".join(words)

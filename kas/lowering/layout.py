@@ -5,15 +5,20 @@ Edges that skip layers get a place of their own in each layer between, shared by
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import networkx
+import numpy
+from scipy.optimize import linprog
 
 __all__ = ["Layout", "layout"]
 
 _SWEEPS = 12
+_WEIGHTS = (2.0, 1.0, 8.0)  # of a link between two nodes, a node and a long edge, two parts of a long edge
+_CHAINED = 4.0  # of a link between nodes that have no others there
 
 Key = tuple[int, int]  # node and layer; a node's own layer is the node itself, later ones are places of its edges
 
@@ -37,8 +42,16 @@ class Layout:
         return [(source, i) for i in range(self.layer[source], self.layer[target])]
 
 
-def layout(edges: Sequence[tuple[int, int]], widths: Mapping[int, float], gap: float) -> Layout:
-    """Places for the nodes of `widths`, at least `gap` apart within a layer. Edges lead from earlier to later layers."""
+def layout(
+    edges: Sequence[tuple[int, int]],
+    widths: Mapping[int, float],
+    gap: float,
+    ports: Mapping[tuple[int, int], float] | None = None,
+) -> Layout:
+    """Places for the nodes of `widths`, at least `gap` apart within a layer. Edges lead from earlier to later layers.
+
+    `ports`: how far from the centre of its target an edge ends (0 where it is not given); edges are straight if they can be.
+    """
     graph = networkx.DiGraph()
     graph.add_nodes_from(widths)
     graph.add_edges_from(edges)
@@ -47,7 +60,8 @@ def layout(edges: Sequence[tuple[int, int]], widths: Mapping[int, float], gap: f
         found.layer.update(dict.fromkeys(nodes, depth))
     links = _places(graph, found)
     _order(found, links)
-    _positions(found, links, widths, gap)
+    _exchange(found, links)
+    _positions(found, links, widths, gap, ports or {})
     return found
 
 
@@ -102,38 +116,61 @@ def _crossings(layers: list[list[Key]], links: list[tuple[Key, Key]]) -> int:
     return count
 
 
-def _positions(found: Layout, links: list[tuple[Key, Key]], widths: Mapping[int, float], gap: float) -> None:
-    """Move each place towards its neighbours, as far as the others in its layer let it."""
+def _exchange(found: Layout, links: list[tuple[Key, Key]]) -> None:
+    """Exchange neighbours in a layer as long as that saves crossings."""
     above, below = _neighbours(links)
+    for _ in range(_SWEEPS):
+        rank = {key: i for layer in found.layers for i, key in enumerate(layer)}
+        changed = False
+        for places in found.layers:
+            for i in range(len(places) - 1):
+                a, b = places[i], places[i + 1]
+                near = [([rank[k] for k in side.get(a, [])], [rank[k] for k in side.get(b, [])]) for side in (above, below)]
+                saved = sum((x > y) - (x < y) for ours, theirs in near for x in ours for y in theirs)
+                if saved > 0:
+                    places[i], places[i + 1] = b, a
+                    rank[a], rank[b] = i + 1, i
+                    changed = True
+        if not changed:
+            return
+
+
+def _positions(
+    found: Layout,
+    links: list[tuple[Key, Key]],
+    widths: Mapping[int, float],
+    gap: float,
+    ports: Mapping[tuple[int, int], float],
+) -> None:
+    """The places for which all links together are the most upright, so that most are straight: a linear program.
+
+    The sum of the weighted horizontal lengths of the links is the least, as in Gansner et al., A technique for drawing
+    directed graphs (1993), section 4; long edges and chains weigh the most.
+    """
+    keys = [key for places in found.layers for key in places]
+    column = {key: i for i, key in enumerate(keys)}
+    readers, read = Counter(source for source, _ in links), Counter(target for _, target in links)
+    rows: list[tuple[dict[int, float], float]] = []  # coefficients and upper bounds
+    weights = []
+    for number, (source, target) in enumerate(links):
+        ends = found.layer[target[0]] == target[1]
+        passing = (found.layer[source[0]] != source[1]) + (not ends)
+        chained = passing == 0 and readers[source] == 1 and read[target] == 1
+        weights.append(_CHAINED if chained else _WEIGHTS[passing])
+        port = ports.get((source[0], target[0]), 0.0) if ends else 0.0
+        for sign in (1.0, -1.0):
+            rows.append(({column[source]: sign, column[target]: -sign, len(keys) + number: -1.0}, sign * port))
 
     def width(key: Key) -> float:
         return widths[key[0]] if found.layer[key[0]] == key[1] else 0.0
 
     for places in found.layers:
-        at = 0.0
-        for key in places:
-            found.x[key] = at + width(key) / 2
-            at += width(key) + gap
-    for sweep in range(2 * _SWEEPS):
-        near = above if sweep % 2 == 0 else below
-        for places in found.layers if sweep % 2 == 0 else reversed(found.layers):
-            wanted = [sum(found.x[k] for k in near.get(key, [key])) / len(near.get(key, [key])) for key in places]
-            apart = [(width(a) + width(b)) / 2 + gap for a, b in pairwise(places)]
-            for key, x in zip(places, _separated(wanted, apart), strict=True):
-                found.x[key] = x
-
-
-def _separated(wanted: list[float], apart: list[float]) -> list[float]:
-    """The nearest positions (least squares) to the wanted ones that are at least so far apart: isotonic regression."""
-    offsets = [0.0]
-    for distance in apart:
-        offsets.append(offsets[-1] + distance)
-    blocks: list[tuple[float, int]] = []  # mean and length
-    for value, offset in zip(wanted, offsets, strict=True):
-        mean, length = value - offset, 1
-        while blocks and blocks[-1][0] > mean:
-            other, count = blocks.pop()
-            mean, length = (mean * length + other * count) / (length + count), length + count
-        blocks.append((mean, length))
-    levels = [mean for mean, length in blocks for _ in range(length)]
-    return [level + offset for level, offset in zip(levels, offsets, strict=True)]
+        for a, b in pairwise(places):
+            rows.append(({column[a]: 1.0, column[b]: -1.0}, -(width(a) + width(b)) / 2 - gap))
+    matrix = numpy.zeros((len(rows), len(keys) + len(links)))
+    for i, (row, _) in enumerate(rows):
+        for j, value in row.items():
+            matrix[i, j] = value
+    bounds = [(0.0, 0.0)] + [(None, None)] * (len(keys) - 1) + [(0.0, None)] * len(links)
+    solved = linprog([0.0] * len(keys) + weights, matrix, [bound for _, bound in rows], bounds=bounds, method="highs")
+    found.x = {key: float(solved.x[i]) for i, key in enumerate(keys)}

@@ -127,6 +127,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "scale": (taps.scale,),
     "fold": (
         windows.fold_base,
+        windows.fold_apart,
         windows.fold_max,
         windows.fold_mean,
         windows.fold_scaled,

@@ -13,7 +13,7 @@ from kas.lowering.binary import broadcast_marks
 from kas.lowering.graph import Convolution, Graph, Node, Weight
 from kas.lowering.rules_taps import taps, without
 
-__all__ = ["fc", "fc_scaled", "fold_base", "fold_max", "fold_mean", "fold_product", "fold_scaled", "mix"]
+__all__ = ["fc", "fc_scaled", "fold_apart", "fold_base", "fold_max", "fold_mean", "fold_product", "fold_scaled", "mix"]
 
 
 def fold_base(graph: Graph, node: Node) -> Node | None:
@@ -30,6 +30,21 @@ def fold_base(graph: Graph, node: Node) -> Node | None:
     folded = taps(graph, graph.make("fold", (base,), shape, replace(step, axes=own)), source.window)
     rest = tuple(name for name in step.axes if name not in own)
     return graph.make("fold", (folded,), node.shape, replace(step, axes=rest)) if rest else folded
+
+
+def fold_apart(graph: Graph, node: Node) -> Node | None:
+    """A mean over taps and positions is one over taps, and then one over positions."""
+    step, source = node.step, node.ins[0]
+    assert isinstance(step, Fold)
+    sides = [tuple(name for name in step.axes if name[0] == number) for number in "01"]
+    unfolded = source.op == "taps" or (source.op == "scale" and source.ins[0].op == "taps" and source not in graph.shared)
+    if step.how != "mean" or not unfolded or not all(sides):
+        return None
+    shape = source.shape
+    for name in sides[0]:
+        shape = shape.with_axis(name, ONE)
+    first = graph.make("fold", (source,), shape, replace(step, axes=sides[0]))
+    return graph.make("fold", (first,), node.shape, replace(step, axes=sides[1]))
 
 
 def fold_max(graph: Graph, node: Node) -> Node | None:

@@ -12,6 +12,7 @@ the steps. A weight of the second that is not named can have no effect, and is d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +51,8 @@ class Scale:
 
 
 LARGE = Scale()
-SMALL = Scale(channels=4, size=(3, 4), batch=6)
+SMALL = Scale(channels=2, size=(3, 4), batch=6)
+GROUPED = Scale(channels=4, size=(3, 4), batch=4)
 
 
 @dataclass(frozen=True)
@@ -156,3 +158,59 @@ def pair_difference(pair: Pair, seed: int = 0) -> float:
     """The largest difference of the outputs of both programs under the bijection of weights."""
     x, weights = draw_input(LARGE, pair.first.rank, seed), draw_weights(pair.first, LARGE, seed)
     return difference(run(pair.first, x, weights), run(pair.second, x, carried(pair, weights)))
+
+
+def fitted_difference(teacher: Kernel, student: Kernel, tries: int = 4, rounds: int = 60) -> float:
+    """How closely a kernel can compute what another does: the largest difference left by the best of some fits.
+
+    Levenberg and Marquardt's method over all weights of the student, from random weights.
+    """
+    scale = GROUPED if teacher.uses_groups or student.uses_groups else SMALL
+    x = draw_input(scale, teacher.rank)
+    target = run(teacher, x, draw_weights(teacher, scale), scale)
+    best = float("inf")
+    for seed in range(tries):
+        start = draw_weights(student, scale, seed + 7)
+        best = min(best, difference(target, _fitted(student, x, target, start, scale, rounds)))
+        if best < 1e-9:
+            break
+    return best
+
+
+def _fitted(kernel: Kernel, x: Tensor, target: Tensor, start: Weights, scale: Scale, rounds: int) -> Tensor:
+    if not start:
+        return run(kernel, x, start, scale)
+    shapes = {i: weight.shape for i, weight in start.items()}
+    sizes = [weight.numel() for weight in start.values()]
+
+    @torch.no_grad()
+    def outputs(flat: Tensor) -> Tensor:
+        parts = flat.split(sizes)
+        weights = {i: part.reshape(shape) for (i, shape), part in zip(shapes.items(), parts, strict=True)}
+        return run(kernel, x, weights, scale).flatten()
+
+    flat = torch.cat([weight.flatten() for weight in start.values()])
+    wanted, damping = target.flatten(), 1e-2
+    rest = wanted - outputs(flat)
+    for _ in range(rounds):
+        jacobian = _jacobian(outputs, flat)
+        square = jacobian.T @ jacobian
+        step = torch.linalg.solve(square + damping * torch.eye(len(flat)).double(), jacobian.T @ rest)
+        after = wanted - outputs(flat + step)
+        if after.square().sum() < rest.square().sum():
+            flat, rest, damping = flat + step, after, max(damping / 10, 1e-15)
+        else:
+            damping *= 10
+        if float(rest.abs().max()) < 1e-13:
+            break
+    return outputs(flat).reshape(target.shape)
+
+
+def _jacobian(outputs: Callable[[Tensor], Tensor], flat: Tensor, step: float = 1e-4) -> Tensor:
+    """Central differences [outputs, weights]: exact but for rounding where outputs are quadratic in each weight."""
+    columns = []
+    for place in range(len(flat)):
+        moved = torch.zeros_like(flat)
+        moved[place] = step
+        columns.append((outputs(flat + moved) - outputs(flat - moved)) / (2 * step))
+    return torch.stack(columns, 1)

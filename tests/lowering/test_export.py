@@ -93,5 +93,5 @@ def test_dot():
     text = dot_text(zoo.get("ghost"))
     assert text.startswith("digraph kernel_")
     assert text.count(" -> ") == 6
-    assert 't3 [label="3  conv → C 3×3 depthwise\\n9·C weights, 9·C·H·W MACs"' in text
+    assert 't3 [label="3  conv → C 3×3 depthwise\\nC×1×3×3 weights, 9·C·H·W MACs"' in text
     assert 't4 -> t5 [label="C | H, W"]' in text

@@ -105,22 +105,10 @@ class Graph:
     def make(self, op: str, attrs: tuple[Any, ...], x: int, token: int = 0) -> int:
         """A step with one operand: by the first rule that applies, or as a new node."""
         if self.symmetric and x >> 1 in self.symmetric:
-            return self._make_symmetric(op, attrs, x & ~1, token)
-        return self._make(op, attrs, x, token)
-
-    def _make_symmetric(self, op: str, attrs: tuple[Any, ...], x: int, token: int) -> int:
-        """A step of a symmetric matrix: of two orientations the lesser; a function of each element is symmetric too."""
-        if attrs and op != "mix":
-            turned = flip_attrs(op, attrs)
-            if attribute_text(turned) < attribute_text(attrs):
-                return self._make(op, turned, x, token) ^ 1
-        result = self._make(op, attrs, x, token)
-        if not attrs and self.nodes[result >> 1].ins == (x,):
-            self.symmetric.add(result >> 1)
-        return result
-
-    def _make(self, op: str, attrs: tuple[Any, ...], x: int, token: int) -> int:
-        if x & 1:
+            x = x & ~1
+            if attrs and op != "mix" and attribute_text(turned := flip_attrs(op, attrs)) < attribute_text(attrs):
+                return self.make(op, turned, x, token) ^ 1  # of two orientations the lesser
+        elif x & 1:
             return self.make(op, flip_attrs(op, attrs), x ^ 1, token) ^ 1
         key = (op, attrs, x, token)
         known = self._made.get(key)
@@ -133,6 +121,8 @@ class Graph:
             else:
                 known = 2 * len(self.nodes)
                 self.nodes.append(Node(op, attrs, (x,), token, "", result_shape(op, attrs, below.shape)))
+                if self.symmetric and not attrs and x >> 1 in self.symmetric:
+                    self.symmetric.add(known >> 1)  # a function of each element
             self._made[key] = known
         return known
 

@@ -70,7 +70,7 @@ def _quotient(left: Signal, right: Signal, number: int) -> Signal:
         mean = sqrt(left.second / right.second)
         return Signal(mean, rescaled({**left.parts, **right.parts}, mean * mean), -inf, inf, number)
     square = max(right.mean * right.mean, _SMALLEST**2)
-    if right.low > _SMALLEST or right.high < -_SMALLEST or variance <= 0.0:
+    if right.low > 0.0 or right.high < 0.0 or variance <= 0.0:  # few values near zero
         inverse, mean = (1 + 3 * variance / square) / square, left.mean / right.mean if right.mean else 0.0
     else:  # values near zero have the density that they have at zero; the divisor is at least _SMALLEST
         inverse, mean = 4 * density(right.mean, variance) / _SMALLEST + 1 / (square + variance), 0.0

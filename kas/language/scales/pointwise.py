@@ -7,7 +7,7 @@ from math import erf, exp, inf, pi, sin, sqrt, tanh
 
 import numpy as np
 
-from kas.language.scales.signal import Signal, constant, rescaled
+from kas.language.scales.signal import POSITIVE, Signal, constant, rescaled
 
 __all__ = ["FUNCTIONS", "applied"]
 
@@ -86,6 +86,8 @@ def _bounds(op: str, low: float, high: float) -> tuple[float, float]:
     function = FUNCTIONS[op]
     if op == "sin":
         return -1.0, 1.0
+    if op == "sigmoid":
+        return max(_sigmoid(low), POSITIVE), _sigmoid(high)
     if op == "neg":
         return -high, -low
     if op in _EVEN:

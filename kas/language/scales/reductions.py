@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import exp, inf, log, sqrt
 
-from kas.language.scales.signal import SLOTS, Parts, Signal, added, constant, extreme, rescaled
+from kas.language.scales.signal import POSITIVE, SLOTS, Parts, Signal, added, constant, extreme, rescaled
 
 __all__ = ["folded", "normalised", "softened"]
 
@@ -60,7 +60,7 @@ def softened(x: Signal, over: int, lengths: Lengths, number: int) -> Signal:
     if moving <= 0.0 or length == 1:
         return constant(1 / length, number)
     second = (exp(moving) if moving < log(length) else length) / length**2  # between evenly spread and all on one
-    return Signal(1 / length, rescaled(parts, second - 1 / length**2), 0.0, 1.0, number, over)
+    return Signal(1 / length, rescaled(parts, second - 1 / length**2), POSITIVE, 1.0, number, over)
 
 
 def normalised(x: Signal, over: int, how: str, lengths: Lengths, number: int) -> Signal:

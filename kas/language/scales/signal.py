@@ -10,7 +10,10 @@ from __future__ import annotations
 from math import exp, inf, log, pi, sqrt
 from typing import NamedTuple
 
-__all__ = ["BATCH", "SIDES", "SLOTS", "Parts", "Signal", "added", "constant", "density", "few", "rescaled", "weight_bit"]
+__all__ = [
+    "BATCH", "POSITIVE", "SIDES", "SLOTS", "Parts", "Signal", "added", "constant", "density", "extreme", "few", "rescaled",
+    "weight_bit",
+]  # fmt: skip
 
 Parts = dict[int, float]
 
@@ -22,6 +25,7 @@ SLOTS = {
 }
 SIDES = (0x0F, 0xF0)
 BATCH = 0x100
+POSITIVE = 1e-300  # the lower bound of what is never zero
 _MOST_PARTS = 10
 
 

@@ -60,7 +60,7 @@ class Walk:
         self.signals = [Signal(0.0, {BATCH | layout(shapes[0]).bits: 1.0}, -inf, inf, 0)]
 
     def value(self, dim: Dim) -> int:
-        """The value of a dim, which must be an integer."""
+        """The value of a dim: an integer where the program exists."""
         known = self._values.get(dim)
         if known is None:
             above, below = dim.numerator, dim.denominator
@@ -69,7 +69,7 @@ class Walk:
                     above *= self.env[symbol] ** power
                 else:
                     below *= self.env[symbol] ** -power
-            known = self._values[dim] = above // below
+            known = self._values[dim] = max(above // below, 1)
         return known
 
     def lengths(self, tensor: int) -> dict[int, int]:

@@ -1,0 +1,111 @@
+"""Steps that are void, and steps next to them that are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kas.generation.filters import is_void
+from kas.language.primitives import OPS, Step
+from kas.language.shapes import Shape, input_shape
+
+
+def made(op: str, ins: tuple[int, ...] | int = 0, **attributes: Any) -> Step:
+    return OPS[op].from_dict({"op": op, "ins": [ins] if isinstance(ins, int) else list(ins), **attributes})
+
+
+def is_last_void(steps: list[Step]) -> bool:
+    shapes: list[Shape] = [input_shape(2)]
+    for step in steps:
+        shapes.append(step.apply(*(shapes[i] for i in step.ins)).shape)
+    return is_void(steps[-1], steps[:-1], shapes[:-1])
+
+
+CONV = made("conv", to="C", k=[3, 3])
+SOFT = made("softmax", axes=["1.h", "1.w"])
+ATTENTION = made("matmul", (0, 0), t=[True, False], softmax=True)
+VOID = {
+    "a weight on the input": [made("bias", axes=["0.c"])],
+    "a scale after a linear map": [CONV, made("scale", 1, axes=["0.c"])],
+    "relu twice": [CONV, made("relu", 1), made("relu", 2)],
+    "relu of what is never negative": [CONV, made("sigmoid", 1), made("shift", 2, axes=["1.h"], by=1), made("relu", 3)],
+    "relu of what is never positive": [CONV, made("relu", 1), made("neg", 2), made("relu", 3)],
+    "relu of an attention map": [ATTENTION, made("relu", 1)],
+    "sqr of sqrt": [CONV, made("sqrt", 1), made("sqr", 2)],
+    "exp of a square": [CONV, made("sqr", 1), made("exp", 2)],
+    "a third function in a row": [CONV, made("sin", 1), made("tanh", 2), made("gelu", 3)],
+    "ungroup of group": [made("group", by="G"), made("ungroup", 1)],
+    "softmax after a bias": [CONV, made("bias", 1, axes=["0.c"]), made("softmax", 2, axes=["1.h"])],
+    "two folds": [made("fold", axes=["1.h"], how="mean"), made("fold", 1, axes=["1.w"], how="mean")],
+    "one number for a sample": [made("fold", axes=["1.h", "1.w"], how="max"), made("fold", 1, axes=["0.c"], how="mean")],
+    "mean over a softmax": [SOFT, made("fold", 1, axes=["1.h", "1.w"], how="mean")],
+    "mean over a softmax behind a view": [
+        SOFT,
+        made("group", 1, by="G"),
+        made("shift", 2, axes=["1.h"], by=1),
+        made("fold", 3, axes=["1.h", "1.w"], how="mean"),
+    ],
+    "mean over a softmax behind fc": [SOFT, made("fc", 1, to="x0"), made("fold", 2, axes=["1.h", "1.w"], how="mean")],
+    "mean over a softmax behind another mean": [
+        made("softmax", axes=["1.h"]),
+        made("fold", 1, axes=["0.c"], how="mean"),
+        made("neg", 2),
+        made("fold", 3, axes=["1.h"], how="mean"),
+    ],
+    "mean over grouped channels that were normalised": [
+        made("normalize", axes=["0.c"], how="standard"),
+        made("group", 1, by="G"),
+        made("fold", 2, axes=["0.g", "0.c"], how="mean"),
+    ],
+    "mean over an attention map": [ATTENTION, made("fold", 1, axes=["1.h", "1.w"], how="mean")],
+    "mean over the side that a product keeps": [
+        SOFT,
+        made("matmul", (0, 1), t=[True, False]),
+        made("fold", 2, axes=["1.h", "1.w"], how="mean"),
+    ],
+    "one tensor twice": [CONV, made("add", (1, 1))],
+    "x and its grouping": [CONV, made("group", 1, by="G"), made("sub", (1, 2))],
+    "x and x with a bias": [CONV, made("bias", 1, axes=["0.c"]), made("sub", (1, 2))],
+    "maximum of signs": [made("relu"), made("relu"), made("neg", 2), made("max", (1, 3))],
+    "five factors": [CONV, made("sqr", 1), made("mul", (2, 1)), made("mul", (3, 2))],
+    "a quotient by a square": [made("sqr"), made("div", (0, 1))],
+}
+FINE = {
+    "relu of a linear map": [CONV, made("relu", 1)],
+    "relu of a negated tensor": [CONV, made("neg", 1), made("relu", 2)],
+    "mean over one of the axes of a softmax": [SOFT, made("fold", 1, axes=["1.h"], how="mean")],
+    "mean over other axes than those of a softmax": [SOFT, made("fold", 1, axes=["0.c"], how="mean")],
+    "mean of a function of a softmax": [SOFT, made("sqr", 1), made("fold", 2, axes=["1.h", "1.w"], how="mean")],
+    "mean over a convolution of a softmax": [
+        SOFT,
+        made("conv", 1, to="C", k=[3, 3]),
+        made("fold", 2, axes=["1.h", "1.w"], how="mean"),
+    ],
+    "mean over mapped channels that were normalised": [
+        made("normalize", axes=["0.c"], how="standard"),
+        made("fc", 1, to="x0"),
+        made("fold", 2, axes=["0.c"], how="mean"),
+    ],
+    "mean of an l2 normalisation": [made("normalize", axes=["0.c"], how="l2"), made("fold", 1, axes=["0.c"], how="mean")],
+    "squeeze": [CONV, made("fold", 1, axes=["1.h", "1.w"], how="mean")],
+    "gate": [CONV, made("sigmoid", 1), made("mul", (2, 0))],
+    "residual": [CONV, made("add", (1, 0))],
+    "x and its shuffle": [made("group", by="G"), made("transpose", 1), made("ungroup", 2), made("sub", (0, 3))],
+    "maximum of rectifiers": [made("relu"), CONV, made("relu", 2), made("max", (1, 3))],
+    "four factors": [CONV, made("sqr", 1), made("fc", to="C"), made("mul", (2, 3)), made("mul", (4, 0))],
+}
+
+
+@pytest.mark.parametrize("name", VOID)
+def test_void(name: str) -> None:
+    assert is_last_void(VOID[name])
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_not_void(name: str) -> None:
+    assert not is_last_void(FINE[name])
+
+
+def test_a_tensor_that_is_not_there_is_no_matter_of_this() -> None:
+    assert not is_void(made("relu", 3), [CONV], [input_shape(2), input_shape(2)])

@@ -1,0 +1,155 @@
+"""Each rewrite rule by itself: the program that it is about, what it must and must not write, and that it is equal.
+
+Equal means: outputs and all gradients of the plain lowering in float64, to 1e-9 relative, at two sizes, batch 1 and 3.
+"""
+
+import re
+
+import pytest
+import torch
+from lowering_comparison import difference
+from lowering_programs import FC, TAPS, UNFOLD, op, program
+
+from kas import zoo
+from kas.lowering import build
+from kas.lowering.module_source import source
+
+TOLERANCE = 1e-9
+ALL = [op("fold", axes=["1.h", "1.w"], how="mean"), op("fold", axes=["0.c"], how="mean")]
+ROW = op("unfold", over="w", k=5)
+
+
+def mean_of(*steps, back="add"):
+    """The mean over everything of the last of some steps, put on the input again."""
+    return program(*steps, *ALL, op(back, ins=[len(steps) + 2, 0]))
+
+
+def taps_mean_of(*steps, taps=("0.kw",), back="add"):
+    """The same for a value over taps."""
+    folds = [ALL[0], op("fold", axes=["0.c", *taps], how="mean")]
+    return program(*steps, *folds, op(back, ins=[len(steps) + 2, 0]))
+
+
+# name: program, a pattern that the forward must have, one that it must not have
+RULES = {
+    # views
+    "view": (program(op("group", by="4"), op("ungroup"), op("shift", axes=["1.h"], by=1)), r"^return torch.roll\(x, 1, 2\)$", "reshape"),
+    "twice": (program(FC, op("abs"), op("abs"), op("neg"), op("neg"), FC), r"\.abs\(\)", r"abs.*abs|neg|-t"),
+    # linear maps of channels
+    "chain": (program(op("fc", to="2*C"), FC), r"torch\.mm\(self\.w2, self\.w1\)", "bmm.*bmm"),
+    "chain with a bias": (program(op("fc", to="2*C"), FC, op("bias", axes=["0.c"])), r"torch\.mm\(self\.w2, self\.w1\)", "none"),
+    "no chain where it is more work": (program(op("fc", to="C/4"), FC), r"self\.w1\.expand", r"torch\.mm"),
+    "mix of channels": (program(op("mix", axes=["0.c"], to=["C"])), r"torch\.bmm\(self\.w1", "permute"),
+    "bias of a convolution": (program(op("conv", to="C", k=[3, 3]), op("bias", axes=["0.c"])), r"conv2d\(x, self.w1, self.w2", r"\+"),
+    "bias of a scale": (program(op("shift", axes=["1.h"], by=1), op("scale", axes=["0.c"]), op("bias", axes=["0.c"])), "addcmul", r"\*"),
+    # means
+    "mean of a mean": (mean_of(op("tanh")), r"mean\(\(1, 2, 3\)\)", r"mean.*\n.*mean"),
+    "mean of a sum": (mean_of(op("conv", to="C", k=[3, 3]), op("tanh", ins=[0]), op("add", ins=[1, 2])), "linear", r"F\.conv"),
+    "mean of a difference": (mean_of(op("conv", to="C", k=[3, 3]), op("sub", ins=[1, 0])), "linear", r"F\.conv"),
+    "mean of a convolution": (mean_of(op("conv", to="C", k=[3, 5], d=[2, 1])), r"unfold\(0, h, 2\)", r"F\.conv"),
+    "mean of a depthwise convolution": (mean_of(op("conv", to="2*C", k=[5, 5], depthwise=True)), "matmul", r"F\.conv"),
+    "mean of a grouped convolution": (mean_of(op("group", by="G"), op("conv", to="C", k=[3, 3])), "matmul", r"F\.conv"),
+    "mean of a convolution with a bias": (
+        mean_of(op("conv", to="C", k=[3, 3]), op("bias", axes=["0.c"])), r"F\.linear\(.*self\.w2", r"F\.conv"),
+    "mean of an fc": (program(FC, ALL[0], op("add", ins=[2, 0])), r"F\.linear\(t1, self\.w1\)", "bmm"),
+    "mean of a scale": (program(op("tanh"), op("scale", axes=["0.c"]), ALL[0], op("add", ins=[3, 0])), r"mean", r"\n.*\*.*\n.*mean"),
+    "mean of a mix": (
+        program(op("tanh"), op("mix", axes=["0.c"], to=["C"]), op("fold", axes=["1.w"], how="mean"), op("add", ins=[3, 0])),
+        r"mean\(3\)", r"matmul.*\n.*mean"),
+    "mean of a sign change": (mean_of(op("tanh"), op("neg")), r"mean\(\(1, 2, 3\)\)\n.*(neg_|-t1)", "none"),
+    "mean of a shift": (mean_of(op("tanh"), op("shift", axes=["1.h", "1.w"], by=1)), "mean", "roll"),
+    "mean over one axis of a shift": (
+        program(op("shift", axes=["1.h", "1.w"], by=1), op("fold", axes=["1.h"], how="mean"), op("add", ins=[2, 0])),
+        r"roll\(.*, 1, 2\)", r"\(1, 1\)"),
+    "mean of a view": (program(op("tanh"), op("group", by="4"), ALL[0], op("ungroup"), op("mul", ins=[4, 0])), "mean", "reshape.*mean"),
+    "mean of a shuffle": (
+        program(op("tanh"), op("group", by="4"), op("transpose"), ALL[0], op("ungroup"), op("mul", ins=[5, 0])),
+        r"mean\(\(2, 3\)\)", r"transpose.*\n(.*\n)*.*mean"),
+    "mean over half of a shuffle": (
+        program(op("tanh"), op("group", by="4"), op("transpose"), op("fold", axes=["0.g"], how="mean"), FC),
+        "mean", "transpose"),
+    "mean of a product with fewer axes": (
+        mean_of(op("fold", axes=["1.h", "1.w"], how="max"), op("tanh", ins=[0]), op("mul", ins=[1, 2])), "mean", r"\*.*\n.*mean\(\(2, 3\)\)"),
+    "mean of a quotient": (
+        mean_of(op("fold", axes=["1.h", "1.w"], how="max"), op("tanh", ins=[0]), op("div", ins=[1, 2], swap=True)), "mean", "none"),
+    "mean of a product of matrices": (
+        program(op("tanh"), op("matmul", ins=[1, 0], t=[False, True]), op("fold", axes=["1.c"], how="mean"), op("mul", ins=[3, 0])),
+        r"mean", r"bmm.*\n.*mean"),
+    "mean of a scaled unfold": (taps_mean_of(op("tanh"), ROW, op("scale", axes=["0.c", "0.kw"])), "mean", "stack|F.unfold"),
+    "mean of an unfold over h and w": (taps_mean_of(op("tanh"), UNFOLD, taps=TAPS), "mean", "stack|F.unfold"),
+    "mean over positions of an unfold": (
+        program(op("tanh"), UNFOLD, ALL[0], op("fold", axes=TAPS, how="max"), op("add", ins=[4, 0])), "mean", "F.unfold"),
+    "mean of an unfold": (taps_mean_of(op("tanh"), ROW), r"mean", "stack|F.unfold"),
+    # what is outside an image
+    "sigmoid of an unfold": (program(UNFOLD, op("sigmoid"), FC), r"F\.pad\(.*value=0\.5\)", "stack|F.unfold"),
+    "exp of a root of an unfold": (program(UNFOLD, op("sqrt"), op("exp"), op("group", by="C"), FC), r"value=1\.001", "stack"),
+    "maximum of sigmoids": (program(UNFOLD, op("sigmoid"), op("neg"), op("fold", axes=TAPS, how="max")), r"value=-0\.5", "stack"),
+    # loops over taps
+    "loop of a mean": (taps_mean_of(ROW, op("mul", ins=[0, 1]), op("gelu"), op("exp")), r"for j in range\(5\)", "stack"),
+    "loop of a maximum": (program(UNFOLD, op("sub", ins=[0, 1]), op("sin"), op("fold", axes=TAPS, how="max")), "for i, j in", "stack"),
+    "loop of an fc": (program(ROW, op("mul", ins=[0, 1]), FC), "for j in", "stack"),
+    "loop of a grouped fc": (program(op("group", by="G"), ROW, op("min", ins=[1, 2]), FC), "for j in", "stack"),
+    "loop of a mix": (program(UNFOLD, op("div", ins=[0, 1]), op("mix", axes=["0.kw", "0.kh"], to=["1", "1"])), "for i, j in", "stack"),
+    "loop of a scale and a bias of taps": (
+        program(UNFOLD, op("tanh"), op("scale", axes=["0.c", "0.kw"]), op("bias", axes=["0.kh"]), op("relu"), FC), "for i, j in", "stack"),
+    "loop of a normalisation": (
+        program(ROW, op("normalize", axes=["0.c", "1.w"], how="standard"), op("fold", axes=["0.kw"], how="mean")), "for j in", "stack"),
+    "no loop for an fc to many channels": (
+        program(op("fold", axes=["0.c"], how="max"), UNFOLD, op("scale", axes=TAPS), op("tanh"), FC), "stack", "for i, j in .*:$"),
+    # attention
+    "attention, rows": (zoo.get("nonlocal_attention"), r"scaled_dot_product_attention", "softmax"),
+    "attention, columns": (
+        program(op("fc", to="8"), op("fc", ins=[0], to="8"), op("matmul", ins=[1, 2], t=[True, False], softmax=True),
+                op("matmul", ins=[0, 3], t=[False, True])),
+        r"scaled_dot_product_attention", "softmax"),
+    "attention with a softmax of its own": (
+        program(op("fc", to="8"), op("matmul", ins=[1, 1], t=[True, False]), op("softmax", axes=["1.h", "1.w"]),
+                op("matmul", ins=[0, 3], t=[False, True])),
+        r"scaled_dot_product_attention", "softmax"),
+    "no fused attention for few keys": (
+        program(op("matmul", ins=[0, 0], t=[False, True], softmax=True), op("matmul", ins=[1, 0])), "softmax", "scaled_dot"),
+}  # fmt: skip
+
+ROOM = {"sizes": [(8, 10), (10, 8)]}  # attention over fewer positions is not fused
+
+
+def forward(kernel):
+    values = dict.fromkeys(kernel.variables, 8)
+    text = source(kernel, channels=16, size=(8, 10), groups=4, values=values)
+    return "\n".join(line.split("  #")[0].strip() for line in text.split("def forward")[1].splitlines()[1:])
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule(name):
+    kernel, has, lacks = RULES[name]
+    written = forward(kernel)
+    assert re.search(has, written, re.MULTILINE), written
+    assert not re.search(lacks, written, re.MULTILINE), written
+    assert difference(kernel, **ROOM) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_state_two_instances_and_both_lowerings(name):
+    """Bit-equal outputs of two instances with one state; a state of the plain module is one of the optimized."""
+    kernel, sizes = RULES[name][0], {"channels": 16, "size": (8, 10), "groups": 4}
+    sizes["values"] = dict.fromkeys(kernel.variables, 8)
+    first, second, plain = (build(kernel, **sizes, lowering=one) for one in ("optimized", "optimized", "plain"))
+    second.load_state_dict(first.state_dict())
+    x = torch.randn(2, 16, 8, 10)
+    with torch.no_grad():
+        assert torch.equal(first(x), second(x))
+        assert torch.equal(first(x), first(x))
+    first.load_state_dict(plain.state_dict())
+    assert list(first.state_dict()) == list(plain.state_dict())
+    torch.testing.assert_close(first(x), plain(x), rtol=1e-4, atol=1e-4)
+
+
+def test_the_input_is_never_written_over():
+    x = torch.randn(2, 16, 8, 10)
+    for kernel, _, _ in RULES.values():
+        module = build(kernel, channels=16, size=(8, 10), groups=4, values=dict.fromkeys(kernel.variables, 8))
+        before, weights = x.clone(), [p.detach().clone() for p in module.parameters()]
+        with torch.no_grad():
+            module(x)
+        assert torch.equal(x, before)
+        assert all(torch.equal(p, w) for p, w in zip(module.parameters(), weights, strict=True))
