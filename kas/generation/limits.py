@@ -107,7 +107,7 @@ class Limits:
         elif isinstance(step, Conv):
             taps = zip("hw", step.k, step.d, strict=True)
             reach = [(f"1.{axis}", d * (k - 1) // 2) for axis, k, d in taps if k > 1]
-        return all(self._value(source.axis(name), env, 1) > most for name, most in reach for env in self._envs)
+        return all(self._value(source.axis(name), env, 1) > abs(most) for name, most in reach for env in self._envs)
 
     def _cost(self, key: str, outcome: Outcome) -> float:
         if key == "params":

@@ -17,6 +17,7 @@ from kas.generation.sample import Sampler
 from kas.generation.widths import width
 from kas.language import OPS, Kernel, Step
 from kas.language.primitives.linear import Conv, Fc
+from kas.language.primitives.products import Bmm
 
 __all__ = ["MUTATIONS", "mutate"]
 
@@ -91,7 +92,8 @@ def _replace(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list
     op = Choice(ops).draw(rng)
     raw = _raw(kernel)
     if old.arity == 2:
-        raw[at] = (OPS[op](old.ins), old.ins)
+        new = OPS[op](old.ins) if op != "bmm" else Bmm(old.ins, ("g",))  # others are drawn if these axes do not fit
+        raw[at] = (new, old.ins)
         return raw
     growth = _replayed(kernel, at, sampler)
     drawn = draw_unary(op, growth, _source(growth, old, rng), rng)

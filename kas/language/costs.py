@@ -92,10 +92,10 @@ def _check_reach(kernel: Kernel, number: int, name: str, by: int, env: Mapping[s
     step = kernel.steps[number - 1]
     dim = kernel.shapes[step.ins[0]].axis(name)
     length = dim.value(env)
-    if length <= by:
+    if length <= abs(by):
         raise Infeasible(
             f"step {number} ({step.op}): the axis {name!r} ({dim}) is {length} long, "
-            f"which is not longer than the shift by {getattr(step, 'by', by)}"
+            f"which is not longer than the shift by {by}"
         )
 
 

@@ -117,7 +117,7 @@ class Code:
     def _reach_check(self, number: int, by: int, dim: Dim, found: dict[str, str]) -> None:
         if not self.constant(dim):
             _, names = self._split(dim)
-            condition = f"{self.size(dim)} <= {by}"
+            condition = f"{self.size(dim)} <= {abs(by)}"
             message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {by} at {self._at(names)}"
             found.setdefault(condition, message)
 

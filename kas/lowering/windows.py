@@ -18,6 +18,7 @@ __all__ = ["OPTIMIZED", "PLAIN"]
 
 # From an input (its expression and shape) to an expression and its form.
 Write = Callable[[Code, Any, str, Shape], tuple[str, Form]]
+Name = Callable[[str], str]  # from an expression to a variable
 
 
 def _parts(shape: Shape) -> tuple[Dim, Dim, Dim, Dim, Dim]:
@@ -96,11 +97,11 @@ def _col2im(code: Code, step: Col2im, tensor: str, shape: Shape) -> tuple[str, F
     return f"F.fold({columns}, {size}, {kernel}, dilation={spread}, padding={padding})", (channels, h, w)
 
 
-def _spatial_shift(code: Code, step: SpatialShift, tensor: str, shape: Shape) -> tuple[str, Form]:
+def _spatial_shift(code: Code, step: SpatialShift, tensor: str, shape: Shape, name: Name) -> tuple[str, Form]:
     image, form = _image(code, tensor, shape)
-    count = code.number(shape.first.product) // len(step.by)
-    parts = [_shifted(code, f"p[{i}]", by, step.pad, shape) for i, by in enumerate(step.by)]
-    return f"(lambda p: torch.cat([{', '.join(parts)}], 1))({image}.split({count}, 1))", form
+    parts = name(f"{image}.chunk({len(step.by)}, 1)")
+    shifted = [_shifted(code, f"{parts}[{i}]", by, step.pad, shape) for i, by in enumerate(step.by)]
+    return f"torch.cat([{', '.join(shifted)}], 1)", form
 
 
 def _shifted(code: Code, part: str, by: tuple[int, int], pad: str, shape: Shape) -> str:
@@ -126,7 +127,6 @@ _WRITE: dict[str, Write] = {
     "pool": _pool,
     "upsample": _upsample,
     "col2im": _col2im,
-    "spatial_shift": _spatial_shift,
 }
 
 
@@ -146,5 +146,22 @@ def _optimized(write: Write) -> Emit:
     return one
 
 
-PLAIN: dict[str, Plain] = {op: _plain(write) for op, write in _WRITE.items()}
-OPTIMIZED: dict[str, Emit] = {op: _optimized(write) for op, write in _WRITE.items()}
+def _plain_shift(site: Site) -> str:
+    assert isinstance(site.step, SpatialShift)
+
+    def name(expression: str) -> str:
+        site.code.add("parts", expression, "")
+        return "parts"
+
+    tensor, form = _spatial_shift(site.code, site.step, site.ins[0], site.shapes[0], name)
+    return site.output(tensor, form)
+
+
+def _emit_shift(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    assert isinstance(node.step, SpatialShift)
+    source = node.ins[0]
+    return _spatial_shift(emitter.code, node.step, emitter.axes(source), source.shape, emitter.variable)
+
+
+PLAIN: dict[str, Plain] = {op: _plain(write) for op, write in _WRITE.items()} | {"spatial_shift": _plain_shift}
+OPTIMIZED: dict[str, Emit] = {op: _optimized(write) for op, write in _WRITE.items()} | {"spatial_shift": _emit_shift}

@@ -46,7 +46,7 @@ class Plan:
                 every.append(marks)
         self._join(every)
         self.shifts = [
-            (kernel.outcomes[number].shape.axis(name), by)  # what shifts keeps the shape
+            (kernel.outcomes[number].shape.axis(name), abs(by))  # what shifts keeps the shape
             for number, step in enumerate(kernel.steps)
             if step.op in ("shift", "spatial_shift")
             for name, by in step.reaches()

@@ -51,7 +51,7 @@ class Step:
         raise NotImplementedError
 
     def reaches(self) -> list[tuple[str, int]]:
-        """Axes of the operand that must be longer than a number at every target."""
+        """Axes of the operand that must be longer than the absolute value of a number at every target."""
         return []
 
     @classmethod

@@ -31,7 +31,7 @@ class Shift(Step):
         return Outcome(shapes[0])
 
     def reaches(self) -> list[tuple[str, int]]:
-        return [(name, abs(self.by)) for name in self.axes]
+        return [(name, self.by) for name in self.axes]
 
 
 @dataclass(frozen=True, slots=True)

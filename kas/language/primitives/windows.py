@@ -167,7 +167,7 @@ class SpatialShift(Step):
         return Outcome(shapes[0], quotients=(part,))
 
     def reaches(self) -> list[tuple[str, int]]:
-        most = {axis: max(abs(by[which]) for by in self.by) for which, axis in enumerate("hw")}
+        most = {axis: max((by[which] for by in self.by), key=abs) for which, axis in enumerate("hw")}
         return [(f"1.{axis}", by) for axis, by in most.items() if by]
 
 
