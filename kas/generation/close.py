@@ -27,9 +27,10 @@ def close(growth: Growth, rng: np.random.Generator) -> bool:
     for _ in range(_MOST_STEPS):
         if growth.closed:
             return True
-        if len(growth.steps) + growth.needed > settings.max_steps:
-            return False
         left = growth.open
+        certain = len(left) - 1 + (not growth.facts[left[-1]].output)
+        if len(growth.steps) + certain > settings.max_steps:
+            return False
         if len(left) > 1:
             done = _merge(growth, left[-2], left[-1], joins, rng)
         elif growth.facts[left[0]].output:
@@ -122,4 +123,12 @@ def _reach_output(growth: Growth, i: int, joins: list[str], rng: np.random.Gener
         for other in whole:
             if matrix_product(growth, i, other, rng, solve=False):
                 return True
-    return _fold_away(growth, i)
+    return _map_to_c(growth, i) or _fold_away(growth, i)
+
+
+def _map_to_c(growth: Growth, i: int) -> bool:
+    """A linear map of a tensor without positions to the channels of the input, into which it then broadcasts."""
+    shape, facts = growth.shapes[i], growth.facts[i]
+    if facts.positions or facts.channels is None or shape.first.kind != CHANNEL:
+        return False
+    return shape.first.product is not _C and growth.add(growth.moves.get(Fc, _C), (i,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kas.language import Dim, Shape
 from kas.language.dims import ONE
 from kas.language.rules import is_output
-from kas.language.shapes import CHANNEL, SPATIAL
+from kas.language.shapes import CHANNEL, SPATIAL, input_shape
 
 __all__ = ["Facts"]
 
@@ -15,6 +15,8 @@ class Facts:
 
     Attributes:
         output: whether it has the form of an output; whole: that, with the channels first.
+        distance: the fewest steps to the form of an output that are usual: 0, 1 (a linear map of the channels, or a
+            broadcast into a tensor of that form) or 2 (both, or a fold before them).
         image: `[channel | spatial]`. grouped: whether a channel side has a g.
         channels: number of the first channel side, None without one; g, c: its axes; mixed: whether it has kh or kw.
         axes: names of all axes. sides: of each side. taps: the kh and kw of the first side that has any.
@@ -23,7 +25,7 @@ class Facts:
     """
 
     __slots__ = (
-        "axes", "c", "channels", "free", "g", "grouped", "image",
+        "axes", "c", "channels", "distance", "free", "g", "grouped", "image",
         "mixed", "output", "positions", "present", "sides", "taps", "whole",
     )  # fmt: skip
 
@@ -32,6 +34,7 @@ class Facts:
         self.image = shape.first.kind == CHANNEL and shape.second.kind == SPATIAL
         self.whole = self.output and self.image
         self.channels = next((n for n, side in enumerate(shape.sides) if side.kind == CHANNEL), None)
+        self.distance = 0 if self.output else _distance(shape, rank)
         side = shape.sides[self.channels or 0]
         self.g: Dim = ONE if self.channels is None else side.dims[0]
         self.c: Dim = ONE if self.channels is None else side.dims[1]
@@ -45,3 +48,11 @@ class Facts:
         spatial = shape.second.kind == SPATIAL
         self.present = tuple(axis for axis in "hw" if spatial and shape.second.dim(axis) is not ONE)
         self.free = tuple(name for name, dim in shape.axes() if not (dim.power_of("H") or dim.power_of("W")))
+
+
+def _distance(shape: Shape, rank: int) -> int:
+    source = input_shape(rank)
+    if shape.first.kind != shape.second.kind and source.second in shape.sides:
+        return 1
+    small = all(side.product is ONE or side.product is whole.product for side, whole in zip(shape, source, strict=True))
+    return 1 if small else 2

@@ -17,8 +17,9 @@ from kas.generation.steering import Steering
 from kas.language import OPS, Dim, Kernel
 from kas.language.dims import FREE_VARIABLES
 
-__all__ = ["Grammar", "add_step", "finish", "to_kernel"]
+__all__ = ["Draft", "Grammar", "add_step", "finish", "to_kernel"]
 
+_SHORTER = 1.5  # over 1, short programs are likelier: they are the fast ones, and train better; 1 is all lengths alike
 _TRIES = 12  # draws for each wanted step; about a third do not fit
 _WIDE = 0.97  # share of programs for a budget that are drawn with a free width, without which few use it
 _INSIST = 0.8  # chance that a free width that is due is drawn at once; not all tensors can have one
@@ -33,35 +34,70 @@ class Grammar:
 
     def grow(self, rng: np.random.Generator) -> Growth | None:
         """One closed program from nothing, None where the draws led nowhere."""
+        draft = self.begin(rng)
+        while draft.advance(rng):
+            pass
+        return self.end(draft, rng)
+
+    def begin(self, rng: np.random.Generator) -> Draft:
+        """A program without steps, and what it shall come to have."""
         settings = self.settings
-        growth = Growth(self.moves)
-        goal = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
+        goal = settings.min_steps + int(rng.random() ** _SHORTER * (settings.max_steps - settings.min_steps + 1))
         local = self.moves.rank > 0 and rng.random() < settings.local and self.steering.any_local
-        self._draw(growth, goal, Duties(self, goal, local, rng), rng)
-        if local and not growth.local:
+        return Draft(self, goal, local, Duties(self, goal, local, rng))
+
+    def end(self, draft: Draft, rng: np.random.Generator) -> Growth | None:
+        """The drawn program, closed; None if that is not possible or it is not what was asked for."""
+        growth, settings = draft.growth, self.settings
+        if draft.local and not growth.local:
             return None
         if not finish(growth, rng) or len(growth.steps) < settings.min_steps:
             return None
         return growth if all(op in {step.op for step in growth.steps} for op in settings.required) else None
 
-    def _draw(self, growth: Growth, goal: int, duties: Duties, rng: np.random.Generator) -> None:
-        """Draw steps until only finishing ones are left."""
-        pending = list(self.settings.required)
-        for _ in range(_TRIES * goal):
-            done = len(growth.steps)
-            left = goal - done - growth.needed
-            if left <= 0 and not (pending and done < self.settings.max_steps):
-                return
-            if duties.perform(growth, rng):
-                continue
-            op = self._op(growth, goal, left, pending, rng)
-            if add_step(growth, op, self.steering.near(left), rng) and op in pending:
-                pending.remove(op)
 
-    def _op(self, growth: Growth, goal: int, left: int, pending: list[str], rng: np.random.Generator) -> str:
+class Draft:
+    """A program that is being drawn, a step at a time; a copy of it goes on independently.
+
+    Attributes:
+        growth: the steps so far. goal: how many steps it shall have. local: whether one of them must read neighbours.
+    """
+
+    __slots__ = ("_duties", "_pending", "_settings", "_steering", "_tries", "goal", "growth", "local")
+
+    def __init__(self, grammar: Grammar, goal: int, local: bool, duties: Duties):
+        self._settings, self._steering, self._duties = grammar.settings, grammar.steering, duties
+        self.growth, self.goal, self.local = Growth(grammar.moves), goal, local
+        self._pending = list(grammar.settings.required)
+        self._tries = _TRIES * goal
+
+    def copy(self) -> Draft:
+        """An independent copy."""
+        other = Draft.__new__(Draft)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.growth, other._pending = self.growth.copy(), list(self._pending)
+        return other
+
+    def advance(self, rng: np.random.Generator) -> bool:
+        """Try once to add a step. Says whether to go on: not if only finishing steps are left, or all tries are used up."""
+        growth, goal, pending = self.growth, self.goal, self._pending
+        done = len(growth.steps)
+        left = goal - done - growth.needed
+        if self._tries == 0 or (left <= 0 and not (pending and done < self._settings.max_steps)):
+            return False
+        self._tries -= 1
+        if not self._duties.perform(growth, rng):
+            op = self._op(left, rng)
+            if add_step(growth, op, self._steering.near(left), rng) and op in pending:
+                pending.remove(op)
+        return True
+
+    def _op(self, left: int, rng: np.random.Generator) -> str:
+        pending = self._pending
         if pending and (left <= len(pending) or rng.random() < 0.5):
             return pick(rng, pending)
-        return self.steering.choice(growth, goal, left).draw(rng)
+        return self._steering.choice(self.growth, self.goal, left).draw(rng)
 
 
 class Duties:
@@ -72,10 +108,14 @@ class Duties:
         self._local_at = int(rng.random() * max(goal // 2, 1)) if local else goal
         asked = bool(grammar.moves.limits.ceilings) and grammar.steering.any_wide
         self._wide_at = int(rng.random() * max(goal - 1, 1)) if asked and rng.random() < _WIDE else goal
+        self._first = 0 if self._settings.receptive_field > 1 else min(self._local_at, self._wide_at)
 
     def perform(self, growth: Growth, rng: np.random.Generator) -> bool:
         """Add a step that a duty asks for, if one is due. Says whether one was added."""
-        done, i = len(growth.steps), growth.last
+        done = len(growth.steps)
+        if done < self._first:
+            return False
+        i = growth.last
         growth.wide = done >= self._wide_at and not growth.variables
         if (done >= self._local_at and not growth.local) or self._short_sighted(growth):
             move = draw_local(growth, i, rng)
@@ -142,7 +182,7 @@ def to_kernel(growth: Growth) -> Kernel | None:
     None if a width has more than one of them only then; solving for widths can lead to that.
     """
     names: dict[str, str] = {}
-    for step in growth.steps:
+    for step in growth.steps if growth.variables > 1 else ():
         for _, dim in step.dims():
             for name in dim.variables:
                 names.setdefault(name, FREE_VARIABLES[len(names)])

@@ -62,8 +62,8 @@ class Growth:
 
     @property
     def needed(self) -> int:
-        """How many steps are certainly needed to close the program."""
-        return len(self.open) - 1 + (not self.facts[self.open[-1]].output)
+        """How many steps are needed, as a rule, to close the program."""
+        return len(self.open) - 1 + self.facts[self.open[-1]].distance
 
     def names(self) -> list[str]:
         """The free variables in use."""
@@ -105,8 +105,11 @@ class Growth:
         self.shapes.append(result.outcome.shape)
         self.facts.append(result.facts)
         self.origins.append(self.origin)
-        self.open = [i for i in self.open if i not in step.ins]
-        self.open.append(len(self.steps))
+        number = len(self.steps)
+        if len(self.open) == 1:
+            self.open = [number] if self.open[0] in step.ins else [self.open[0], number]
+        else:
+            self.open = [*[i for i in self.open if i not in step.ins], number]
         self.variables |= move.variables
         self.mixes = self.mixes or move.mixes
         self.local = self.local or move.local

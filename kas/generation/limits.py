@@ -65,15 +65,19 @@ class Limits:
         self._input = [input_shape(rank).product.value(env) for env in self._envs]
         self._totals: dict[Dim, int] = {}
         self._exists: dict[Dim, bool] = {}
+        self._lengths: dict[Dim, float] = {}
         self._small: dict[Dim, bool] = {}
 
     def allow(self, step: Step, source: Shape, outcome: Outcome) -> bool:
         """Whether a step may be made at all: its dims exist at every target, its taps are inside, its tensor is small."""
         if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
             return False
-        dims = [dim for _, dim in outcome.shape.axes()]
-        if not all(self._is_integer(dim) for dim in (*dims, *outcome.quotients)):
-            return False
+        for _, dim in outcome.shape.axes():
+            if not self._is_integer(dim):
+                return False
+        for dim in outcome.quotients:
+            if not self._is_integer(dim):
+                return False
         if not self._is_small(outcome.shape.product):
             return False
         return self._reaches(step, source)
@@ -107,7 +111,14 @@ class Limits:
         elif isinstance(step, Conv):
             taps = zip("hw", step.k, step.d, strict=True)
             reach = [(f"1.{axis}", d * (k - 1) // 2) for axis, k, d in taps if k > 1]
-        return all(self._value(source.axis(name), env, 1) > abs(most) for name, most in reach for env in self._envs)
+        return all(self._shortest(source.axis(name)) > abs(most) for name, most in reach)
+
+    def _shortest(self, dim: Dim) -> float:
+        """The least value of an axis over the targets, with every variable at 1."""
+        known = self._lengths.get(dim)
+        if known is None:
+            known = self._lengths[dim] = min(self._value(dim, env, 1) for env in self._envs)
+        return known
 
     def _cost(self, key: str, outcome: Outcome) -> float:
         if key == "params":
@@ -130,7 +141,8 @@ class Limits:
 
     @staticmethod
     def _value(dim: Dim, env: dict[str, int], variable: int) -> float:
-        numerator, denominator = dim.fraction({**env, **dict.fromkeys(dim.variables, variable)})
+        values = {**env, **dict.fromkeys(dim.variables, variable)} if dim.variables else env
+        numerator, denominator = dim.fraction(values)
         return numerator / denominator
 
 

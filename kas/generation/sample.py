@@ -15,6 +15,7 @@ from kas.generation.growth import DRAWN, Growth
 from kas.generation.knob import widened
 from kas.generation.limits import Limits
 from kas.generation.moves import Moves
+from kas.generation.sanity import starts_sanely
 from kas.generation.settings import GenerationSettings
 from kas.language import Infeasible, KasError, Kernel
 from kas.solvers import Sizes, Solver
@@ -113,7 +114,10 @@ class Sampler:
             if found is None:
                 continue
             use = self._use(found)
-            if use >= self.settings.min_use and self._is_drawn(found):
+            good = use >= self.settings.min_use and self._is_drawn(found)
+            if not self._starts_sanely(found):
+                continue
+            if good:
                 return found
             low.append((use, found))
             if len(low) == _PATIENCE:
@@ -129,12 +133,7 @@ class Sampler:
         Raises KasError when no new one is found.
         """
         seen: set[str] = set()
-        bits = np.random.PCG64(seed)
-        start = bits.state
-        rng = np.random.Generator(bits)
-        for i in count():
-            bits.state = start
-            bits.advance(i << 64)  # a stretch of the sequence for each number: a longer draw begins with the shorter one
+        for i, rng in _sequences(seed, 0):
             for _ in range(_ATTEMPTS):
                 drawn = self.drawn(rng)
                 if drawn.kernel.hash not in seen:
@@ -144,9 +143,21 @@ class Sampler:
             seen.add(drawn.kernel.hash)
             yield drawn
 
+    def blind(self, seed: int = 0, first: int = 0) -> Iterator[Drawn]:
+        """Independent draws without end, from number `first` on; kernels come again. Nothing is kept of what was drawn.
+
+        Draw i is that of `stream`, unless that one had had it before. Raises KasError as `draw` does.
+        """
+        for _, rng in _sequences(seed, first):
+            yield self.drawn(rng)
+
     def _use(self, drawn: Drawn) -> float:
         """How far a kernel uses the budget, 1 where there is none."""
         return _tighter(drawn.sizes) if drawn.sizes is not None and self.budget is not None else 1.0
+
+    def _starts_sanely(self, drawn: Drawn) -> bool:
+        """Whether signals keep their scale before training, as far as the targets tell."""
+        return drawn.sizes is None or not self.targets or starts_sanely(drawn.kernel, self.targets, drawn.sizes)
 
     def _is_drawn(self, drawn: Drawn) -> bool:
         """Whether the steps that were drawn carry a part of the cost worth the name, and not those that close the program."""
@@ -182,6 +193,17 @@ class Sampler:
                 if use >= self.settings.min_use:
                     break
         return best
+
+
+def _sequences(seed: int, first: int) -> Iterator[tuple[int, np.random.Generator]]:
+    """Numbers from `first` on, each with a stretch of the random sequence of its own: a longer draw begins with the shorter."""
+    bits = np.random.PCG64(seed)
+    start = bits.state
+    rng = np.random.Generator(bits)
+    for i in count(first):
+        bits.state = start
+        bits.advance(i << 64)
+        yield i, rng
 
 
 def _tighter(sizes: Sizes) -> float:

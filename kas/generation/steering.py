@@ -49,6 +49,8 @@ class Steering:
     def _weighted(self, growth: Growth, goal: int, left: int) -> int:
         """1 if only weighted ops may be drawn, -1 if none may, 0 if all may, for the share that the settings ask for."""
         least, most = self._settings.min_weighted, self._settings.max_weighted
+        if not least and most == 1:
+            return 0
         if growth.weighted + 1 > int(most * goal):
             return -1
         return 1 if least and growth.weighted + left <= ceil(least * goal) else 0

@@ -94,8 +94,7 @@ def _check_reach(kernel: Kernel, number: int, name: str, by: int, env: Mapping[s
     length = dim.value(env)
     if length <= abs(by):
         raise Infeasible(
-            f"step {number} ({step.op}): the axis {name!r} ({dim}) is {length} long, "
-            f"which is not longer than the shift by {by}"
+            f"step {number} ({step.op}): the axis {name!r} ({dim}) is {length} long, which is not longer than the shift by {by}"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kas.language.dims import SYMBOLS, Dim
+from kas.language.dims import ONE, SYMBOLS, Dim
 from kas.language.primitives import FAMILIES, Outcome, Step
 from kas.language.shapes import Shape, Side
 from kas.lowering.parameters import weight_dims
@@ -54,8 +54,11 @@ def _side_text(side: Side) -> str:
 
 
 def weight_text(step: Step, shape: Shape) -> str:
-    """The shape of a weight: `C/4×C`; `shape` is that of the step's input."""
-    return "×".join(dim_text(dim) for dim in weight_dims(step, shape))
+    """The shape of a weight: `C/4×C`; `shape` is that of the step's input. Of scales and biases without axes of one."""
+    dims = weight_dims(step, shape)
+    if step.op in ("scale", "bias"):
+        dims = tuple(dim for dim in dims if dim is not ONE)
+    return "×".join(map(dim_text, dims)) or "1"
 
 
 def cost_text(step: Step, outcome: Outcome, shape: Shape) -> str:

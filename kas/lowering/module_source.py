@@ -6,6 +6,7 @@ The file for people is that of `kas.lowering.standalone`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from textwrap import indent
 
 from kas.language.costs import Cost, cost, environment
@@ -15,6 +16,7 @@ from kas.lowering.code import Code
 from kas.lowering.optimized import optimized
 from kas.lowering.parameters import Parameter, parameters
 from kas.lowering.plain import plain
+from kas.lowering.rules import ALTERNATIVES
 from kas.lowering.wrapping import wrapped
 
 __all__ = ["LOWERINGS", "class_name", "forward_text", "lowering_of", "quoted", "source"]
@@ -54,7 +56,10 @@ def source(
 
 
 def lowering_of(name: str) -> Lowering:
-    """The lowering of that name. Raises KasError for another."""
+    """The lowering of that name; "optimized, no X" leaves out one of its alternatives. Raises KasError for another."""
+    usual, _, without = name.partition(", no ")
+    if usual == "optimized" and without in ALTERNATIVES:
+        return partial(optimized, without=without)
     if name not in LOWERINGS:
         raise KasError(f"lowering must be one of {', '.join(LOWERINGS)}, not {name!r}")
     return LOWERINGS[name]

@@ -19,7 +19,8 @@ _CALLS = {
     "F.unfold": "taps", "F.pad": "padded", "F.scaled_dot_product_attention": "attended", "torch.softmax": "shares",
     "torch.roll": "shifted", "F.layer_norm": "standardized", "torch.sigmoid": "gate", "F.avg_pool2d": "pooled",
     "F.avg_pool1d": "pooled", "F.max_pool2d": "pooled", "F.max_pool1d": "pooled", "torch.maximum": "larger",
-    "torch.minimum": "smaller", "torch.where": "ratio", "F.fold": "summed", "torch.cat": "shifted", "torch.einsum": "recombined",
+    "torch.minimum": "smaller", "torch.where": "ratio", "F.fold": "summed", "torch.cat": "shifted",
+    "torch.einsum": "recombined",
 }  # fmt: skip
 _METHODS = {"mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "repeat_interleave": "repeated"}
 _OPERATORS = {ast.Add: "summed", ast.Sub: "difference", ast.Mult: "product", ast.Div: "ratio"}

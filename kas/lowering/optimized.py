@@ -13,9 +13,9 @@ from kas.language.kernel import Kernel
 from kas.lowering import binary, linear, loops, matmul, pointwise, products, reductions, scaling, spatial, views, windows
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
-from kas.lowering.graph import Graph, Node
+from kas.lowering.graph import Graph, Node, Rule
 from kas.lowering.output import arranged
-from kas.lowering.rules import RULES
+from kas.lowering.rules import RULES, rules_without
 
 __all__ = ["optimized", "plan"]
 
@@ -26,10 +26,10 @@ _EMIT |= loops.OPTIMIZED
 _EMIT["loop"] = partial(loops.emit_loop, lambda: _EMIT)
 
 
-def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None) -> Code:
-    """The forward of a kernel as an expert would write it."""
+def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, without: str = "") -> Code:
+    """The forward of a kernel as an expert would write it; `without` the rules of one of the alternatives."""
     code = Code(kernel, env) if code is None else code
-    source, output, nodes = plan(kernel, code)
+    source, output, nodes = plan(kernel, code, rules_without(without) if without else RULES)
     readers = Counter(i for node in nodes for i in node.ins)
     readers[output] += 1
     code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
@@ -47,9 +47,9 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None) 
     return code
 
 
-def plan(kernel: Kernel, code: Code) -> tuple[Node, Node, list[Node]]:
+def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RULES) -> tuple[Node, Node, list[Node]]:
     """Input, output, and the nodes to evaluate, in order."""
-    graph = Graph(code, RULES)
+    graph = Graph(code, rules)
     source = graph.make("input", (), kernel.shapes[0])
     tensors = [source]
     reads = Counter(i for step in kernel.steps for i in step.ins)

@@ -36,9 +36,7 @@ def _bmm(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape]) -> tupl
     return result, form_of(parts.result)
 
 
-def _matrices(
-    code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sides: list[tuple[int, tuple[str, ...]]]
-) -> str:
+def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sides: list[tuple[int, tuple[str, ...]]]) -> str:
     """A tensor, one torch axis for each non-empty axis, as `[N, batch, rows, columns]`."""
     own = [name for name, _ in shape.axes()]
     order = [next(full for full in own if full[2:] == name) for name in batch]

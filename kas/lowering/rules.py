@@ -16,7 +16,7 @@ from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
 
-__all__ = ["RULES"]
+__all__ = ["ALTERNATIVES", "RULES", "rules_without"]
 
 _CHEAPER = 0.9  # of the work of two maps, what the product of their weights and one map may take
 
@@ -143,3 +143,16 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "matmul": (attention.attention,),
     "rows": (attention.projected,),
 }
+
+# Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.
+ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
+    "fused attention": (attention.attention,),
+    "loops over taps": (loops.fold, loops.mix, loops.fc),
+    "product of weights": (_chain,),
+}
+
+
+def rules_without(name: str) -> dict[str, tuple[Rule, ...]]:
+    """The table without the rules of one of the alternatives."""
+    left_out = ALTERNATIVES[name]
+    return {op: tuple(rule for rule in rules if rule not in left_out) for op, rules in RULES.items()}

@@ -7,6 +7,10 @@ weights and statistics. Each must become a single torch call, with outputs equal
 network must lose all its BatchNorms. Times are medians of interleaved runs in CPU seconds of this process (on CUDA: by
 the clock, after a synchronisation); `faster` is the median of the pairs' ratios, with its quartiles. Torch calls are
 those that reach a backend, views not counted. Seeds are fixed. Exits with 1 if anything is wrong.
+
+    python tests/benchmarks/fusing.py --sampled 120 --size 16 --batch 8
+
+Known and sampled kernels: how many have something to merge, and how much faster these are; the slowest are listed.
 """
 
 from __future__ import annotations
@@ -198,10 +202,41 @@ def case(name: str, wanted: argparse.Namespace) -> list[str]:
     return [*problems, f"{name}: {norms} BatchNorms are left"] if norms else problems
 
 
+def sampled(wanted: argparse.Namespace) -> list[str]:
+    """Time the known and some sampled kernels that have something to merge; what is wrong."""
+    kernels = [*kas.sample(n=wanted.sampled, rank=2, seed=11), *(kas.zoo.get(name) for name in kas.zoo.names(2))]
+    x = torch.randn(wanted.batch[0], wanted.channels, wanted.size, wanted.size, device=wanted.device)
+    built, found = 0, []
+    for kernel in kernels:
+        sizes = {"channels": wanted.channels, "size": (wanted.size, wanted.size), "groups": 4}
+        try:
+            module = kas.build(kernel, **sizes, values=dict.fromkeys(kernel.variables, max(1, wanted.channels // 4)))
+        except kas.Infeasible:
+            continue
+        built += 1
+        module = shaken(module).to(wanted.device)
+        fused = kas.fuse(module)
+        if fused.fused:
+            *_, ratio = paired(module, fused, x, wanted.repeats)
+            if ratio[1] < 0.95:  # a second measurement
+                *_, ratio = paired(module, fused, x, 2 * wanted.repeats)
+            found.append((ratio[1], str(fused.fused[0])))
+    for ratio_, what in sorted(found)[:5]:
+        print(f"{ratio_:6.2f}  {what}")
+    slower = [what for ratio_, what in found if ratio_ < 0.95]
+    mean = statistics.geometric_mean([ratio_ for ratio_, _ in found])
+    print(
+        f"{len(found)} of {built} kernels have something to merge: {mean:.2f} times faster (geometric mean), at most "
+        f"{max(found)[0]:.2f}, {len(slower)} slower than 0.95; batch {wanted.batch[0]}"
+    )
+    return [f"slower: {what}" for what in slower] if len(slower) > len(found) / 100 else []
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*KERNELS, *NETWORKS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; by default all")
+    parser.add_argument("--sampled", type=int, default=0, metavar="N", help="time N sampled kernels and the known ones instead")
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--network-size", type=int, default=64)
@@ -219,11 +254,17 @@ def main() -> int:
         f"{wanted.network_size}; float32, {wanted.device}, {wanted.threads} thread(s), torch {torch.__version__}, "
         f"medians of {wanted.repeats} interleaved pairs"
     )
+    if wanted.sampled:
+        return report(sampled(wanted))
     print(
         f"{'case':20}{'batch':>6}{'torch calls':>15}{'max abs':>10}{'relative':>10}{'rich ms':>10}{'fused ms':>10}"
         f"{'faster (quartiles)':>20}{'fuse s':>8}"
     )
-    problems = [problem for name in wanted.names or names for problem in case(name, wanted)]
+    return report([problem for name in wanted.names or names for problem in case(name, wanted)])
+
+
+def report(problems: list[str]) -> int:
+    """Print what is wrong; the exit code."""
     for problem in problems:
         print(f"WRONG {problem}")
     return 1 if problems else 0

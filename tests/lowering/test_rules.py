@@ -33,15 +33,31 @@ def taps_mean_of(*steps, taps=("0.kw",), back="add"):
 # name: program, a pattern that the forward must have, one that it must not have
 RULES = {
     # views
-    "view": (program(op("group", by="4"), op("ungroup"), op("shift", axes=["1.h"], by=1)), r"^return torch.roll\(x, 1, 2\)$", "reshape"),
+    "view": (
+        program(op("group", by="4"), op("ungroup"), op("shift", axes=["1.h"], by=1)),
+        r"^return torch.roll\(x, 1, 2\)$",
+        "reshape",
+    ),
     "twice": (program(FC, op("abs"), op("abs"), op("neg"), op("neg"), FC), r"\.abs\(\)", r"abs.*abs|neg|-t"),
     # linear maps of channels
     "chain": (program(op("fc", to="2*C"), FC), r"torch\.mm\(self\.w2, self\.w1\)", "bmm.*bmm"),
-    "chain with a bias": (program(op("fc", to="2*C"), FC, op("bias", axes=["0.c"])), r"torch\.mm\(self\.w2, self\.w1\)", "none"),
+    "chain with a bias": (
+        program(op("fc", to="2*C"), FC, op("bias", axes=["0.c"])),
+        r"torch\.mm\(self\.w2, self\.w1\)",
+        "none",
+    ),
     "no chain where it is more work": (program(op("fc", to="C/4"), FC), r"self\.w1\.expand", r"torch\.mm"),
     "mix of channels": (program(op("mix", axes=["0.c"], to=["C"])), r"torch\.bmm\(self\.w1", "permute"),
-    "bias of a convolution": (program(op("conv", to="C", k=[3, 3]), op("bias", axes=["0.c"])), r"conv2d\(x, self.w1, self.w2", r"\+"),
-    "bias of a scale": (program(op("shift", axes=["1.h"], by=1), op("scale", axes=["0.c"]), op("bias", axes=["0.c"])), "addcmul", r"\*"),
+    "bias of a convolution": (
+        program(op("conv", to="C", k=[3, 3]), op("bias", axes=["0.c"])),
+        r"conv2d\(x, self.w1, self.w2",
+        r"\+",
+    ),
+    "bias of a scale": (
+        program(op("shift", axes=["1.h"], by=1), op("scale", axes=["0.c"]), op("bias", axes=["0.c"])),
+        "addcmul",
+        r"\*",
+    ),
     # means
     "mean of a mean": (mean_of(op("tanh")), r"mean\(\(1, 2, 3\)\)", r"mean.*\n.*mean"),
     "mean of a sum": (mean_of(op("conv", to="C", k=[3, 3]), op("tanh", ins=[0]), op("add", ins=[1, 2])), "linear", r"F\.conv"),
@@ -50,65 +66,133 @@ RULES = {
     "mean of a depthwise convolution": (mean_of(op("conv", to="2*C", k=[5, 5], depthwise=True)), "matmul", r"F\.conv"),
     "mean of a grouped convolution": (mean_of(op("group", by="G"), op("conv", to="C", k=[3, 3])), "matmul", r"F\.conv"),
     "mean of a convolution with a bias": (
-        mean_of(op("conv", to="C", k=[3, 3]), op("bias", axes=["0.c"])), r"F\.linear\(.*self\.w2", r"F\.conv"),
+        mean_of(op("conv", to="C", k=[3, 3]), op("bias", axes=["0.c"])),
+        r"F\.linear\(.*self\.w2",
+        r"F\.conv",
+    ),
     "mean of an fc": (program(FC, ALL[0], op("add", ins=[2, 0])), r"F\.linear\(t1, self\.w1\)", "bmm"),
-    "mean of a scale": (program(op("tanh"), op("scale", axes=["0.c"]), ALL[0], op("add", ins=[3, 0])), r"mean", r"\n.*\*.*\n.*mean"),
+    "mean of a scale": (
+        program(op("tanh"), op("scale", axes=["0.c"]), ALL[0], op("add", ins=[3, 0])),
+        r"mean",
+        r"\n.*\*.*\n.*mean",
+    ),
     "mean of a mix": (
         program(op("tanh"), op("mix", axes=["0.c"], to=["C"]), op("fold", axes=["1.w"], how="mean"), op("add", ins=[3, 0])),
-        r"mean\(3\)", r"matmul.*\n.*mean"),
+        r"mean\(3\)",
+        r"matmul.*\n.*mean",
+    ),
     "mean of a sign change": (mean_of(op("tanh"), op("neg")), r"mean\(\(1, 2, 3\)\)\n.*(neg_|-t1)", "none"),
     "mean of a shift": (mean_of(op("tanh"), op("shift", axes=["1.h", "1.w"], by=1)), "mean", "roll"),
     "mean over one axis of a shift": (
         program(op("shift", axes=["1.h", "1.w"], by=1), op("fold", axes=["1.h"], how="mean"), op("add", ins=[2, 0])),
-        r"roll\(.*, 1, 2\)", r"\(1, 1\)"),
-    "mean of a view": (program(op("tanh"), op("group", by="4"), ALL[0], op("ungroup"), op("mul", ins=[4, 0])), "mean", "reshape.*mean"),
+        r"roll\(.*, 1, 2\)",
+        r"\(1, 1\)",
+    ),
+    "mean of a view": (
+        program(op("tanh"), op("group", by="4"), ALL[0], op("ungroup"), op("mul", ins=[4, 0])),
+        "mean",
+        "reshape.*mean",
+    ),
     "mean of a shuffle": (
         program(op("tanh"), op("group", by="4"), op("transpose"), ALL[0], op("ungroup"), op("mul", ins=[5, 0])),
-        r"mean\(\(2, 3\)\)", r"transpose.*\n(.*\n)*.*mean"),
+        r"mean\(\(2, 3\)\)",
+        r"transpose.*\n(.*\n)*.*mean",
+    ),
     "mean over half of a shuffle": (
         program(op("tanh"), op("group", by="4"), op("transpose"), op("fold", axes=["0.g"], how="mean"), FC),
-        "mean", "transpose"),
+        "mean",
+        "transpose",
+    ),
     "mean of a product with fewer axes": (
-        mean_of(op("fold", axes=["1.h", "1.w"], how="max"), op("tanh", ins=[0]), op("mul", ins=[1, 2])), "mean", r"\*.*\n.*mean\(\(2, 3\)\)"),
+        mean_of(op("fold", axes=["1.h", "1.w"], how="max"), op("tanh", ins=[0]), op("mul", ins=[1, 2])),
+        "mean",
+        r"\*.*\n.*mean\(\(2, 3\)\)",
+    ),
     "mean of a quotient": (
-        mean_of(op("fold", axes=["1.h", "1.w"], how="max"), op("tanh", ins=[0]), op("div", ins=[1, 2], swap=True)), "mean", "none"),
+        mean_of(op("fold", axes=["1.h", "1.w"], how="max"), op("tanh", ins=[0]), op("div", ins=[1, 2], swap=True)),
+        "mean",
+        "none",
+    ),
     "mean of a product of matrices": (
-        program(op("tanh"), op("matmul", ins=[1, 0], t=[False, True]), op("fold", axes=["1.c"], how="mean"), op("mul", ins=[3, 0])),
-        r"mean", r"bmm.*\n.*mean"),
+        program(
+            op("tanh"), op("matmul", ins=[1, 0], t=[False, True]), op("fold", axes=["1.c"], how="mean"), op("mul", ins=[3, 0])
+        ),
+        r"mean",
+        r"bmm.*\n.*mean",
+    ),
     "mean of a scaled unfold": (taps_mean_of(op("tanh"), ROW, op("scale", axes=["0.c", "0.kw"])), "mean", "stack|F.unfold"),
     "mean of an unfold over h and w": (taps_mean_of(op("tanh"), UNFOLD, taps=TAPS), "mean", "stack|F.unfold"),
     "mean over positions of an unfold": (
-        program(op("tanh"), UNFOLD, ALL[0], op("fold", axes=TAPS, how="max"), op("add", ins=[4, 0])), "mean", "F.unfold"),
+        program(op("tanh"), UNFOLD, ALL[0], op("fold", axes=TAPS, how="max"), op("add", ins=[4, 0])),
+        "mean",
+        "F.unfold",
+    ),
     "mean of an unfold": (taps_mean_of(op("tanh"), ROW), r"mean", "stack|F.unfold"),
     # what is outside an image
     "sigmoid of an unfold": (program(UNFOLD, op("sigmoid"), FC), r"F\.pad\(.*value=0\.5\)", "stack|F.unfold"),
     "exp of a root of an unfold": (program(UNFOLD, op("sqrt"), op("exp"), op("group", by="C"), FC), r"value=1\.001", "stack"),
-    "maximum of sigmoids": (program(UNFOLD, op("sigmoid"), op("neg"), op("fold", axes=TAPS, how="max")), r"value=-0\.5", "stack"),
+    "maximum of sigmoids": (
+        program(UNFOLD, op("sigmoid"), op("neg"), op("fold", axes=TAPS, how="max")),
+        r"value=-0\.5",
+        "stack",
+    ),
     # loops over taps
     "loop of a mean": (taps_mean_of(ROW, op("mul", ins=[0, 1]), op("gelu"), op("exp")), r"for j in range\(5\)", "stack"),
-    "loop of a maximum": (program(UNFOLD, op("sub", ins=[0, 1]), op("sin"), op("fold", axes=TAPS, how="max")), "for i, j in", "stack"),
+    "loop of a maximum": (
+        program(UNFOLD, op("sub", ins=[0, 1]), op("sin"), op("fold", axes=TAPS, how="max")),
+        "for i, j in",
+        "stack",
+    ),
     "loop of an fc": (program(ROW, op("mul", ins=[0, 1]), FC), "for j in", "stack"),
     "loop of a grouped fc": (program(op("group", by="G"), ROW, op("min", ins=[1, 2]), FC), "for j in", "stack"),
-    "loop of a mix": (program(UNFOLD, op("div", ins=[0, 1]), op("mix", axes=["0.kw", "0.kh"], to=["1", "1"])), "for i, j in", "stack"),
+    "loop of a mix": (
+        program(UNFOLD, op("div", ins=[0, 1]), op("mix", axes=["0.kw", "0.kh"], to=["1", "1"])),
+        "for i, j in",
+        "stack",
+    ),
     "loop of a scale and a bias of taps": (
-        program(UNFOLD, op("tanh"), op("scale", axes=["0.c", "0.kw"]), op("bias", axes=["0.kh"]), op("relu"), FC), "for i, j in", "stack"),
+        program(UNFOLD, op("tanh"), op("scale", axes=["0.c", "0.kw"]), op("bias", axes=["0.kh"]), op("relu"), FC),
+        "for i, j in",
+        "stack",
+    ),
     "loop of a normalisation": (
-        program(ROW, op("normalize", axes=["0.c", "1.w"], how="standard"), op("fold", axes=["0.kw"], how="mean")), "for j in", "stack"),
+        program(ROW, op("normalize", axes=["0.c", "1.w"], how="standard"), op("fold", axes=["0.kw"], how="mean")),
+        "for j in",
+        "stack",
+    ),
     "no loop for an fc to many channels": (
-        program(op("fold", axes=["0.c"], how="max"), UNFOLD, op("scale", axes=TAPS), op("tanh"), FC), "stack", "for i, j in .*:$"),
+        program(op("fold", axes=["0.c"], how="max"), UNFOLD, op("scale", axes=TAPS), op("tanh"), FC),
+        "stack",
+        "for i, j in .*:$",
+    ),
     # attention
     "attention, rows": (zoo.get("nonlocal_attention"), r"scaled_dot_product_attention", "softmax"),
     "attention, columns": (
-        program(op("fc", to="8"), op("fc", ins=[0], to="8"), op("matmul", ins=[1, 2], t=[True, False], softmax=True),
-                op("matmul", ins=[0, 3], t=[False, True])),
-        r"scaled_dot_product_attention", "softmax"),
+        program(
+            op("fc", to="8"),
+            op("fc", ins=[0], to="8"),
+            op("matmul", ins=[1, 2], t=[True, False], softmax=True),
+            op("matmul", ins=[0, 3], t=[False, True]),
+        ),
+        r"scaled_dot_product_attention",
+        "softmax",
+    ),
     "attention with a softmax of its own": (
-        program(op("fc", to="8"), op("matmul", ins=[1, 1], t=[True, False]), op("softmax", axes=["1.h", "1.w"]),
-                op("matmul", ins=[0, 3], t=[False, True])),
-        r"scaled_dot_product_attention", "softmax"),
+        program(
+            op("fc", to="8"),
+            op("matmul", ins=[1, 1], t=[True, False]),
+            op("softmax", axes=["1.h", "1.w"]),
+            op("matmul", ins=[0, 3], t=[False, True]),
+        ),
+        r"scaled_dot_product_attention",
+        "softmax",
+    ),
     "no fused attention for few keys": (
-        program(op("matmul", ins=[0, 0], t=[False, True], softmax=True), op("matmul", ins=[1, 0])), "softmax", "scaled_dot"),
-}  # fmt: skip
+        program(op("matmul", ins=[0, 0], t=[False, True], softmax=True), op("matmul", ins=[1, 0])),
+        "softmax",
+        "scaled_dot",
+    ),
+}
 
 ROOM = {"sizes": [(8, 10), (10, 8)]}  # attention over fewer positions is not fused
 

@@ -61,6 +61,8 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "sqr": _sqr,
 }
 _EVEN = ("abs", "sqrt", "sqr")
+_SMOOTH = ("gelu", "sigmoid", "tanh", "exp", "sin")
+_TINY = 1e-3  # second moment of values for which a smooth function is linear, nearly
 
 
 def applied(op: str, x: Signal) -> Signal:
@@ -78,7 +80,8 @@ def applied(op: str, x: Signal) -> Signal:
         second += mass * value * value
     spread = second - mean * mean
     parts = rescaled(x.parts, spread) if spread > 1e-12 * second else {}
-    return Signal(mean, parts, *_bounds(op, low, high), x.root, x.centred if op == "neg" else 0)
+    linear = op == "neg" or (op in _SMOOTH and x.second < _TINY)
+    return Signal(mean, parts, *_bounds(op, low, high), x.root, x.centred if linear else 0)
 
 
 def _bounds(op: str, low: float, high: float) -> tuple[float, float]:
