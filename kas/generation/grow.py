@@ -135,8 +135,8 @@ class Duties:
 
 def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
     """Draw a step of a primitive and add it; `near` the end rather of what is open. Says whether one fitted."""
-    if op == "reassemble":
-        return reassembly(growth, rng)
+    if op == "reassemble" or (op == "col2im" and not growth.facts[growth.last].taps):
+        return reassembly(growth, rng, overlap=op == "col2im")
     if OPS[op].arity == 2:
         return _add_join(growth, op, near, rng)
     i = growth.last if near else operand(growth, rng)

@@ -73,10 +73,10 @@ class Limits:
         if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
             return False
         for _, dim in outcome.shape.axes():
-            if not self._is_integer(dim):
+            if not self.exists(dim):
                 return False
         for dim in outcome.quotients:
-            if not self._is_integer(dim):
+            if not self.exists(dim):
                 return False
         if not self._is_small(outcome.shape.product):
             return False
@@ -87,7 +87,8 @@ class Limits:
         costs = tuple([self._cost(key, outcome) for key in self._limits])
         return costs if any(costs) else NOTHING
 
-    def _is_integer(self, dim: Dim) -> bool:
+    def exists(self, dim: Dim) -> bool:
+        """Whether a dim is an integer at every target, or can be one."""
         known = self._exists.get(dim)
         if known is None:
             known = bool(dim.variables) or all(_is_whole(*dim.fraction(env)) for env in self._envs)

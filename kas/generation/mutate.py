@@ -60,12 +60,11 @@ def _insert(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list[
     growth = _replayed(kernel, at, sampler)
     if len(growth.steps) != at or not add_step(growth, sampler.op(rng), False, rng):
         return None
-    new = growth.steps[-1]
-    source = new.ins[0]
-    raw = _raw(kernel)[:at]
-    raw.append((new, new.ins))
+    new = growth.steps[at:]
+    source, made, by = new[0].ins[0], len(growth.steps), len(new)
+    raw = _raw(kernel)[:at] + [(step, step.ins) for step in new]
     for step in kernel.steps[at:]:
-        raw.append((step, tuple(at + 1 if i == source else i + (i > at) for i in step.ins)))
+        raw.append((step, tuple(made if i == source else i + by * (i > at) for i in step.ins)))
     return raw
 
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from kas.generation.choice import pick
 from kas.generation.growth import Growth
-from kas.language import Dim, InvalidKernel, Shape
+from kas.language import Dim, InvalidKernel, Shape, Step
 from kas.language.dims import ONE
 from kas.language.primitives.linear import Fc
 from kas.language.primitives.products import Bmm, Reassemble, contraction
 from kas.language.primitives.reductions import Softmax
 from kas.language.primitives.spatial import Unfold
 from kas.language.primitives.views import Group
+from kas.language.primitives.windows import Col2im, Subpixel
 
 __all__ = ["batched_product", "reassembly"]
 
 _TRANSPOSES = ((False, False), (False, True), (True, False), (True, True))
 _MOST_BATCH = 3
+_G = Dim.of("G")
 
 
 @lru_cache(maxsize=1 << 12)
@@ -57,35 +60,37 @@ def batched_product(growth: Growth, a: int, b: int, rng: np.random.Generator) ->
     return growth.add(growth.moves.get(Bmm, batch, t, rng.random() < 0.4), (b, a) if swapped else (a, b))
 
 
-def reassembly(growth: Growth, rng: np.random.Generator) -> bool:
-    """Add a recombination of taps by a matrix made from the newest tensor: an involution, or with taps as its result.
+def reassembly(growth: Growth, rng: np.random.Generator, overlap: bool = False) -> bool:
+    """Add a recombination of taps by a matrix made from the newest tensor: an involution.
 
-    The taps are unfolded and the matrix is made by a linear map, if need be by group, and a softmax. Says whether it fitted.
+    With `overlap` the result has taps too, which are added where they fall (outlook attention). The taps are unfolded and
+    the matrix is made by a linear map, if need be by group, and a softmax. Says whether it fitted.
     """
-    trial, source = growth.copy(), growth.last
-    settings, facts = growth.moves.settings, growth.facts[source]
+    settings, facts, source = growth.moves.settings, growth.facts[growth.last], growth.last
     if not facts.image or facts.mixed or not facts.present or facts.g is not ONE:
         return False
-    k = pick(rng, settings.kernel_sizes)
+    if len(growth.open) >= settings.max_width or not settings.branch:
+        return False
     over = "".join(facts.present)
-    if not all(settings.permits(op) for op in ("unfold", "fc", "reassemble")):
-        return False
-    if not trial.add(trial.moves.get(Unfold, over, k, pick(rng, settings.dilations)), (source,)):
-        return False
+    k = min(settings.kernel_sizes) if overlap else pick(rng, settings.kernel_sizes)
+    d = pick(rng, settings.dilations)
     taps = Dim.of(k ** len(over))
-    groups = Dim.of("G") if rng.random() < 0.5 and settings.permits("group") else ONE
-    left = len(trial.steps)
-    if groups is not ONE:
-        if not trial.add(trial.moves.get(Group, groups), (left,)):
+    grouped = rng.random() < 0.5
+    trial = growth.copy()
+    steps: list[tuple[type[Step], tuple[Any, ...]]] = [(Unfold, (over, k, d))]
+    steps += [(Group, (_G,))] if grouped else []
+    left = len(trial.steps) + len(steps)
+    rows = taps * taps if overlap else taps
+    steps += [(Fc, (rows * _G if grouped else rows,))]
+    steps += [(Group, (_G,))] if grouped else []
+    steps += [(Subpixel, (over, k))] if overlap else []
+    steps += [(Softmax, (("0.c",),))] if settings.permits("softmax") and rng.random() < 0.5 else []
+    steps += [(Reassemble, ())]
+    steps += [(Col2im, (over, d))] if overlap else []
+    for kind, attributes in steps:
+        last = len(trial.steps)
+        ins = (left, last) if kind is Reassemble else (source if kind in (Unfold, Fc) else last,)
+        if not settings.permits(kind.op) or not trial.add(trial.moves.get(kind, *attributes), ins):
             return False
-        left += 1
-    if not trial.add(trial.moves.get(Fc, taps * groups), (source,)):
-        return False
-    if groups is not ONE and not trial.add(trial.moves.get(Group, groups), (len(trial.steps),)):
-        return False
-    if rng.random() < 0.5 and settings.permits("softmax"):
-        trial.add(trial.moves.get(Softmax, ("0.c",)), (len(trial.steps),))
-    if not trial.add(trial.moves.get(Reassemble), (left, len(trial.steps))):
-        return False
     growth.become(trial)
     return True

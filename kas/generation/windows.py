@@ -16,7 +16,7 @@ from kas.language.shapes import CHANNEL, input_shape
 
 __all__ = ["DRAWERS", "restore"]
 
-_SIZES = (2, 2, 4)
+_SIZES = (2, 2, 4, 7)
 _WINDOWS = (2, 4, 4, 7, 8)
 _PADS = ("zero", "zero", "edge", "roll")
 
@@ -29,9 +29,17 @@ def _over(growth: Growth, i: int, rng: np.random.Generator) -> str:
     return "".join(present) if rng.random() < 0.7 else pick(rng, present)
 
 
+def _size(growth: Growth, i: int, over: str, sizes: tuple[int, ...], rng: np.random.Generator) -> int:
+    """One of the sizes that divide the positions at every target; 0 where there is none."""
+    dims = [growth.shapes[i].second.dim(axis) for axis in over]
+    fits = [size for size in sizes if dims and all(growth.moves.limits.exists(dim / Dim.of(size)) for dim in dims)]
+    return pick(rng, fits) if fits else 0
+
+
 def _window(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     over = _over(growth, i, rng)
-    return growth.moves.get(Window, over, pick(rng, _WINDOWS), rng.random() < 0.5) if over else None
+    size = _size(growth, i, over, _WINDOWS, rng)
+    return growth.moves.get(Window, over, size, rng.random() < 0.5) if size else None
 
 
 def _unwindow(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
@@ -48,12 +56,13 @@ def _of_positions(dim: Dim) -> bool:
 
 def _subpixel(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     over = _over(growth, i, rng)
-    return growth.moves.get(Subpixel, over, pick(rng, _SIZES)) if over else None
+    return growth.moves.get(Subpixel, over, pick(rng, _SIZES[:-1])) if over else None
 
 
 def _pool(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     over = _over(growth, i, rng)
-    return growth.moves.get(Pool, over, pick(rng, _SIZES), "mean" if rng.random() < 0.6 else "max") if over else None
+    size = _size(growth, i, over, _SIZES, rng)
+    return growth.moves.get(Pool, over, size, "mean" if rng.random() < 0.6 else "max") if size else None
 
 
 def _upsample(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:

@@ -8,7 +8,7 @@ _OPEN, _CLOSE = "([{", ")]}"
 
 
 def wrapped(line: str, longest: int = 112) -> list[str]:
-    """A line of Python, no brackets in its strings, in pieces: what is between its longest outer brackets on lines of its own."""
+    """A line of Python in pieces: what is between its longest outer brackets on lines of its own. Strings have no brackets."""
     if len(line) <= longest:
         return [line]
     pairs = _outer_pairs(line)
