@@ -7,6 +7,7 @@ import numpy as np
 from kas.generation.choice import pick
 from kas.generation.growth import Growth
 from kas.generation.join import fits, join, matrix_product, solve_join
+from kas.generation.windows import restore
 from kas.language import Dim, Shape
 from kas.language.dims import ONE
 from kas.language.primitives.linear import Conv, Fc
@@ -105,6 +106,9 @@ def _mix_channels(growth: Growth, i: int, rng: np.random.Generator) -> bool:
 def _reach_output(growth: Growth, i: int, joins: list[str], rng: np.random.Generator) -> bool:
     """One step from the only open tensor towards the form of an output."""
     shape, facts = growth.shapes[i], growth.facts[i]
+    move = restore(growth, i)
+    if move is not None and growth.add(move, (i,)):
+        return True
     if shape.first.kind != shape.second.kind and input_shape(growth.moves.rank).second in shape.sides:
         fold = growth.moves.get(Fold, facts.taps, "mean") if facts.taps else None
         if fold is not None and rng.random() < 0.2 and growth.add(fold, (i,)):

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from kas.generation import windows
 from kas.generation.choice import Choice, pick
 from kas.generation.growth import Growth
 from kas.generation.moves import Move
@@ -173,6 +174,7 @@ _DRAWERS: dict[str, Drawer] = {
     "mix": _mix,
     "scale": _over_axes(Scale),
     "bias": _over_axes(Bias),
+    **windows.DRAWERS,
 }
 
 

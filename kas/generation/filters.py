@@ -15,11 +15,19 @@ Rule = Callable[[Any, Sequence[Step], Sequence[Shape]], bool]
 _LINEAR = ("fc", "conv", "mix")
 _VIEWS = ("group", "ungroup", "transpose", "shift")
 _POINTWISE = ("gelu", "relu", "sigmoid", "tanh", "abs", "exp", "neg", "sin", "sqrt", "sqr")
+_MOVES = ("window", "unwindow", "subpixel", "upsample", "spatial_shift")  # values, as they are; some may be repeated
 _NOT_NEGATIVE = ("abs", "relu", "sigmoid", "exp", "sqr", "sqrt", "softmax")
-_KEEP_SIGN = ("group", "ungroup", "transpose", "shift", "unfold", "fold", "scale", "bias")
+_KEEP_SIGN = ("group", "ungroup", "transpose", "shift", "unfold", "fold", "scale", "bias", *_MOVES, "pool", "col2im")
 _EVEN = ("sqr", "abs", "sqrt")  # after a neg or an abs it makes no difference
 _EXPLOSIVE = ("exp", "sqr", "div")
 _INVERSE = {"ungroup": "group", "group": "ungroup", "transpose": "transpose"}
+_UNDONE = {
+    "unwindow": ("window",),
+    "window": ("unwindow",),
+    "pool": ("pool", "upsample"),
+    "upsample": ("upsample",),
+    "col2im": ("unfold",),
+}
 _MOST_FACTORS = 4  # of an element, with no linear map or bounded function between
 
 
@@ -47,7 +55,7 @@ def _sign(tensor: int, steps: Sequence[Step]) -> int:
     flip = 1
     while tensor:
         step = steps[tensor - 1]
-        if step.op in _NOT_NEGATIVE or (step.op == "matmul" and step.softmax):  # type: ignore[attr-defined]
+        if step.op in _NOT_NEGATIVE or (step.op in ("matmul", "bmm") and step.softmax):  # type: ignore[attr-defined]
             return flip
         if step.op == "neg":
             flip = -flip
@@ -63,11 +71,11 @@ def _factors(tensor: int, steps: Sequence[Step], most: int) -> int:
     while todo and total <= most:
         tensor, times = todo.pop()
         op = steps[tensor - 1].op if tensor else ""
-        if op in ("mul", "matmul"):
+        if op in ("mul", "matmul", "bmm", "reassemble"):
             todo += [(i, times) for i in steps[tensor - 1].ins]
         elif op == "sqr":
             todo.append((steps[tensor - 1].ins[0], 2 * times))
-        elif op in ("relu", "gelu", "abs", "neg", "group", "ungroup", "transpose", "shift", "unfold", "scale", "bias"):
+        elif op in ("relu", "gelu", "abs", "neg", "group", "ungroup", "transpose", "shift", "unfold", "scale", "bias", *_MOVES):
             todo.append((steps[tensor - 1].ins[0], times))
         else:
             total += (3 if op in ("exp", "div") else 1) * times
@@ -105,6 +113,20 @@ def _pointwise(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bo
 
 def _view(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     return bool(step.ins[0]) and steps[step.ins[0] - 1].op == _INVERSE[step.op]  # undoes what came before
+
+
+def _windows(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    """Undoes what came before, or the one before could do both."""
+    if not step.ins[0]:
+        return False
+    first: Any = steps[step.ins[0] - 1]
+    if first.op not in _UNDONE.get(step.op, ()) or step.over != first.over:
+        return False
+    return step.op not in ("window", "unwindow", "pool") or first.op == "upsample" or _manner(step) == _manner(first)
+
+
+def _manner(step: Any) -> Any:
+    return step.how if step.op == "pool" else step.grid
 
 
 def _statistics(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
@@ -169,6 +191,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("scale", "bias"), _weight),
     **dict.fromkeys(("group", "ungroup", "transpose"), _view),
     **dict.fromkeys(("softmax", "normalize"), _statistics),
+    **dict.fromkeys(("window", "unwindow", "pool", "upsample", "col2im"), _windows),
     "fold": _fold,
-    "matmul": _matmul,
+    **dict.fromkeys(("matmul", "bmm", "reassemble"), _matmul),
 }

@@ -10,6 +10,7 @@ from kas.generation.draw import draw_local, draw_unary, draw_wide, operand
 from kas.generation.growth import CLOSING, Growth
 from kas.generation.join import fits_either, join, matrix_product, solve_join
 from kas.generation.moves import Moves
+from kas.generation.products import batched_product, reassembly
 from kas.generation.reach import receptive_field
 from kas.generation.settings import GenerationSettings
 from kas.generation.steering import Steering
@@ -134,6 +135,8 @@ class Duties:
 
 def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
     """Draw a step of a primitive and add it; `near` the end rather of what is open. Says whether one fitted."""
+    if op == "reassemble" or (op == "col2im" and not growth.facts[growth.last].taps):
+        return reassembly(growth, rng, overlap=op == "col2im")
     if OPS[op].arity == 2:
         return _add_join(growth, op, near, rng)
     i = growth.last if near else operand(growth, rng)
@@ -148,6 +151,8 @@ def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> 
     if op == "matmul":
         b = pick(rng, others) if near or rng.random() < 0.7 else operand(growth, rng)
         return matrix_product(growth, a, b, rng, solve=rng.random() < 0.3)
+    if op == "bmm":
+        return batched_product(growth, a, pick(rng, others), rng)
     fitting = [i for i in others if i != a and fits_either(growth.shapes[i], growth.shapes[a])]
     if fitting and join(growth, op, a, pick(rng, fitting), rng):
         return True

@@ -10,7 +10,7 @@ from kas.generation.settings import GenerationSettings
 from kas.language import Outcome, Shape, Step
 from kas.language.dims import Dim
 from kas.language.primitives.linear import Conv
-from kas.language.primitives.spatial import Shift, Unfold
+from kas.language.primitives.spatial import Unfold
 from kas.language.shapes import input_shape
 from kas.solvers.limits import parse_budget, resolve
 from kas.solvers.targets import Target
@@ -73,21 +73,22 @@ class Limits:
         if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
             return False
         for _, dim in outcome.shape.axes():
-            if not self._is_integer(dim):
+            if not self.exists(dim):
                 return False
         for dim in outcome.quotients:
-            if not self._is_integer(dim):
+            if not self.exists(dim):
                 return False
         if not self._is_small(outcome.shape.product):
             return False
-        return not isinstance(step, Conv | Unfold | Shift) or self._reaches(step, source)
+        return self._reaches(step, source)
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
         """The least that a step costs, for each of the ceilings; NOTHING where it costs nothing."""
         costs = tuple([self._cost(key, outcome) for key in self._limits])
         return costs if any(costs) else NOTHING
 
-    def _is_integer(self, dim: Dim) -> bool:
+    def exists(self, dim: Dim) -> bool:
+        """Whether a dim is an integer at every target, or can be one."""
         known = self._exists.get(dim)
         if known is None:
             known = bool(dim.variables) or all(_is_whole(*dim.fraction(env)) for env in self._envs)
@@ -103,16 +104,15 @@ class Limits:
             self._small[size] = known
         return known
 
-    def _reaches(self, step: Conv | Unfold | Shift, source: Shape) -> bool:
+    def _reaches(self, step: Step, source: Shape) -> bool:
         """Whether every tap (or the shifted position) can be inside at every target."""
-        if isinstance(step, Shift):
-            reach = {name: abs(step.by) + 1 for name in step.axes}
-        elif isinstance(step, Unfold):
-            reach = {f"1.{axis}": step.d * (step.k - 1) // 2 + 1 for axis in step.over}
-        else:
+        reach = step.reaches()
+        if isinstance(step, Unfold):
+            reach = [(f"1.{axis}", step.d * (step.k - 1) // 2) for axis in step.over]
+        elif isinstance(step, Conv):
             taps = zip("hw", step.k, step.d, strict=True)
-            reach = {f"1.{axis}": d * (k - 1) // 2 + 1 for axis, k, d in taps if k > 1}
-        return all(self._shortest(source.axis(name)) >= least for name, least in reach.items())
+            reach = [(f"1.{axis}", d * (k - 1) // 2) for axis, k, d in taps if k > 1]
+        return all(self._shortest(source.axis(name)) > abs(most) for name, most in reach)
 
     def _shortest(self, dim: Dim) -> float:
         """The least value of an axis over the targets, with every variable at 1."""

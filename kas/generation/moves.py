@@ -20,6 +20,7 @@ from kas.language.primitives.binary import Binary
 from kas.language.primitives.linear import Conv
 from kas.language.primitives.reductions import Fold
 from kas.language.primitives.spatial import Shift, Unfold
+from kas.language.primitives.windows import SpatialShift
 from kas.language.rules import apply_alone
 from kas.solvers.shapes import replaced
 
@@ -146,8 +147,8 @@ class Moves:
 
 
 def is_local(step: Step) -> bool:
-    """Whether a step reads neighbours: an unfold, a shift, or a convolution with a kernel over 1."""
-    return isinstance(step, Unfold | Shift) or (isinstance(step, Conv) and step.k != (1, 1))
+    """Whether a step reads neighbours: an unfold, a shift (of parts), or a convolution with a kernel over 1."""
+    return isinstance(step, Unfold | Shift | SpatialShift) or (isinstance(step, Conv) and step.k != (1, 1))
 
 
 _GETTERS: dict[type[Step], Any] = {}

@@ -17,6 +17,7 @@ from kas.generation.sample import Sampler
 from kas.generation.widths import width
 from kas.language import OPS, Kernel, Step
 from kas.language.primitives.linear import Conv, Fc
+from kas.language.primitives.products import Bmm
 
 __all__ = ["MUTATIONS", "mutate"]
 
@@ -59,12 +60,11 @@ def _insert(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list[
     growth = _replayed(kernel, at, sampler)
     if len(growth.steps) != at or not add_step(growth, sampler.op(rng), False, rng):
         return None
-    new = growth.steps[-1]
-    source = new.ins[0]
-    raw = _raw(kernel)[:at]
-    raw.append((new, new.ins))
+    new = growth.steps[at:]
+    source, made, by = new[0].ins[0], len(growth.steps), len(new)
+    raw = _raw(kernel)[:at] + [(step, step.ins) for step in new]
     for step in kernel.steps[at:]:
-        raw.append((step, tuple(at + 1 if i == source else i + (i > at) for i in step.ins)))
+        raw.append((step, tuple(made if i == source else i + by * (i > at) for i in step.ins)))
     return raw
 
 
@@ -91,7 +91,8 @@ def _replace(kernel: Kernel, sampler: Sampler, rng: np.random.Generator) -> list
     op = Choice(ops).draw(rng)
     raw = _raw(kernel)
     if old.arity == 2:
-        raw[at] = (OPS[op](old.ins), old.ins)
+        new = OPS[op](old.ins) if op != "bmm" else Bmm(old.ins, ("g",))  # others are drawn if these axes do not fit
+        raw[at] = (new, old.ins)
         return raw
     growth = _replayed(kernel, at, sampler)
     drawn = draw_unary(op, growth, _source(growth, old, rng), rng)

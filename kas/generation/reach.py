@@ -8,8 +8,10 @@ from math import inf
 from kas.language import Step
 from kas.language.primitives.linear import Conv, Mix
 from kas.language.primitives.matmul import Matmul
+from kas.language.primitives.products import Bmm, contraction
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.language.primitives.spatial import Shift, Unfold
+from kas.language.primitives.windows import Col2im, SpatialShift
 from kas.language.shapes import Shape
 
 __all__ = ["receptive_field"]
@@ -18,7 +20,10 @@ Span = tuple[float, float]  # the first and the last position that is read, rela
 
 
 def receptive_field(steps: Sequence[Step], shapes: Sequence[Shape], tensor: int, rank: int) -> float:
-    """The fewest positions that a tensor depends on along one of the spatial axes; inf for a whole axis, or at rank 0."""
+    """The fewest positions that a tensor depends on along one of the spatial axes; inf for a whole axis, or at rank 0.
+
+    A lower bound: that windows, pooling and upsampling make positions larger is not counted.
+    """
     least = inf
     for axis in "hw"[:rank]:
         low, high = _span(steps, shapes, tensor, axis)
@@ -45,11 +50,21 @@ def _growth(step: Step, shapes: Sequence[Shape], axis: str) -> Span:
     if isinstance(step, Unfold):
         wide = step.d * (step.k - 1) / 2 if axis in step.over else 0.0
         return wide, wide
+    if isinstance(step, Col2im):
+        tap = shapes[step.ins[0]].axis(f"0.k{axis}").numerator if axis in step.over else 1
+        return step.d * (tap - 1) / 2, step.d * (tap - 1) / 2
+    if isinstance(step, SpatialShift):
+        moves = [by["hw".index(axis)] for by in step.by]
+        return max(moves), -min(moves)
     if isinstance(step, Shift):
         by = step.by if any(name[2:] == axis for name in step.axes) else 0
         return by, -by
     if isinstance(step, Fold | Softmax | Normalize | Mix):
         whole = any(name[2:] == axis for name in step.axes)
+        return (inf, inf) if whole else (0.0, 0.0)
+    if isinstance(step, Bmm):
+        parts = contraction(step, shapes[step.ins[0]], shapes[step.ins[1]])
+        whole = axis in parts.over_l or axis in parts.over_r
         return (inf, inf) if whole else (0.0, 0.0)
     if isinstance(step, Matmul):
         contracted = shapes[step.ins[0]].sides[not step.t[0]], shapes[step.ins[1]].sides[step.t[1]]

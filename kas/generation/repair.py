@@ -14,6 +14,7 @@ from kas.generation.grow import finish, to_kernel
 from kas.generation.growth import Growth
 from kas.generation.join import join, matrix_product, solve_join
 from kas.generation.moves import Move, Moves
+from kas.generation.products import batched_product, reassembly
 from kas.generation.widths import width
 from kas.language import Kernel, Step
 from kas.language.dims import ONE
@@ -48,6 +49,10 @@ def _replay(growth: Growth, step: Step, ins: tuple[int, ...], rng: np.random.Gen
         return True
     if step.op == "matmul":
         return matrix_product(growth, ins[0], ins[1], rng, solve=True)
+    if step.op == "bmm":
+        return batched_product(growth, ins[0], ins[1], rng)
+    if step.op == "reassemble":
+        return reassembly(growth, rng)
     if isinstance(step, Binary):
         left, right = ins
         if left == right:

@@ -14,7 +14,26 @@ from kas.solvers.targets import Target
 __all__ = ["starts_sanely"]
 
 _RISKY = frozenset(
-    ("fold", "softmax", "normalize", "matmul", "mul", "div", "exp", "sqr", "sqrt", "tanh", "sigmoid", "sub", "max", "min")
+    (
+        "fold",
+        "softmax",
+        "normalize",
+        "matmul",
+        "mul",
+        "div",
+        "exp",
+        "sqr",
+        "sqrt",
+        "tanh",
+        "sigmoid",
+        "sub",
+        "max",
+        "min",
+        "pool",
+        "col2im",
+        "bmm",
+        "reassemble",
+    )
 )
 
 

@@ -15,7 +15,7 @@ _GROUPED = 8.0  # an ungroup or shuffle where there are groups
 _OPEN = 2.0  # a join where more than one tensor is open
 _NEAR = 2  # how many steps before the end the program is steered to its end
 _LAST_JOIN, _LAST_LINEAR = 12.0, 6.0
-_JOINS = frozenset(p.op for family in ("binary", "matmul") for p in FAMILIES[family])
+_JOINS = frozenset(p.op for family in ("binary", "matmul", "products") for p in FAMILIES[family])
 _WEIGHTED = frozenset(("fc", "conv", "mix", "scale", "bias"))
 _LINEAR = frozenset(("fc", "conv", "mix"))
 

@@ -13,7 +13,9 @@ from typing import Any
 from kas.language.dims import MAX_NUMBER, Dim
 from kas.language.errors import InvalidKernel
 
-__all__ = ["Codec", "axes", "choice", "dim", "dims", "flag", "flags", "integer", "odd", "pair", "side"]
+__all__ = [
+    "Codec", "axes", "choice", "dim", "dims", "flag", "flags", "integer", "names", "odd", "pair", "pairs", "side", "whole",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,38 @@ def odd_pair() -> Any:
 def dilation_pair() -> Any:
     """Two integers of at least 1; both 1 if left out."""
     return pair(lambda value: _integer(value, 1, "two integers of at least 1"), "two integers", (1, 1))
+
+
+def whole(low: int) -> Any:
+    """An integer of at least `low`."""
+    return _attribute(Codec("integer", lambda value: _integer(value, low, f"an integer of at least {low}")))
+
+
+def pairs() -> Any:
+    """A list of at least two pairs of integers, for the axes h and w."""
+
+    def read(value: Any) -> tuple[tuple[int, int], ...]:
+        rows = [_sequence(row, "pairs of integers", 2) for row in _sequence(value, "a list of pairs")]
+        if len(rows) < 2:
+            raise InvalidKernel(f"must have at least two pairs, not {value!r}")
+        low, what = -MAX_NUMBER, "pairs of integers"
+        return tuple((_integer(h, low, what), _integer(w, low, what)) for h, w in rows)
+
+    return _attribute(Codec("pairs", read, lambda value: [list(row) for row in value]))
+
+
+def names(*options: str) -> Any:
+    """A list of names of axes without their side, in the order of `options`, at least one, without repeats."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        chosen = _sequence(value, f"a list of axes out of {', '.join(options)}")
+        if any(not isinstance(name, str) or name not in options for name in chosen):
+            raise InvalidKernel(f"must be a list of axes out of {', '.join(options)}, not {value!r}")
+        if chosen != [name for name in options if name in chosen]:
+            raise InvalidKernel(f"must name each axis once, in the order {', '.join(options)}, not {value!r}")
+        return tuple(chosen)
+
+    return _attribute(Codec("names", read, list, choices=options))
 
 
 def dim() -> Any:

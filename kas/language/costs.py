@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
-from kas.language.primitives.spatial import Shift
 
 __all__ = ["Cost", "cost", "environment", "live_tensors"]
 
@@ -84,20 +83,19 @@ def environment(kernel: Kernel, channels: int, size: tuple[int, ...], groups: in
         except Infeasible as error:
             raise Infeasible(f"step {step} ({kernel.steps[step - 1].op}): {error}") from None
     for number, step_ in enumerate(kernel.steps, 1):
-        if isinstance(step_, Shift):
-            _check_shift(kernel, number, step_, env)
+        for name, by in step_.reaches():
+            _check_reach(kernel, number, name, by, env)
     return env
 
 
-def _check_shift(kernel: Kernel, number: int, step: Shift, env: Mapping[str, int]) -> None:
-    shape = kernel.shapes[step.ins[0]]
-    for name in step.axes:
-        length = shape.axis(name).value(env)
-        if length <= abs(step.by):
-            raise Infeasible(
-                f"step {number} (shift): the axis {name!r} ({shape.axis(name)}) is {length} long, "
-                f"which is not longer than the shift by {step.by}"
-            )
+def _check_reach(kernel: Kernel, number: int, name: str, by: int, env: Mapping[str, int]) -> None:
+    step = kernel.steps[number - 1]
+    dim = kernel.shapes[step.ins[0]].axis(name)
+    length = dim.value(env)
+    if length <= abs(by):
+        raise Infeasible(
+            f"step {number} ({step.op}): the axis {name!r} ({dim}) is {length} long, which is not longer than the shift by {by}"
+        )
 
 
 def live_tensors(kernel: Kernel) -> list[list[int]]:

@@ -33,9 +33,14 @@ def apply_step(steps: Sequence[Step], shapes: Sequence[Shape], rank: int) -> Out
     return outcome
 
 
+_OF_POSITIONS = (
+    "unfold", "shift", "window", "unwindow", "subpixel", "pool", "upsample", "col2im", "spatial_shift", "reassemble",
+)  # fmt: skip
+
+
 def apply_alone(step: Step, sources: Sequence[Shape], rank: int) -> Outcome:
     """The outcome of a step on tensors of these shapes. Raises InvalidKernel if it breaks a rule of its own."""
-    if rank == 0 and step.op in ("unfold", "shift"):
+    if rank == 0 and step.op in _OF_POSITIONS:
         raise InvalidKernel(f"{step.op} does not exist at rank 0, where there are no positions")
     if rank < 2:
         _check_symbols(step, rank)

@@ -12,12 +12,13 @@ from functools import lru_cache
 from kas.language.dims import ONE, Dim
 from kas.language.errors import InvalidKernel
 
-__all__ = ["CHANNEL", "MAX_AXES", "SPATIAL", "Shape", "Side", "input_shape"]
+__all__ = ["BATCHED", "CHANNEL", "MAX_AXES", "SPATIAL", "Shape", "Side", "input_shape"]
 
 CHANNEL = "channel"
 SPATIAL = "spatial"
+BATCHED = "batched"  # positions of each of several groups or windows, which only products batched over these make
 MAX_AXES = 7
-_NAMES = {CHANNEL: ("g", "c", "kh", "kw"), SPATIAL: ("h", "w")}
+_NAMES = {CHANNEL: ("g", "c", "kh", "kw"), SPATIAL: ("h", "w"), BATCHED: ("g", "kh", "kw", "h", "w")}
 
 Axes = tuple[tuple[str, Dim], ...]
 
@@ -26,8 +27,8 @@ class Side:
     """One side of a tensor.
 
     Attributes:
-        kind: CHANNEL or SPATIAL.
-        dims: of its axes (`g, c, kh, kw` or `h, w`), ONE where an axis is empty.
+        kind: CHANNEL, SPATIAL or BATCHED.
+        dims: of its axes (`g, c, kh, kw`, `h, w` or `g, kh, kw, h, w`), ONE where an axis is empty.
         names: of its axes.
         product: of its dims.
     """
@@ -62,7 +63,7 @@ class Side:
         return self._axes
 
     def with_axes(self, **dims: Dim) -> Side:
-        """This side with some axes changed."""
+        """This side with some axes changed; names that it does not have are ignored."""
         return Side(self.kind, tuple([dims.get(name, old) for name, old in zip(self.names, self.dims, strict=True)]))
 
     def __str__(self) -> str:

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 from kas.language.dims import Dim
 from kas.language.kernel import Kernel
-from kas.language.primitives.spatial import Shift
 from kas.language.shapes import Shape
 from kas.lowering.parameters import weight_dims
 
@@ -111,16 +110,15 @@ class Code:
                 condition = f"({above}) % {factor.denominator}" if " " in above else f"{above} % {factor.denominator}"
                 found.setdefault(condition, f"{self._where(number)}: the dim {dim} is no integer at {self._at(names)}")
         for number, step in enumerate(self.kernel.steps, 1):
-            if isinstance(step, Shift):
-                for name in step.axes:
-                    self._shift_check(number, step, self.kernel.shapes[step.ins[0]].axis(name), found)
+            for name, by in step.reaches():
+                self._reach_check(number, by, self.kernel.shapes[step.ins[0]].axis(name), found)
         return list(found.items())
 
-    def _shift_check(self, number: int, step: Shift, dim: Dim, found: dict[str, str]) -> None:
+    def _reach_check(self, number: int, by: int, dim: Dim, found: dict[str, str]) -> None:
         if not self.constant(dim):
             _, names = self._split(dim)
-            condition = f"{self.size(dim)} <= {abs(step.by)}"
-            message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {step.by} at {self._at(names)}"
+            condition = f"{self.size(dim)} <= {abs(by)}"
+            message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {by} at {self._at(names)}"
             found.setdefault(condition, message)
 
     def _size_check(self) -> tuple[str, str]:

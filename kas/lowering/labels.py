@@ -23,6 +23,8 @@ COLOURS = {
     "pointwise": ("#f1f8e9", "#7cb342"),
     "binary": ("#fce4ec", "#d81b60"),
     "matmul": ("#fffde7", "#c0a000"),
+    "windows": ("#e0f7fa", "#0097a7"),
+    "products": ("#fbe9e7", "#e64a19"),
     "": ("#37474f", "#37474f"),  # input and output
 }
 
@@ -87,6 +89,10 @@ def _attribute_text(name: str, kind: str, value: Any) -> str:
         return name
     if name == "t":
         return {(False, False): "l·r", (True, False): "lᵀ·r", (False, True): "l·rᵀ", (True, True): "lᵀ·rᵀ"}[tuple(value)]
+    if kind == "names":
+        return "of " + " ".join(value)
+    if kind == "pairs":
+        return "by " + " ".join(f"{h:+d},{w:+d}" for h, w in value)
     if kind == "dims":
         return "→ " + ", ".join(dim_text(dim) for dim in value)
     if kind == "dim":

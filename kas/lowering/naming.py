@@ -19,9 +19,10 @@ _CALLS = {
     "F.unfold": "taps", "F.pad": "padded", "F.scaled_dot_product_attention": "attended", "torch.softmax": "shares",
     "torch.roll": "shifted", "F.layer_norm": "standardized", "torch.sigmoid": "gate", "F.avg_pool2d": "pooled",
     "F.avg_pool1d": "pooled", "F.max_pool2d": "pooled", "F.max_pool1d": "pooled", "torch.maximum": "larger",
-    "torch.minimum": "smaller", "torch.where": "ratio",
+    "torch.minimum": "smaller", "torch.where": "ratio", "F.fold": "summed", "torch.cat": "shifted",
+    "torch.einsum": "recombined",
 }  # fmt: skip
-_METHODS = {"mean": "averaged", "amax": "peaks", "logsumexp": "shares"}
+_METHODS = {"mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "repeat_interleave": "repeated"}
 _OPERATORS = {ast.Add: "summed", ast.Sub: "difference", ast.Mult: "product", ast.Div: "ratio"}
 _KEEPING = {"F.relu", "F.gelu", "torch.tanh", "torch.sin"}  # of what they replace, the name stays
 _VIEWS = {"reshape", "transpose", "permute", "squeeze", "unsqueeze", "contiguous", "expand"}
@@ -90,7 +91,8 @@ def _role(body: ast.Module, read: dict[str, _Value], shape: str) -> str:
     if isinstance(node, ast.Call):
         called = ast.unparse(node.func)
         if called in _CALLS:
-            return "attention" if called == "torch.softmax" and "torch.bmm" in ast.unparse(node) else _CALLS[called]
+            product = re.search(r"torch\.(bmm|matmul)\(", ast.unparse(node))
+            return "attention" if called == "torch.softmax" and product and "self.w" not in product.string else _CALLS[called]
         if called in ("torch.bmm", "torch.baddbmm", "torch.matmul", "F.linear", "F.conv1d", "F.conv2d"):
             return _product_role(called, node, read, shape)
         method = called.rpartition(".")[2]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from kas.language.kernel import Kernel
-from kas.lowering import binary, linear, loops, matmul, pointwise, reductions, scaling, spatial, views
+from kas.lowering import binary, linear, loops, matmul, pointwise, products, reductions, scaling, spatial, views, windows
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Graph, Node, Rule
@@ -20,7 +20,7 @@ from kas.lowering.rules import RULES, rules_without
 __all__ = ["optimized", "plan"]
 
 _EMIT: dict[str, Emit] = {}
-for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul):
+for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul, windows, products):
     _EMIT.update(_family.OPTIMIZED)
 _EMIT |= loops.OPTIMIZED
 _EMIT["loop"] = partial(loops.emit_loop, lambda: _EMIT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kas.language.kernel import Kernel
-from kas.lowering import binary, linear, matmul, pointwise, reductions, scaling, spatial, views
+from kas.lowering import binary, linear, matmul, pointwise, products, reductions, scaling, spatial, views, windows
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Code, form_of
 from kas.lowering.output import arranged
@@ -16,7 +16,7 @@ from kas.lowering.output import arranged
 __all__ = ["plain"]
 
 _PLAIN: dict[str, Plain] = {}
-for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul):
+for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul, windows, products):
     _PLAIN.update(_family.PLAIN)
 
 

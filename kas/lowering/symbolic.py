@@ -13,7 +13,6 @@ from typing import Any
 
 from kas.language.dims import ONE, SYMBOLS, Dim
 from kas.language.kernel import Kernel
-from kas.language.primitives.spatial import Shift
 from kas.lowering.code import Code
 
 __all__ = ["Amount", "SymbolicCode", "argument_names", "expression"]
@@ -174,12 +173,11 @@ class SymbolicCode(Code):
                 remainder = self._remainder(dim, self.written(dim))
                 rows.setdefault(f"{remainder}", f"{where}the dim {dim} is no integer at {self._sizes_of(dim)}")
         for number, step in enumerate(self.kernel.steps, 1):
-            for name in step.axes if isinstance(step, Shift) else ():
+            for name, by in step.reaches():
                 dim = self.kernel.shapes[step.ins[0]].axis(name)
                 if not self.constant(dim):
-                    assert isinstance(step, Shift)
-                    message = f"step {number} (shift): the axis of {dim} is not longer than the shift by {step.by}"
-                    rows.setdefault(f"{self.written(dim)} <= {abs(step.by)}", f"{message} at {self._sizes_of(dim)}")
+                    message = f"step {number} ({step.op}): the axis of {dim} is not longer than the shift by {by}"
+                    rows.setdefault(f"{self.written(dim)} <= {abs(by)}", f"{message} at {self._sizes_of(dim)}")
         return list(rows.items())
 
     def construction_checks(self) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ _OPEN, _CLOSE = "([{", ")]}"
 
 
 def wrapped(line: str, longest: int = 112) -> list[str]:
-    """A line of Python without strings, in pieces: what is between its longest outer brackets on lines of its own."""
+    """A line of Python in pieces: what is between its longest outer brackets on lines of its own. Strings have no brackets."""
     if len(line) <= longest:
         return [line]
     pairs = _outer_pairs(line)
@@ -40,11 +40,13 @@ def _outer_pairs(line: str) -> list[tuple[int, int]]:
 
 
 def _parts(inner: str) -> list[str]:
-    """The arguments of a call."""
-    parts, depth, start = [], 0, 0
+    """The arguments of a call; a comma within a string parts nothing."""
+    parts, depth, start, quote = [], 0, 0, ""
     for at, sign in enumerate(inner):
+        if sign in "\"'":
+            quote = "" if sign == quote else quote or sign
         depth += (sign in _OPEN) - (sign in _CLOSE)
-        if sign == "," and depth == 0:
+        if sign == "," and depth == 0 and not quote:
             parts.append(inner[start:at].strip())
             start = at + 1
     return [*parts, inner[start:].strip()]

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from kas.language.dims import Dim
 from kas.language.kernel import Kernel
-from kas.language.primitives.spatial import Shift
 from kas.language.shapes import input_shape
 from kas.solvers.tables import Marks, Table, facts, power_of_g
 
@@ -47,10 +46,10 @@ class Plan:
                 every.append(marks)
         self._join(every)
         self.shifts = [
-            (kernel.outcomes[number].shape.axis(name), abs(step.by))  # a shift keeps the shape
+            (kernel.outcomes[number].shape.axis(name), abs(by))  # what shifts keeps the shape
             for number, step in enumerate(kernel.steps)
-            if isinstance(step, Shift)
-            for name in step.axes
+            if step.op in ("shift", "spatial_shift")
+            for name, by in step.reaches()
         ]
 
     def _join(self, every: list[Marks]) -> None:

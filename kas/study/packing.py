@@ -19,6 +19,10 @@ _DIVISORS = (1, 2, 3, 4, 8, 16)
 _AXES = tuple(f"{side}.{name}" for side in "01" for name in ("g", "c", "kh", "kw", "h", "w"))
 # The powers of C, H, W, G and the free variable (0 for none) that a packed dim can have: (base, lowest).
 _POWERS = (("C", 4, 0), ("H", 2, 0), ("W", 2, 0), ("G", 3, -1))
+_SHIFTS = 17  # the shifts of parts lie between -8 and 8
+# Shifts of parts that are too many to be written one by one: to all nine neighbours. The place in the table is stored.
+_PATTERNS = (tuple((h, w) for h in (-1, 0, 1) for w in (-1, 0, 1)),)
+_MOST_PATTERNS = 16
 _SMALL = 64  # kernel sizes, dilations; shifts lie between -32 and 31
 
 Digits = list[tuple[int, int]]  # (digit, base)
@@ -51,6 +55,12 @@ def _small(value: int, low: int = 0) -> tuple[int, int]:
     return value - low, _SMALL
 
 
+def _shift(value: int) -> tuple[int, int]:
+    if abs(value) > _SHIFTS // 2:
+        raise _TooRare
+    return value + _SHIFTS // 2, _SHIFTS
+
+
 def _axes_digits(axes: tuple[str, ...]) -> Digits:
     if list(axes) != sorted(axes, key=_AXES.index):
         raise _TooRare
@@ -61,12 +71,20 @@ def _digits(codec: Codec, value: Any) -> Digits:
     kind = codec.kind
     if kind == "dim":
         return _dim_digits(value)
+    if kind == "pairs" and value in _PATTERNS:
+        return [(0, 8), (_PATTERNS.index(value), _MOST_PATTERNS)]
+    if kind in ("dims", "pairs") and len(value) > 7:
+        raise _TooRare
     if kind == "dims":
         return [(len(value), 8), *(digit for dim in value for digit in _dim_digits(dim))]
     if kind == "axes":
         return _axes_digits(value)
     if kind == "choice":
         return [_index(codec.choices, value)]
+    if kind == "names":
+        return [(sum(1 << codec.choices.index(name) for name in value), 1 << len(codec.choices))]
+    if kind == "pairs":
+        return [(len(value), 8), *(_shift(by) for pair in value for by in pair)]
     if kind == "flag":
         return [(int(value), 2)]
     if kind == "side":
@@ -113,6 +131,10 @@ class _Reader:
         variable = self.take(17)
         return (dim * Dim.of(f"x{variable - 1}") if variable else dim).text
 
+    def _pattern(self) -> tuple[tuple[int, int], ...]:
+        number = self.take(_MOST_PATTERNS)
+        return _PATTERNS[number] if number < len(_PATTERNS) else ()
+
     def attribute(self, codec: Codec) -> Any:
         """The JSON value of one attribute; None for a side that is not written."""
         kind = codec.kind
@@ -125,6 +147,14 @@ class _Reader:
             return [name for i, name in enumerate(_AXES) if bits >> i & 1]
         if kind == "choice":
             return codec.choices[self.take(len(codec.choices))]
+        if kind == "names":
+            bits = self.take(1 << len(codec.choices))
+            return [name for i, name in enumerate(codec.choices) if bits >> i & 1]
+        if kind == "pairs":
+            count, half = self.take(8), _SHIFTS // 2
+            if not count:
+                return [list(by) for by in self._pattern()]
+            return [[self.take(_SHIFTS) - half, self.take(_SHIFTS) - half] for _ in range(count)]
         if kind == "flag":
             return bool(self.take(2))
         if kind == "side":

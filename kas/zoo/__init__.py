@@ -1,6 +1,18 @@
 """Known kernels, as programs: the head of every search, and what its finds are compared with."""
 
-from kas.zoo import attention, blocks, convolutions, gates, mixers, recalibration, sequences
+from kas.zoo import (
+    attention,
+    blocks,
+    convolutions,
+    gates,
+    heads,
+    mixers,
+    reassembly,
+    recalibration,
+    sequences,
+    shifts,
+    windows,
+)  # fmt: skip
 from kas.zoo._registry import UNSAID, Known, entry, get, names
 from kas.zoo.distance import Distance, edit_distance, measured_distance
 from kas.zoo.matching import known_as, known_hashes
@@ -16,11 +28,15 @@ __all__ = [
     "entry",
     "gates",
     "get",
+    "heads",
     "known_as",
     "known_hashes",
     "measured_distance",
     "mixers",
     "names",
+    "reassembly",
     "recalibration",
     "sequences",
+    "shifts",
+    "windows",
 ]

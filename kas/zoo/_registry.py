@@ -37,6 +37,8 @@ _KNOWN: dict[str, Known] = {}
 
 # Known operators that no program of the language is, not even roughly, and what would be needed.
 UNSAID: dict[str, str] = {
+    "grid_attention": "Tu et al., MaxViT (arXiv 2204.01697): attention among 7x7 positions spread over the whole image. Needs "
+    "windows by their number, whose size follows from H and W; `window` has a size, as `patchwise_attention` shows",
     "eca": "Wang et al., ECA-Net (arXiv 1910.03151): one filter of k weights slides along the channels. Needs a view that "
     "turns channels into positions, or a window over `c`; group and transpose only permute, fc and mix share nothing along `c`",
 }

@@ -51,7 +51,7 @@ def two_head_attention() -> Kernel:
     2022,
     "Liu et al., Swin transformer V2 (arXiv 2111.09883): scaled cosine attention, one head, over all positions",
     "the norm, biases, the position bias",
-    "a single learned number: the temperature is one for each channel of the queries; `window` for windows",
+    "a single learned number: the temperature is one for each channel of the queries; `swin_v2_attention` has it by head",
 )
 def cosine_attention() -> Kernel:
     return program(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kas.language import Kernel
 from kas.zoo._registry import known, program
 
@@ -79,28 +77,6 @@ def shufflenet_unit() -> Kernel:
         {"op": "fc", "to": "C"},
         {"op": "add", "ins": [0, 9]},
     )
-
-
-@known(
-    2018,
-    "Wu et al., Shift (arXiv 1711.08141): convolution, shift, convolution; a group of channels for each of five shifts",
-    "the norms and the residual; the four diagonal shifts, which make more steps than a study holds",
-    "split and stack (all nine shifts in one step); a shift that brings zeros in: these wrap around",
-)
-def shiftnet() -> Kernel:
-    steps: list[dict[str, Any]] = []
-    branches = []
-    for axes, by in (([], 0), (["1.h"], 1), (["1.h"], -1), (["1.w"], 1), (["1.w"], -1)):
-        steps.append({"op": "fc", "ins": [0], "to": "x0"})
-        if by:
-            steps.append({"op": "shift", "ins": [len(steps)], "axes": axes, "by": by})
-        steps += [{"op": "relu", "ins": [len(steps)]}, {"op": "fc", "ins": [len(steps) + 1], "to": "C"}]
-        branches.append(len(steps))
-    total = branches[0]
-    for branch in branches[1:]:
-        steps.append({"op": "add", "ins": [total, branch]})
-        total = len(steps)
-    return program(*steps)
 
 
 @known(

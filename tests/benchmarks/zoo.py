@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "zoo"))
 
 from zoo_comparison import SIZES, compare
@@ -32,7 +33,7 @@ def main() -> int:
     torch.set_num_threads(1)
     sizes = "; ".join(f"C={c}, {'x'.join(map(str, size))}, G={g}, x0={w[0]}" for c, size, g, w in SIZES)
     print(f"torch {torch.__version__}, CPU, float64, seed {wanted.seed}; {sizes}\n")
-    print(f"{'kernel':26}{'year':>5}{'rank':>5}{'steps':>6}{'difference':>12}{'params':>16}{'MACs':>18}  pass")
+    print(f"{'kernel':28}{'year':>4}{'rank':>5}{'steps':>6}{'difference':>12}{'params':>16}{'MACs':>18}  pass")
     failed = [name for name in wanted.names if not row(name, wanted.tolerance, wanted.seed)]
     print(f"\n{len(wanted.names) - len(failed)} of {len(wanted.names)} pass{'; not: ' + ', '.join(failed) if failed else ''}")
     for name, reason in zoo.UNSAID.items():
@@ -52,7 +53,7 @@ def row(name: str, tolerance: float, seed: int) -> bool:
     passed = difference < tolerance and all(one.params[0] == one.params[1] and one.macs[0] == one.macs[1] for one in found)
     params, macs = (f"{ours} / {theirs}" for ours, theirs in (found[0].params, found[0].macs))
     print(
-        f"{name:26}{zoo.entry(name).year:5}{kernel.rank:5}{len(kernel.steps):6}{difference:12.1e}{params:>16}{macs:>18}"
+        f"{name:28}{zoo.entry(name).year:4}{kernel.rank:5}{len(kernel.steps):6}{difference:12.1e}{params:>16}{macs:>18}"
         f"  {'yes' if passed else 'NO'}",
         flush=True,
     )

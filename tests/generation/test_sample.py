@@ -123,7 +123,9 @@ def test_taps_beyond_every_position_of_a_target_are_not_drawn() -> None:
     for kernel in kas.sample(80, targets=tiny):
         for step in kernel.steps:
             if step.op == "conv":
-                assert all(d * (k - 1) // 2 < 2 for k, d in zip(step.k, step.d, strict=True))  # type: ignore[attr-defined]
+                lengths = [dim.value({"H": 2, "W": 2}) for dim in kernel.shapes[step.ins[0]].second.dims]
+                taps = zip(step.k, step.d, lengths, strict=True)  # type: ignore[attr-defined]
+                assert all(d * (k - 1) // 2 < length for k, d, length in taps)
 
 
 def test_a_budget_that_nothing_satisfies_is_an_error_not_an_endless_search() -> None:

@@ -35,8 +35,9 @@ def weighted(kernel: kas.Kernel) -> float:
 
 
 def attributes(kernel: kas.Kernel, name: str) -> set[object]:
+    """Of what reads neighbours."""
     found: set[object] = set()
-    for step in kernel.steps:
+    for step in filter(is_local, kernel.steps):
         value = getattr(step, name, None)
         found |= set(value) if isinstance(value, tuple) else {value} if value is not None else set()
     return found

@@ -59,22 +59,6 @@ class ShuffleNetUnit(Reference):
         return x + self.expand(self.depthwise(hidden))
 
 
-class ShiftNet(Reference):
-    """One convolution, a shift for each fifth of its channels, one convolution."""
-
-    def build(self, c, g, x0):
-        self.expand, self.project = conv(c, 5 * x0), conv(5 * x0, c)
-
-    def forward(self, x):
-        none, down, up, right, left = self.expand(x).chunk(5, 1)
-        shifted = [none, down.roll(1, 2), up.roll(-1, 2), right.roll(1, 3), left.roll(-1, 3)]
-        return self.project(F.relu(torch.cat(shifted, 1)))
-
-    def mapped(self):
-        pairs = zip(self.expand.weight.chunk(5, 0), self.project.weight.chunk(5, 1), strict=True)
-        return [weight for pair in pairs for weight in pair]
-
-
 class Ghost(Reference):
     def build(self, c, g):
         self.primary, self.cheap = conv(c, c), depthwise(c, 3)
@@ -120,7 +104,6 @@ REFERENCES = {
     "fused_inverted_residual": FusedInvertedResidual,
     "sandglass": Sandglass,
     "shufflenet_unit": ShuffleNetUnit,
-    "shiftnet": ShiftNet,
     "ghost": Ghost,
     "ghost_projected": GhostProjected,
     "convnext": ConvNeXt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from kernel_sizes import fitting
 from reference import random_weights
 from zoo_comparison import REFERENCES, SIZES, compare, copy_weights
 
@@ -30,7 +31,7 @@ def test_the_comparison_sees_every_weight(name: str) -> None:
     """A reference of which one weight is changed is another function, so equality means that all weights are used alike."""
     kernel = zoo.get(name)
     channels, size, groups, widths = SIZES[0]
-    size, values = size[: kernel.rank], dict(zip(kernel.variables, widths, strict=False))
+    size, values = fitting(kernel, size[: kernel.rank]), dict(zip(kernel.variables, widths, strict=False))
     generator = torch.Generator().manual_seed(1)
     reference = REFERENCES[name](channels, size, groups, values).double()
     random_weights(reference, generator)

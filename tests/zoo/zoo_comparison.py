@@ -7,10 +7,13 @@ from typing import NamedTuple
 import reference_attention
 import reference_blocks
 import reference_convolutions
+import reference_heads
 import reference_mixers
 import reference_recalibration
 import reference_sequences
+import reference_windows
 import torch
+from kernel_sizes import fitting
 from reference import Reference, random_weights
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,9 +27,11 @@ REFERENCES: dict[str, type[Reference]] = {
     **reference_recalibration.REFERENCES,
     **reference_mixers.REFERENCES,
     **reference_sequences.REFERENCES,
+    **reference_heads.REFERENCES,
+    **reference_windows.REFERENCES,
 }
 
-# channels, size, groups, inner widths: even and odd, square and not.
+# channels, size, groups, inner widths: even and odd, square and not. Kernels with windows take the next size that has them.
 SIZES = [(8, (6, 6), 2, (4, 6)), (12, (7, 9), 3, (5, 7)), (16, (5, 8), 4, (10, 3))]
 
 
@@ -58,7 +63,7 @@ def copy_weights(reference: Reference, module: nn.Module) -> None:
 def compare(name: str, channels: int, size: tuple[int, ...], groups: int, widths: tuple[int, ...], seed: int = 0) -> Comparison:
     """A known kernel in both lowerings beside its reference, float64, with random weights and input."""
     kernel = zoo.get(name)
-    size = size[: kernel.rank]
+    size = fitting(kernel, size[: kernel.rank])
     values = dict(zip(kernel.variables, widths, strict=False))
     generator = torch.Generator().manual_seed(seed)
     reference = REFERENCES[name](channels, size, groups, values).double()

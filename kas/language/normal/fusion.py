@@ -84,6 +84,8 @@ class Pass:
         edges = [self.edge(edge) for edge in node.ins]
         if node.op == "mm":
             return chain(self.graph, edges)
+        if node.op == "fixed":
+            return self.graph.intern("fixed", node.attrs, tuple(edges), node.shape)
         return (
             self.lin(node.attrs, edges[0], token) if node.op == "lin" else self.graph.make(node.op, node.attrs, edges[0], token)
         )

@@ -10,6 +10,7 @@ from kas.language.dims import ONE, Dim
 from kas.language.kernel import Kernel
 from kas.language.normal.arithmetic import add, extreme, multiply, quotient, scaled
 from kas.language.normal.chains import chain
+from kas.language.normal.fixed import FIXED, fixed
 from kas.language.normal.graph import Graph, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.maps import weight
@@ -216,9 +217,14 @@ def _matmul(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     return edge
 
 
+def _fixed(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    return fixed(state.graph, state.kernel, token, tuple(state.edges[i] for i in step.ins))
+
+
 _READERS: dict[str, Callable[[_Reading, Any, Shape, int], int]] = {
     "group": _view,
     "ungroup": _view,
+    "subpixel": _view,
     "transpose": _transpose,
     "shift": _shift,
     "unfold": _unfold,
@@ -233,4 +239,5 @@ _READERS: dict[str, Callable[[_Reading, Any, Shape, int], int]] = {
     "matmul": _matmul,
     **dict.fromkeys(("gelu", "relu", "sigmoid", "tanh", "abs", "exp", "neg", "sin", "sqrt", "sqr"), _pointwise),
     **dict.fromkeys(("add", "sub", "mul", "div", "max", "min"), _binary),
+    **dict.fromkeys(FIXED, _fixed),
 }

@@ -24,7 +24,7 @@ SHIFTS_AND_TAPS = ("roll", "perm", "unf")
 RISING = ("relu", "sigmoid", "tanh", "exp")
 NODES = (
     *("in", "w", "add", "mul", "max", "min", "roll", "perm", "unf", "mean", "peak", "softmax", "l2", "standard"),
-    *("lin", "mix", "mm", *POINTWISE),
+    *("lin", "mix", "mm", "fixed", *POINTWISE),
 )
 
 TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kas.language.primitives import binary, linear, matmul, pointwise, reductions, scaling, spatial, views
+from kas.language.primitives import binary, linear, matmul, pointwise, products, reductions, scaling, spatial, views, windows
 from kas.language.primitives._base import Outcome, Step, product
 
 __all__ = ["FAMILIES", "OPS", "Outcome", "Step", "product"]
@@ -28,6 +28,16 @@ FAMILIES: dict[str, tuple[type[Step], ...]] = {
     ),
     "binary": (binary.Add, binary.Sub, binary.Mul, binary.Div, binary.Max, binary.Min),
     "matmul": (matmul.Matmul,),
+    "windows": (
+        windows.Window,
+        windows.Unwindow,
+        windows.Subpixel,
+        windows.Pool,
+        windows.Upsample,
+        windows.Col2im,
+        windows.SpatialShift,
+    ),
+    "products": (products.Bmm, products.Reassemble),
 }
 
 OPS: dict[str, type[Step]] = {primitive.op: primitive for family in FAMILIES.values() for primitive in family}

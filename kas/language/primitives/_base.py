@@ -50,6 +50,10 @@ class Step:
         """The rule of the primitive. Raises InvalidKernel, without naming the step, if it does not fit."""
         raise NotImplementedError
 
+    def reaches(self) -> list[tuple[str, int]]:
+        """Axes of the operand that must be longer than the absolute value of a number at every target."""
+        return []
+
     @classmethod
     def codecs(cls) -> dict[str, tuple[Codec, Any]]:
         """Codec and default (MISSING if required) of each attribute, in canonical order."""

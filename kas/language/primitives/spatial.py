@@ -30,6 +30,9 @@ class Shift(Step):
                 raise InvalidKernel(f"shifts h and w only, not {name!r}")
         return Outcome(shapes[0])
 
+    def reaches(self) -> list[tuple[str, int]]:
+        return [(name, self.by) for name in self.axes]
+
 
 @dataclass(frozen=True, slots=True)
 class Unfold(Step):

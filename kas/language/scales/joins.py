@@ -6,7 +6,7 @@ from math import erf, exp, inf, pi, sqrt
 
 from kas.language.scales.signal import Parts, Signal, added, constant, density, few, rescaled
 
-__all__ = ["joined", "matrix_product"]
+__all__ = ["joined", "matrix_product", "with_squares"]
 
 _SMALLEST = 1e-3  # divisor
 
@@ -130,3 +130,15 @@ def matrix_product(
             if a or b or ours > 1 or theirs > 1:
                 added(parts, a | b, size * other * length / max(ours, theirs))
     return Signal(means[0] * means[1] * sqrt(length), few(parts), -inf, inf, number)
+
+
+def with_squares(product: Signal, left: Signal, right: Signal, sizes: tuple[int, int], whole: int) -> Signal:
+    """The product of a matrix with itself: the products of equal rows are the squares of their lengths.
+
+    `sizes`: of the contracted axes, and the number of rows; `whole`: the bits that those products vary with.
+    """
+    length, rows = sizes
+    parts = dict(product.parts)
+    common = sqrt(left.variance * right.variance)
+    added(parts, whole, length * common * common / rows)
+    return product._replace(mean=product.mean + sqrt(length) * common / rows, parts=parts)

@@ -11,7 +11,8 @@ from kas.language.dims import ONE
 from kas.language.primitives import Step
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import Binary, align
-from kas.language.scales.joins import joined, matrix_product
+from kas.language.scales import products, windows
+from kas.language.scales.joins import joined, matrix_product, with_squares
 from kas.language.scales.pointwise import FUNCTIONS, applied
 from kas.language.scales.reductions import bits_of, count, folded, normalised, softened
 from kas.language.scales.signal import BATCH, SIDES, SLOTS, Parts, Signal, added, few, weight_bit
@@ -21,6 +22,7 @@ from kas.language.shapes import Shape
 __all__ = ["RULES"]
 
 _MOST = 1e4  # times a fan-in initialisation, or that part of it
+_WIDTH = SIDES[0].bit_length()
 _FORMAL = 1e-9  # the share of a weight that starts as a constant, which stands for its later changes
 
 
@@ -193,13 +195,9 @@ def _matmul(walk: Walk, step: Any, number: int) -> Signal:
         if x.centred and not x.centred & SIDES[over]:
             centred = _moved(x.centred, over, to)
     result = result._replace(centred=centred)
-    if left.root == right.root and over_l == over_r:  # the products of equal rows are the squares of their lengths
+    if left.root == right.root and over_l == over_r:
         rows = walk.value(walk.shapes[step.ins[0]].sides[1 - over_l].product)
-        parts = dict(result.parts)
-        common = sqrt(left.variance * right.variance)
-        whole = layout(walk.shapes[number]).bits | BATCH
-        added(parts, whole, length * common * common / rows)
-        result = result._replace(mean=result.mean + sqrt(length) * common / rows, parts=parts)
+        result = with_squares(result, left, right, (length, rows), layout(walk.shapes[number]).bits | BATCH)
     if not step.softmax:
         return result
     return softened(result, layout(walk.shapes[number]).sides[1], walk.lengths(number), number)
@@ -215,7 +213,8 @@ def _contracted(x: Signal, over: int, to: int, lengths: dict[int, int]) -> list[
 
 def _moved(bits: int, over: int, to: int) -> int:
     """The bits of the side that is not `over`, moved to side `to`, and those that are of no axis."""
-    return bits & ~(SIDES[0] | SIDES[1]) | ((bits >> (4 * (1 - over))) & 0x0F) << (4 * to)
+    side = bits & SIDES[1 - over]
+    return bits & ~(SIDES[0] | SIDES[1]) | (side << _WIDTH if to > 1 - over else side >> _WIDTH if to < 1 - over else side)
 
 
 RULES: dict[str, Callable[[Walk, Any, int], Signal]] = {
@@ -232,4 +231,6 @@ RULES: dict[str, Callable[[Walk, Any, int], Signal]] = {
     "scale": _scale,
     "bias": _bias,
     "matmul": _matmul,
+    **windows.RULES,
+    **products.RULES,
 }

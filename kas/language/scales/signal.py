@@ -17,14 +17,10 @@ __all__ = [
 
 Parts = dict[int, float]
 
-SLOTS = {
-    f"{number}.{name}": 1 << (4 * number + place)
-    for number in (0, 1)
-    for names in (("g", "c", "kh", "kw"), ("h", "w"))
-    for place, name in enumerate(names)
-}
-SIDES = (0x0F, 0xF0)
-BATCH = 0x100
+_AXES = ("g", "c", "kh", "kw", "h", "w")
+SLOTS = {f"{side}.{name}": 1 << (len(_AXES) * side + place) for side in (0, 1) for place, name in enumerate(_AXES)}
+SIDES = (0x03F, 0xFC0)
+BATCH = 0x1000
 POSITIVE = 1e-300  # the lower bound of what is never zero
 _MOST_PARTS = 10
 

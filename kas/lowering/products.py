@@ -1,0 +1,86 @@
+"""Lowering of bmm and reassemble."""
+
+from __future__ import annotations
+
+from kas.language.dims import ONE, Dim
+from kas.language.primitives._base import product
+from kas.language.primitives.products import Bmm, contraction
+from kas.language.shapes import Shape
+from kas.lowering._site import Plain, Site
+from kas.lowering.code import Code, Form, axis_position, form_of
+from kas.lowering.emitter import Emit, Emitter
+from kas.lowering.graph import Node
+
+__all__ = ["OPTIMIZED", "PLAIN"]
+
+
+def _bmm(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape]) -> tuple[str, Form]:
+    """Both operands as `[N, batch, rows, columns]`, one `torch.matmul`, and the axes put in the order of the result."""
+    left, right = shapes
+    parts = contraction(step, left, right)
+    over_l, over_r = int(not step.t[0]), int(step.t[1])
+    l = _matrices(code, tensors[0], left, step.batch, [(1 - over_l, parts.kept_l), (over_l, parts.over_l)])  # noqa: E741
+    r = _matrices(code, tensors[1], right, step.batch, [(over_r, parts.over_r), (1 - over_r, parts.kept_r)])
+    root = code.root(parts.contracted)
+    result = f"torch.matmul({l}, {r})" + (f" / {root}" if root else "")
+    if step.softmax:
+        result = f"torch.softmax({result}, 3)"
+    elif root:
+        result = f"({result})"
+    made = [f"{home}.{name}" for home, name in zip(parts.homes, step.batch, strict=True)]
+    made += [f"0.{name}" for name in parts.kept_l] + [f"1.{name}" for name in parts.kept_r]
+    wanted = [name for name, _ in parts.result.axes()]
+    result = code.reshape(result, tuple(parts.result.axis(name) for name in made))
+    if made != wanted:
+        result += f".permute(0, {', '.join(str(1 + made.index(name)) for name in wanted)})"
+    return result, form_of(parts.result)
+
+
+def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sides: list[tuple[int, tuple[str, ...]]]) -> str:
+    """A tensor, one torch axis for each non-empty axis, as `[N, batch, rows, columns]`."""
+    own = [name for name, _ in shape.axes()]
+    order = [next(full for full in own if full[2:] == name) for name in batch]
+    dims = [product(shape.axis(name) for name in order)]
+    for side, names in sides:
+        full = [f"{side}.{name}" for name in names]
+        dims.append(product(shape.axis(name) for name in full))
+        order += full
+    if order != own:
+        tensor = f"{tensor}.permute(0, {', '.join(str(axis_position(shape, name)) for name in order)})"
+    return code.reshape(tensor, tuple(dims))
+
+
+def _reassemble(code: Code, tensors: list[str], shapes: list[Shape]) -> tuple[str, Form]:
+    """The taps of each position times its matrix."""
+    (g, c, kh, kw), positions = shapes[0].first.dims, shapes[0].second.product
+    shared = shapes[1].first.dim("g") is ONE
+    groups, channels = (ONE, g * c) if shared else (g, c)
+    taps: Dim = kh * kw
+    made = shapes[1].first.dim("kh") * shapes[1].first.dim("kw")
+    left = code.reshape(tensors[0], (groups, channels, taps, positions))
+    right = code.reshape(tensors[1], (groups, taps, made, positions))
+    return f'torch.einsum("ngctp,ngtmp->ngcmp", {left}, {right})', (groups, channels, made, positions)
+
+
+def _plain_bmm(site: Site) -> str:
+    assert isinstance(site.step, Bmm)
+    tensor, form = _bmm(site.code, site.step, list(site.ins), list(site.shapes))
+    return site.output(tensor, form)
+
+
+def _plain_reassemble(site: Site) -> str:
+    tensor, form = _reassemble(site.code, list(site.ins), list(site.shapes))
+    return site.output(tensor, form)
+
+
+def _emit_bmm(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    assert isinstance(node.step, Bmm)
+    return _bmm(emitter.code, node.step, [emitter.axes(i) for i in node.ins], [i.shape for i in node.ins])
+
+
+def _emit_reassemble(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    return _reassemble(emitter.code, [emitter.axes(i) for i in node.ins], [i.shape for i in node.ins])
+
+
+PLAIN: dict[str, Plain] = {"bmm": _plain_bmm, "reassemble": _plain_reassemble}
+OPTIMIZED: dict[str, Emit] = {"bmm": _emit_bmm, "reassemble": _emit_reassemble}
