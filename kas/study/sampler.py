@@ -48,8 +48,9 @@ class KernelSampler(BaseGASampler):
         blind: share of blind samples among the children.
         seed: of all draws. The draw of a trial depends on the seed, its number, and what the study holds.
         also: further targets at which kernels must exist, outside the budget.
+        forbidden_families: known kernels (or names of `kas.zoo`) of whose families (`kernel.family`) none is suggested.
 
-    Raises KasError for an unknown seed kernel, a budget that is none, or targets of another rank.
+    Raises KasError for an unknown or forbidden seed kernel, a budget that is none, or targets of another rank.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class KernelSampler(BaseGASampler):
         blind: float = 0.1,
         seed: int = 0,
         also: Sequence[Target] = (),
+        forbidden_families: Sequence[Kernel | str] = (),
     ):
         super().__init__(population_size)
         self.rank = targets[0].rank if targets else 2 if rank is None else rank
         self.source = Sampler(self.rank, targets, budget, settings, also)
         self.mutation, self.blind, self.seed = mutation, blind, seed
+        self._forbidden = frozenset(_kernel(known).family for known in forbidden_families)
         self.seeds = self._seeds(seeds)
         self._others = RandomSampler(seed=seed)
 
@@ -77,12 +80,18 @@ class KernelSampler(BaseGASampler):
         if seeds is None:
             known = [zoo.get(name) for name in DEFAULT_SEEDS[self.rank]]
             forbidden = set(self.source.settings.forbidden)
-            return [k for k in known if self.source.fits(k) and not forbidden & {step.op for step in k.steps}]
-        chosen = [zoo.get(seed) if isinstance(seed, str) else seed for seed in seeds]
+            fitting = [k for k in known if self.source.fits(k) and not forbidden & {step.op for step in k.steps}]
+            return [k for k in fitting if not self._is_forbidden(k)]
+        chosen = [_kernel(seed) for seed in seeds]
         for kernel in chosen:
             if kernel.rank != self.rank:
                 raise KasError(f"the seed {kernel!r} is of rank {kernel.rank}; the search is for kernels of rank {self.rank}")
+            if self._is_forbidden(kernel):
+                raise KasError(f"the seed {kernel!r} is of a forbidden family: leave it out, or allow the family")
         return chosen
+
+    def _is_forbidden(self, kernel: Kernel) -> bool:
+        return bool(self._forbidden) and kernel.family in self._forbidden
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The genome: two parameters for each step."""
@@ -122,12 +131,20 @@ class KernelSampler(BaseGASampler):
                 return kernel
         rng = np.random.default_rng([self.seed, trial.number])
         parents = self._parents(study, self.get_trial_generation(study, trial))
-        kernel = self._child(parents, rng)
+        kernel = self._allowed_child(parents, rng)
         for _ in range(_ATTEMPTS):
             if kernel.hash not in seen and fits_genome(kernel) and all(step.op in ops for step in kernel.steps):
                 break
-            kernel = self._child(parents, rng)
+            kernel = self._allowed_child(parents, rng)
         return kernel
+
+    def _allowed_child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+        """A child outside the forbidden families. Raises KasError if nearly all are of them."""
+        for _ in range(_ATTEMPTS):
+            kernel = self._child(parents, rng)
+            if not self._is_forbidden(kernel):
+                return kernel
+        raise KasError(f"{_ATTEMPTS} kernels in a row are of forbidden families; allow one, or widen the generation's settings")
 
     def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
         if len(parents) < _FEWEST_PARENTS or rng.random() < self.blind:
@@ -185,6 +202,10 @@ class KernelSampler(BaseGASampler):
 # The keys under which Optuna stores generations and parents: named here, so that a rename of the class restarts no search.
 KernelSampler._GENERATION_KEY = "kas.KernelSampler:generation"
 KernelSampler._PARENT_CACHE_KEY_PREFIX = "kas.KernelSampler:parent:"
+
+
+def _kernel(known: Kernel | str) -> Kernel:
+    return zoo.get(known) if isinstance(known, str) else known
 
 
 def _violation(trial: FrozenTrial) -> float:
