@@ -75,14 +75,14 @@ def rediscover(source: Source, samples: int, seed: int = 0, workers: int = 1) ->
     of the first `tally.samples` programs at any time, however the iteration ends.
     """
     tally = Tally()
-    for chunk in in_order(partial(_chunks, source, samples, seed), workers):
+    for chunk in in_order(partial(_chunks, source, zoo.known_hashes(), samples, seed), workers):
         tally.extend(chunk)
         yield tally
 
 
-def _chunks(source: Source, samples: int, seed: int, worker: int, workers: int) -> Iterator[Tally]:
-    """Every `workers`-th chunk of the programs."""
-    sampler, known = source.sampler(), zoo.known_hashes()
+def _chunks(source: Source, known: dict[str, str], samples: int, seed: int, worker: int, workers: int) -> Iterator[Tally]:
+    """Every `workers`-th chunk of the programs. `known`: the names of known kernels by hash."""
+    sampler = source.sampler()
     for first in range(worker * _CHUNK, samples, workers * _CHUNK):
         tally = Tally(min(_CHUNK, samples - first))
         for number, drawn in enumerate(islice(sampler.blind(seed, first), tally.samples), first + 1):

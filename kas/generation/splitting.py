@@ -57,14 +57,21 @@ def estimates(source: Source, names: list[str], particles: int, seed: int = 0, w
     Only for a source without targets, whose programs are accepted as they are grown. The estimates depend on the seed, not
     on the number of workers.
     """
-    yield from in_order(partial(_share, source, names, particles, seed), workers)
+    hashes: dict[str, set[str]] = {name: set() for name in names}
+    for found, name in zoo.known_hashes().items():
+        if name in hashes:
+            hashes[name].add(found)
+    yield from in_order(partial(_share, source, list(hashes.items()), particles, seed), workers)
 
 
-def _share(source: Source, names: list[str], particles: int, seed: int, worker: int, workers: int) -> Iterator[Estimate]:
+def _share(
+    source: Source, known: list[tuple[str, set[str]]], particles: int, seed: int, worker: int, workers: int
+) -> Iterator[Estimate]:
+    """The estimates of every `workers`-th known kernel, each a name and its hashes."""
     accepted = _acceptance(source.sampler().grammar, np.random.default_rng([seed, 0]))
-    for name in names[worker::workers]:
+    for name, hashes in known[worker::workers]:
         rng = np.random.default_rng([seed, 1 + zoo.names().index(name)])
-        yield _estimate(name, source.sampler().grammar, particles, accepted, rng)
+        yield _estimate(_Known(name, hashes), source.sampler().grammar, particles, accepted, rng)
 
 
 def _acceptance(grammar: Grammar, rng: np.random.Generator) -> float:
@@ -73,12 +80,11 @@ def _acceptance(grammar: Grammar, rng: np.random.Generator) -> float:
     return sum(growth is not None and to_kernel(growth) is not None for growth in grown) / _ACCEPTANCE
 
 
-def _estimate(name: str, grammar: Grammar, particles: int, accepted: float, rng: np.random.Generator) -> Estimate:
-    known = _Known(name)
+def _estimate(known: _Known, grammar: Grammar, particles: int, accepted: float, rng: np.random.Generator) -> Estimate:
     runs = [_run(known, grammar, particles, rng) for _ in range(RUNS if accepted else 0)]
     values = [found / accepted for found, _ in runs] or [0.0]
     error = stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
-    return Estimate(name, mean(values), error, max((steps for _, steps in runs), default=0), known.length)
+    return Estimate(known.name, mean(values), error, max((steps for _, steps in runs), default=0), known.length)
 
 
 def _run(known: _Known, grammar: Grammar, particles: int, rng: np.random.Generator) -> tuple[float, int]:
@@ -109,13 +115,12 @@ def _extend(draft: Draft, rng: np.random.Generator) -> bool:
 
 
 class _Known:
-    """A known program, and which growing programs are part of it."""
+    """A known program, and which growing programs are part of it. `hashes`: what counts as its hash."""
 
-    def __init__(self, name: str):
-        self.steps = zoo.get(name).steps
+    def __init__(self, name: str, hashes: set[str]):
+        self.name, self.steps, self._hashes = name, zoo.get(name).steps, hashes
         self.length = len(self.steps)
         self._local = any(is_local(step) for step in self.steps)
-        self._hashes = {found for found, known in zoo.known_hashes().items() if known == name}
         self._widths = _widths(zoo.get(name))
         self._numbers: dict[Move, list[int]] = {}
 
