@@ -110,10 +110,7 @@ class Fitting:
             return True
         outcomes = drawn.kernel.outcomes
         others = [i for i, origin in enumerate(drawn.origins) if origin != DRAWN and outcomes[i].macs is not None]
-        if not others:
-            return True
-        shares = solver.shares(drawn.kernel, sizes)
-        return sum(shares[i] for i in others) <= _MOST_FINISHING * sum(shares)
+        return not others or solver.part(drawn.kernel, sizes, others) <= _MOST_FINISHING
 
     def starts_sanely(self, drawn: Drawn) -> bool:
         """Whether signals keep their scale before training, as far as the targets tell."""
