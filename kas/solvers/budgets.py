@@ -88,7 +88,7 @@ class Solver:
         return shares_of(self._free, kernel, sizes, key)
 
     def part(self, kernel: Kernel, sizes: Sizes, steps: Sequence[int]) -> float:
-        """The part that some steps (by their index) carry of what all of them cost, for the limit on a sum that is used most."""
+        """The part that some steps (by their index) carry of what all of them cost, for the limit that is used most."""
         return part_of(self._free, kernel, sizes, steps)
 
     def _wrong_rank(self, rank: int) -> Infeasible:

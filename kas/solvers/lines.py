@@ -99,7 +99,7 @@ class _Filling:
         if coarse > 1:
             values = [value - value % coarse if value >= coarse else value for value in values]
         self.values = values
-        self.left = [room - sum(map(mul, loads, values)) for _, room, loads in self._lines]
+        self.left: list[int] = [room - sum(map(mul, loads, values)) for _, room, loads in self._lines]
         return min(self.left) >= 0
 
     def use(self) -> float:

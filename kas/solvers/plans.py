@@ -30,7 +30,7 @@ class Plan:
         self.macs: Terms = []
         self.params: Terms = []
         every: dict[Marks, None] = {}
-        for macs, params, _, marks in facts_of(kernel.outcomes):
+        for macs, params, _, marks, _ in facts_of(kernel.outcomes):
             if macs is not None:
                 self.macs.append(macs)
             if params is not None:

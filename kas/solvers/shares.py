@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
 from kas.solvers.costing import Answer, Part, sum_of

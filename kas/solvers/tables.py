@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import prod
 from typing import NamedTuple
 
 from kas.language.dims import SYMBOLS, Dim
 from kas.language.primitives import Outcome
-from kas.language.shapes import SPATIAL
+from kas.language.shapes import SPATIAL, Shape
 
 __all__ = ["Extent", "Factors", "Facts", "Free", "Marks", "Monomial", "Table", "facts_of", "joined", "power_of_g"]
 
@@ -23,7 +22,6 @@ Extent = tuple[int, tuple[int, ...]]  # channels and spatial size of a kind of t
 
 _MOST = 1 << 14  # dims that one table keeps, and outcomes
 _G = SYMBOLS.index("G")
-_FIRST_FREE = SYMBOLS.index("x0")
 
 
 class Monomial(NamedTuple):
@@ -48,23 +46,32 @@ class Table(dict[Dim, Monomial]):
         """`times`: the number of templates of each kind."""
         super().__init__()
         self.groups, self._times = groups, times
-        self._symbols = [(c, *size, *(1 for _ in range(2 - len(size))), groups) for c, size in kinds]
+        self._symbols = [{"C": c, **dict(zip("HW", size, strict=False)), "G": groups} for c, size in kinds]
 
     def __missing__(self, dim: Dim) -> Monomial:
-        powers, free = dim.powers[:_FIRST_FREE], dim.powers[_FIRST_FREE:]
-        exact = []
-        for symbols in self._symbols:
-            above = dim.numerator * prod([s**p for s, p in zip(symbols, powers, strict=True) if p > 0])
-            below = dim.denominator * prod([s**-p for s, p in zip(symbols, powers, strict=True) if p < 0])
-            exact.append(Fraction(above, below))
-        whole = all(value.denominator == 1 for value in exact)
-        values: tuple[int, ...] = tuple([int(value) for value in exact]) if whole else tuple(exact)  # type: ignore[arg-type]
-        factors = tuple([number for number, power in enumerate(free) for _ in range(power)])
+        bound = [(symbol, power) for symbol, power in dim.factors if symbol[0] != "x"]
+        free = [(int(symbol[1:]), power) for symbol, power in dim.factors if symbol[0] == "x"]
+        values = tuple([_value(dim, bound, symbols) for symbols in self._symbols])
+        whole = Fraction not in map(type, values)
+        factors = tuple([number for number, power in free for _ in range(power)])
         loads = [times * value for times, value in zip(self._times, values, strict=True)]
         if len(self) >= _MOST:
             self.clear()
         self[dim] = found = Monomial(factors, values, sum(loads), whole, loads)
         return found
+
+
+def _value(dim: Dim, bound: Sequence[tuple[str, int]], symbols: dict[str, int]) -> int:
+    """A dim without its free variables; a Fraction where that is no integer."""
+    above, below = dim.numerator, dim.denominator
+    for symbol, power in bound:
+        if power > 0:
+            above *= symbols.get(symbol, 1) ** power
+        else:
+            below *= symbols.get(symbol, 1) ** -power
+    if above % below:
+        return Fraction(above, below)  # type: ignore[return-value]
+    return above // below
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,17 +96,18 @@ class Facts(NamedTuple):
     params: tuple[int, Dim] | None
     elementwise: tuple[int, Dim] | None
     marks: Marks | None
+    outcome: Outcome
 
 
 class Free(NamedTuple):
     """The marks of all steps together, in their order.
 
-    numbers, variables: the free variables, by number and by name. index: the place of each number. The rest is as in `Marks`.
+    numbers, variables: the free variables, by number and by name. places: of each number in them. The rest is as in `Marks`.
     """
 
     numbers: tuple[int, ...]
     variables: tuple[str, ...]
-    index: dict[int, int]
+    places: dict[int, int]
     spatial: frozenset[int]
     grouped: frozenset[int]
     checked: tuple[Dim, ...]
@@ -111,7 +119,7 @@ def power_of_g(dim: Dim) -> int:
     return dim.powers[_G]
 
 
-_SEEN: dict[int, tuple[Outcome, Facts]] = {}  # by the identity of an outcome, which is kept: hashing one takes longer
+_SEEN: dict[int, Facts] = {}  # by the identity of an outcome, which is kept: hashing one takes longer
 
 
 def facts_of(outcomes: Iterable[Outcome]) -> list[Facts]:
@@ -122,16 +130,24 @@ def facts_of(outcomes: Iterable[Outcome]) -> list[Facts]:
         if known is None:
             if len(_SEEN) >= _MOST:
                 _SEEN.clear()
-            known = _SEEN[id(outcome)] = outcome, _facts(outcome)
-        found.append(known[1])
+            macs, params = outcome.macs, outcome.params
+            known = _SEEN[id(outcome)] = Facts(
+                None if macs is None else (1, macs),
+                None if params is None else (1, params),
+                outcome.elementwise,
+                _marks_of(outcome.shape, outcome.quotients),
+                outcome,
+            )
+        found.append(known)
     return found
 
 
 @lru_cache(maxsize=_MOST)
-def _facts(outcome: Outcome) -> Facts:
-    axes = [(side.kind, dim) for side in (outcome.shape.first, outcome.shape.second) for _, dim in side.axes()]
+def _marks_of(shape: Shape, quotients: tuple[Dim, ...]) -> Marks | None:
+    """The marks of a step that makes a tensor of this shape."""
+    axes = [(side.kind, dim) for side in shape.sides for _, dim in side.axes()]
     dims = list(dict.fromkeys([dim for _, dim in axes]))
-    asked = [*dims, *outcome.quotients]
+    asked = [*dims, *quotients]
     marks = (
         _numbers(asked),
         _numbers([dim for kind, dim in axes if kind == SPATIAL]),
@@ -139,13 +155,7 @@ def _facts(outcome: Outcome) -> Facts:
         tuple([dim for dim in asked if dim.denominator > 1 or power_of_g(dim) < 0]),
         any(power_of_g(dim) for dim in asked),
     )
-    macs, params = outcome.macs, outcome.params
-    return Facts(
-        None if macs is None else (1, macs),
-        None if params is None else (1, params),
-        outcome.elementwise,
-        _marks(*marks) if any(marks) else None,
-    )
+    return _marks(*marks) if any(marks) else None
 
 
 _marks = lru_cache(maxsize=_MOST)(Marks)
