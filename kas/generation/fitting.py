@@ -12,7 +12,7 @@ import numpy as np
 from kas.generation.grow import keeps, to_kernel
 from kas.generation.growth import DRAWN, Growth
 from kas.generation.knob import widened
-from kas.generation.sanity import starts_sanely
+from kas.generation.sanity import Sanity
 from kas.generation.settings import GenerationSettings
 from kas.language import Infeasible, Kernel
 from kas.solvers import Sizes, Solver
@@ -58,6 +58,7 @@ class Fitting:
         self._targets, self._budget, self._settings = targets, budget, settings
         self._solver = Solver(targets, budget, multiple_of=settings.multiple_of) if targets else None
         self._also = Solver(also) if also else None
+        self._sanity = Sanity(targets) if targets else None
         self._adds_up = any(key in ("macs", "params", "work") for key in budget or {})
 
     def solve(self, kernel: Kernel) -> Sizes | None:
@@ -114,7 +115,7 @@ class Fitting:
 
     def starts_sanely(self, drawn: Drawn) -> bool:
         """Whether signals keep their scale before training, as far as the targets tell."""
-        return drawn.sizes is None or not self._targets or starts_sanely(drawn.kernel, self._targets, drawn.sizes)
+        return drawn.sizes is None or self._sanity is None or self._sanity.holds(drawn.kernel, drawn.sizes)
 
 
 def _tighter(sizes: Sizes) -> float:
