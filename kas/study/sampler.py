@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class KernelSampler(BaseGASampler):
         super().__init__(population_size)
         self.rank = targets[0].rank if targets else 2 if rank is None else rank
         self.source = Sampler(self.rank, targets, budget, settings, also)
+        self._restricted: dict[tuple[str, ...], Sampler] = {}
+        self._arguments = targets, budget, also
         self.mutation, self.blind, self.seed = mutation, blind, seed
         self.seeds = self._seeds(seeds)
         self._others = RandomSampler(seed=seed)
@@ -122,20 +125,33 @@ class KernelSampler(BaseGASampler):
                 return kernel
         rng = np.random.default_rng([self.seed, trial.number])
         parents = self._parents(study, self.get_trial_generation(study, trial))
-        kernel = self._child(parents, rng)
+        source = self._source(ops)
+        kernel = self._child(parents, source, rng)
         for _ in range(_ATTEMPTS):
             if kernel.hash not in seen and fits_genome(kernel) and all(step.op in ops for step in kernel.steps):
                 break
-            kernel = self._child(parents, rng)
+            kernel = self._child(parents, source, rng)
         return kernel
 
-    def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+    def _source(self, ops: Sequence[str]) -> Sampler:
+        """What draws programs of the ops that the study has."""
+        later = [op for op in self.source.settings.weights if op not in ops]
+        if not later:
+            return self.source
+        if tuple(ops) not in self._restricted:
+            targets, budget, also = self._arguments
+            settings = self.source.settings
+            fewer = replace(settings, forbidden=[*settings.forbidden, *later])
+            self._restricted[tuple(ops)] = Sampler(self.rank, targets, budget, fewer, also)
+        return self._restricted[tuple(ops)]
+
+    def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], source: Sampler, rng: np.random.Generator) -> Kernel:
         if len(parents) < _FEWEST_PARENTS or rng.random() < self.blind:
-            return self.source.draw(rng)
+            return source.draw(rng)
         first = _tournament(parents, rng)
         if rng.random() < self.mutation:
-            return mutate(first, self.source, rng)
-        return crossover(first, _tournament(parents, rng), self.source, rng)
+            return mutate(first, source, rng)
+        return crossover(first, _tournament(parents, rng), source, rng)
 
     def _seen(self, study: optuna.Study, trial: FrozenTrial) -> set[str]:
         """The hashes of the kernels that other trials hold or held."""

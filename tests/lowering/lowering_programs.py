@@ -210,7 +210,7 @@ PROGRAMS |= {
     "attention by head and row": program(*MAPS, *GROUPS, *attention(["g", "h"], 4)),
     "attention in windows": program(
         *MAPS, *GROUPS, *(op("window", ins=[i], over="hw", size=2, grid=True) for i in (4, 5, 6)),
-        *attention(["g", "kh", "kw"], 7), op("unwindow", over="hw", grid=True), FC,
+        *attention(["g", "kh", "kw"], 7), op("unwindow", over="hw", grid=True), op("ungroup"), FC,
     ),
     "attention among places": program(
         *MAPS, *(op("window", ins=[i], over="hw", size=2) for i in (1, 2, 3)), *attention(["kh", "kw"], 4),
