@@ -7,7 +7,7 @@ from typing import Any
 
 from kas.language.kernel import Kernel
 from kas.language.primitives import Step
-from kas.lowering.labels import dim_text
+from kas.lowering.labels import dim_text, step_text
 
 __all__ = ["mathematics"]
 
@@ -67,7 +67,8 @@ def _function(step: Step) -> str:
         return f"taps{'ₓ'.join([k] * len(_get(step, 'over')))}"
     if step.op == "group":
         return f"group[{dim_text(_get(step, 'by'))}]"
-    return step.op
+    op, _, attributes = step_text(step).partition(" ")
+    return f"{op}[{attributes}]" if attributes else op
 
 
 def _get(step: Step, name: str) -> Any:
@@ -77,12 +78,15 @@ def _get(step: Step, name: str) -> Any:
 
 def _of_two(step: Step, ins: list[tuple[str, int]]) -> tuple[str, int]:
     (left, a), (right, b) = ins
-    if step.op in ("max", "min"):
+    if step.op in ("max", "min", "reassemble"):
         return f"{step.op}({left}, {right})", _ATOM
-    if step.op == "matmul":
+    if step.op in ("matmul", "bmm"):
         t = _get(step, "t")
         tight = [text if strength == _ATOM else f"({text})" for text, strength in ins]
         product = "·".join(text + "ᵀ" * flag for text, flag in zip(tight, t, strict=True)) + "/√d"
+        if step.op == "bmm":
+            name = "softmax" if _get(step, "softmax") else ""
+            return f"each[{', '.join(_get(step, 'batch'))}]({f'{name}({product})' if name else product})", _ATOM
         return (f"softmax({product})", _ATOM) if _get(step, "softmax") else (product, _DOT)
     if getattr(step, "swap", False):
         (left, a), (right, b) = ins[::-1]

@@ -92,7 +92,7 @@ def _role(body: ast.Module, read: dict[str, _Value], shape: str) -> str:
         called = ast.unparse(node.func)
         if called in _CALLS:
             product = re.search(r"torch\.(bmm|matmul)\(", ast.unparse(node))
-            return "attention" if called == "torch.softmax" and product and "self.w" not in product.string else _CALLS[called]
+            return "attention" if called == "torch.softmax" and product else _CALLS[called]
         if called in ("torch.bmm", "torch.baddbmm", "torch.matmul", "F.linear", "F.conv1d", "F.conv2d"):
             return _product_role(called, node, read, shape)
         method = called.rpartition(".")[2]
@@ -191,7 +191,9 @@ def _renamed(rows: list[Line], bodies: list[ast.Module], values: list[_Value], r
 
 def _keeps(text: str, name: str, role: str) -> bool:
     """Whether a line only applies a function to the value of that name."""
-    return role != "filters" and text.startswith((*(f"{function}({name}" for function in _KEEPING), f"{name}.reshape("))
+    return role not in ("filters", "parts") and text.startswith(
+        (*(f"{function}({name}" for function in _KEEPING), f"{name}.reshape(")
+    )
 
 
 def _unique(role: str, used: set[str]) -> str:

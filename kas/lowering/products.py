@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import product
 from kas.language.primitives.products import Bmm, contraction
@@ -12,6 +15,8 @@ from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 
 __all__ = ["OPTIMIZED", "PLAIN"]
+
+View = Callable[[Form], str]  # the expression of an input in a form
 
 
 def _bmm(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape]) -> tuple[str, Form]:
@@ -30,7 +35,8 @@ def _bmm(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape]) -> tupl
     made = [f"{home}.{name}" for home, name in zip(parts.homes, step.batch, strict=True)]
     made += [f"0.{name}" for name in parts.kept_l] + [f"1.{name}" for name in parts.kept_r]
     wanted = [name for name, _ in parts.result.axes()]
-    result = code.reshape(result, tuple(parts.result.axis(name) for name in made))
+    sides = (parts.batch, parts.rows, parts.columns)
+    result = code.view(result, sides, tuple(parts.result.axis(name) for name in made))
     if made != wanted:
         result += f".permute(0, {', '.join(str(1 + made.index(name)) for name in wanted)})"
     return result, form_of(parts.result)
@@ -47,18 +53,18 @@ def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sid
         order += full
     if order != own:
         tensor = f"{tensor}.permute(0, {', '.join(str(axis_position(shape, name)) for name in order)})"
-    return code.reshape(tensor, tuple(dims))
+    return code.view(tensor, tuple(shape.axis(name) for name in order), tuple(dims))
 
 
-def _reassemble(code: Code, tensors: list[str], shapes: list[Shape]) -> tuple[str, Form]:
+def _reassemble(views: list[View], shapes: list[Shape]) -> tuple[str, Form]:
     """The taps of each position times its matrix."""
     (g, c, kh, kw), positions = shapes[0].first.dims, shapes[0].second.product
     shared = shapes[1].first.dim("g") is ONE
     groups, channels = (ONE, g * c) if shared else (g, c)
     taps: Dim = kh * kw
     made = shapes[1].first.dim("kh") * shapes[1].first.dim("kw")
-    left = code.reshape(tensors[0], (groups, channels, taps, positions))
-    right = code.reshape(tensors[1], (groups, taps, made, positions))
+    left = views[0]((groups, channels, taps, positions))
+    right = views[1]((groups, taps, made, positions))
     return f'torch.einsum("ngctp,ngtmp->ngcmp", {left}, {right})', (groups, channels, made, positions)
 
 
@@ -69,7 +75,7 @@ def _plain_bmm(site: Site) -> str:
 
 
 def _plain_reassemble(site: Site) -> str:
-    tensor, form = _reassemble(site.code, list(site.ins), list(site.shapes))
+    tensor, form = _reassemble([partial(site.input, i) for i in (0, 1)], list(site.shapes))
     return site.output(tensor, form)
 
 
@@ -79,7 +85,7 @@ def _emit_bmm(emitter: Emitter, node: Node) -> tuple[str, Form]:
 
 
 def _emit_reassemble(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    return _reassemble(emitter.code, [emitter.axes(i) for i in node.ins], [i.shape for i in node.ins])
+    return _reassemble([partial(emitter.reshaped, i) for i in node.ins], [i.shape for i in node.ins])
 
 
 PLAIN: dict[str, Plain] = {"bmm": _plain_bmm, "reassemble": _plain_reassemble}

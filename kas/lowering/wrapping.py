@@ -19,7 +19,8 @@ def wrapped(line: str, longest: int = 112) -> list[str]:
         return [line]
     head, inner, tail = line[: start + 1], line[start + 1 : end], line[end:]
     call = head[-2:-1].isidentifier()  # elsewhere a comma would make a tuple
-    parts = [f"{part}," for part in _parts(inner)] if call and len(inner) + 4 > longest else [inner]
+    listed = head[-1] == "[" and head[-2:-1] in ("", "(", " ") and " for " not in inner
+    parts = [f"{part}," for part in _parts(inner)] if (call or listed) and len(inner) + 4 > longest else [inner]
     return [head, *(f"    {piece}" for part in parts for piece in wrapped(part, longest - 4)), *wrapped(tail, longest)]
 
 

@@ -15,6 +15,8 @@ __all__ = ["pack", "unpack"]
 
 LIMIT = 2**53
 _NUMBERS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 25, 32, 49, 64, 81)
+# Further numbers, of dims without C: they stand where C would be missing above a G, which no dim has.
+_RARE_NUMBERS = (10, 11, 13, 14, 15, 18, 20, 24, 27, 36, 48, 96, 100, 121, 128, 256)
 _DIVISORS = (1, 2, 3, 4, 8, 16)
 _AXES = tuple(f"{side}.{name}" for side in "01" for name in ("g", "c", "kh", "kw", "h", "w"))
 # The powers of C, H, W, G and the free variable (0 for none) that a packed dim can have: (base, lowest).
@@ -39,9 +41,10 @@ def _index(items: tuple[Any, ...], value: Any) -> tuple[int, int]:
 
 
 def _dim_digits(dim: Dim) -> Digits:
-    digits = [_index(_NUMBERS, dim.numerator), _index(_DIVISORS, dim.denominator)]
+    rare = dim.numerator in _RARE_NUMBERS and not dim.power_of("C") and not dim.power_of("G")
+    digits = [_index(_RARE_NUMBERS if rare else _NUMBERS, dim.numerator), _index(_DIVISORS, dim.denominator)]
     for symbol, base, low in _POWERS:
-        digit = dim.power_of(symbol) - low
+        digit = 0 if rare and symbol == "G" else dim.power_of(symbol) - low
         if not 0 <= digit < base:
             raise _TooRare
         digits.append((digit, base))
@@ -122,10 +125,11 @@ class _Reader:
         return digit
 
     def dim(self) -> str:
-        number, divisor = _NUMBERS[self.take(len(_NUMBERS))], _DIVISORS[self.take(len(_DIVISORS))]
-        dim = Dim.of(number) / Dim.of(divisor)
-        for symbol, base, low in _POWERS:
-            power = self.take(base) + low
+        number, divisor = self.take(len(_NUMBERS)), _DIVISORS[self.take(len(_DIVISORS))]
+        powers = {symbol: self.take(base) + low for symbol, base, low in _POWERS}
+        rare = powers["G"] < 0 and not powers["C"]
+        dim = Dim.of((_RARE_NUMBERS if rare else _NUMBERS)[number]) / Dim.of(divisor)
+        for symbol, power in ({**powers, "G": 0} if rare else powers).items():
             for _ in range(abs(power)):
                 dim = dim * Dim.of(symbol) if power > 0 else dim / Dim.of(symbol)
         variable = self.take(17)

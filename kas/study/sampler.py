@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ DEFAULT_SEEDS = {
     0: ("low_rank_linear", "grouped_linear"),
 }
 _FEWEST_PARENTS = 3  # before so many trials are complete, kernels are drawn blindly
+Parents = list[tuple[Kernel, tuple[int, float]]]  # each with its front and how crowded it is there
+
 _ATTEMPTS = 50  # to find a kernel that the study has not had
 
 
@@ -71,6 +74,8 @@ class KernelSampler(BaseGASampler):
         super().__init__(population_size)
         self.rank = targets[0].rank if targets else 2 if rank is None else rank
         self.source = Sampler(self.rank, targets, budget, settings, also)
+        self._restricted: dict[tuple[str, ...], Sampler] = {}
+        self._arguments = targets, budget, also
         self.mutation, self.blind, self.seed = mutation, blind, seed
         self._forbidden = frozenset(_kernel(known).family for known in forbidden_families)
         self.seeds = self._seeds(seeds)
@@ -131,28 +136,41 @@ class KernelSampler(BaseGASampler):
                 return kernel
         rng = np.random.default_rng([self.seed, trial.number])
         parents = self._parents(study, self.get_trial_generation(study, trial))
-        kernel = self._allowed_child(parents, rng)
+        source = self._source(ops)
+        kernel = self._allowed_child(parents, source, rng)
         for _ in range(_ATTEMPTS):
             if kernel.hash not in seen and fits_genome(kernel) and all(step.op in ops for step in kernel.steps):
                 break
-            kernel = self._allowed_child(parents, rng)
+            kernel = self._allowed_child(parents, source, rng)
         return kernel
 
-    def _allowed_child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+    def _source(self, ops: Sequence[str]) -> Sampler:
+        """What draws programs of the ops that the study has."""
+        later = [op for op in self.source.settings.weights if op not in ops]
+        if not later:
+            return self.source
+        if tuple(ops) not in self._restricted:
+            targets, budget, also = self._arguments
+            settings = self.source.settings
+            fewer = replace(settings, forbidden=[*settings.forbidden, *later])
+            self._restricted[tuple(ops)] = Sampler(self.rank, targets, budget, fewer, also)
+        return self._restricted[tuple(ops)]
+
+    def _allowed_child(self, parents: Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
         """A child outside the forbidden families. Raises KasError if nearly all are of them."""
         for _ in range(_ATTEMPTS):
-            kernel = self._child(parents, rng)
+            kernel = self._child(parents, source, rng)
             if not self._is_forbidden(kernel):
                 return kernel
         raise KasError(f"{_ATTEMPTS} kernels in a row are of forbidden families; allow one, or widen the generation's settings")
 
-    def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+    def _child(self, parents: Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
         if len(parents) < _FEWEST_PARENTS or rng.random() < self.blind:
-            return self.source.draw(rng)
+            return source.draw(rng)
         first = _tournament(parents, rng)
         if rng.random() < self.mutation:
-            return mutate(first, self.source, rng)
-        return crossover(first, _tournament(parents, rng), self.source, rng)
+            return mutate(first, source, rng)
+        return crossover(first, _tournament(parents, rng), source, rng)
 
     def _seen(self, study: optuna.Study, trial: FrozenTrial) -> set[str]:
         """The hashes of the kernels that other trials hold or held."""
@@ -166,7 +184,7 @@ class KernelSampler(BaseGASampler):
                 hashes.add(kernel.hash)
         return hashes
 
-    def _parents(self, study: optuna.Study, generation: int) -> list[tuple[Kernel, tuple[int, float]]]:
+    def _parents(self, study: optuna.Study, generation: int) -> Parents:
         """The kernels to breed from, each with its front and how crowded it is there (lower is better in both)."""
         chosen = self.get_parent_population(study, generation) if generation else self.select_parent(study, 1)
         kernels = [(trial, program_of(trial, self.rank)) for trial in chosen]
@@ -213,7 +231,7 @@ def _violation(trial: FrozenTrial) -> float:
     return sum(max(value, 0.0) for value in trial.constraints.values())
 
 
-def _tournament(parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+def _tournament(parents: Parents, rng: np.random.Generator) -> Kernel:
     """The better of two parents drawn at random."""
     one, other = pick(rng, parents), pick(rng, parents)
     return one[0] if one[1] <= other[1] else other[0]

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from math import prod, sqrt
 from typing import Any
 
+import op_reference
 import torch
 from torch import Tensor
 
 from kas.language import Dim, Kernel
+from kas.language.dims import ONE
 from kas.language.normal.form import Form
 from kas.language.normal.layout import cut
 from kas.language.primitives.linear import Mix
@@ -62,10 +64,46 @@ class Evaluator:
             for edge in node.ins[1:]:
                 value = value @ self.edge(edge) / sqrt(value.shape[2])
             return value
+        if node.op == "fixed":
+            return self.fixed(node)
         x = self.edge(node.ins[0])
         if node.op in _PLAIN:
             return _PLAIN[node.op](x)
         return getattr(self, node.op)(x, node)
+
+    def fixed(self, node: Any) -> Tensor:
+        """Windows and products, by their definitions; an edge is `[N, side 0, side 1]`."""
+        op, attributes, shapes = node.attrs
+        values = [self.edge(edge) for edge in node.ins]
+        sizes = [[[self.size(dim) for dim in side] for side in shape] for shape in shapes]
+        result = [self.size(dim) for dim in node.shape]
+        if op == "bmm":
+            return self.product(attributes, values, shapes, sizes).reshape(-1, *result)
+        images = []
+        for value, (first, second) in zip(values, sizes, strict=True):
+            images.append(value.reshape(value.shape[0], *([1] * (4 - len(first))), *first, *second))
+        return getattr(op_reference, op)(*images, *attributes).reshape(-1, *result)
+
+    def product(self, attributes: Any, values: list[Tensor], shapes: Any, sizes: Any) -> Tensor:
+        batch, t, softmax = attributes
+        names = {2: ("h", "w"), 4: ("g", "c", "kh", "kw"), 5: ("g", "kh", "kw", "h", "w")}
+        operands = []
+        for value, shape, lengths in zip(values, shapes, sizes, strict=True):
+            full = [(f"{n}.{name}", dim, size) for n, side in enumerate(shape)
+                    for name, dim, size in zip(names[len(side)], side, lengths[n], strict=True) if dim is not ONE]  # fmt: skip
+            operands.append(([name for name, _, _ in full], value.reshape(value.shape[0], *(size for _, _, size in full))))
+        made, y = op_reference.bmm(*operands, list(batch), list(t), softmax)
+        homes = dict.fromkeys(batch, 1)
+        left, right = operands[0][0], operands[1][0]
+        for name in batch:
+            stays_left = f"{1 if t[0] else 0}.{name}" in left
+            homes[name] = 0 if stays_left or f"{0 if t[1] else 1}.{name}" not in right else 1
+        order = ("g", "c", "kh", "kw", "h", "w")
+        wanted = sorted(
+            (f"{homes[name]}.{name}" if name in homes else name for name in made), key=lambda n: (n[0], order.index(n[2:]))
+        )
+        place = [made.index(name if name in made else name[2:]) for name in wanted]
+        return y.permute(0, *(1 + i for i in place))
 
     def pieces(self, layout: Any) -> tuple[list[int], list[int]]:
         """Sizes of the pieces of both sides, and the places of the flagged ones in [N, *pieces]."""

@@ -26,9 +26,11 @@ def step(text: str, number: int = 1) -> dict[str, Any]:
         parts = value.split(",")
         if key == "in":
             entry["ins"] = [int(part) for part in parts]
-        elif key in ("k", "d", "t") and (op in ("conv", "matmul")):
+        elif key in ("k", "d", "t") and (op in ("conv", "matmul", "bmm")):
             entry[key] = [_value(part) for part in parts]
-        elif key == "axes" or (key == "to" and op == "mix"):
+        elif key == "by" and op == "spatial_shift":
+            entry[key] = [[int(by) for by in pair.split(",")] for pair in value.split(";")]
+        elif key in ("axes", "batch") or (key == "to" and op == "mix"):
             entry[key] = parts
         elif key in ("to", "by") and op != "shift":
             entry[key] = value
@@ -53,7 +55,7 @@ _DIMS = {"fc": ("C", "C", "2*C", "4", "G*x0", "x1", "C/G"), "group": ("G", "C", 
 
 
 def _random_entry(rng: np.random.Generator, shapes: list[Any], rank: int, open_: list[int]) -> dict[str, Any]:
-    ops = [op for op in OPS if rank or op not in ("unfold", "shift")]
+    ops = [op for op in OPS if rank or op not in ("unfold", "shift", "spatial_shift")]
     op = str(rng.choice(ops))
     pick = [int(rng.choice(open_)) if rng.random() < 0.75 else int(rng.integers(len(shapes))) for _ in range(OPS[op].arity)]
     entry: dict[str, Any] = {"op": op, "ins": pick}
@@ -79,6 +81,10 @@ def _random_entry(rng: np.random.Generator, shapes: list[Any], rank: int, open_:
             entry[name] = 3
         elif codec.kind == "integer":
             entry[name] = int(rng.integers(1, 3))
+        elif codec.kind == "names":
+            entry[name] = [axis for axis in codec.choices if rng.random() < 0.4] or ["g"]
+        elif codec.kind == "pairs":
+            entry[name] = [[1, 0], [0, -1 if rank > 1 else 0]]
         elif codec.kind == "pair" and name == "k":
             spatial = [i < rank for i in range(2)]
             entry[name] = [3 if here and rng.random() < 0.7 else 1 for here in spatial]

@@ -147,7 +147,7 @@ def _reordered(kernel: Kernel, rng: np.random.Generator) -> Kernel:
             if isinstance(entry.get(key), str):
                 entry[key] = _renamed(entry[key], names)
             elif isinstance(entry.get(key), list):
-                entry[key] = [_renamed(text, names) for text in entry[key]]
+                entry[key] = [_renamed(text, names) if isinstance(text, str) else text for text in entry[key]]
         steps.append(entry)
     return Kernel.from_json({**data, "steps": steps})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import torch
+from kernel_sizes import fitting
 from lowering_programs import SIZES
 
 from kas.language import Infeasible, InvalidKernel, Kernel
@@ -25,7 +26,7 @@ def results(module, x, direction):
 
 def difference(kernel, channels=16, groups=4, values=None, sizes=None):
     """The largest relative difference of output and gradients between the lowerings: at all sizes, batch 1 and 3."""
-    sizes = sizes or SIZES[kernel.rank]
+    sizes = [fitting(kernel, size) for size in sizes or SIZES[kernel.rank]]
     values = dict.fromkeys(kernel.variables, 8) if values is None else values
     wanted = {"channels": channels, "size": sizes[0], "groups": groups, "values": values}
     torch.manual_seed(0)
@@ -59,6 +60,7 @@ TO = {
     1: ["C", "C/2", "8", "C/4", "2*C", "3*C", "1", "H/2"],
     0: ["C", "C/2", "8", "C/4", "2*C", "1"],
 }
+PARTS = [[[1, 0], [-1, 0]], [[0, 1], [0, 0], [0, -2], [1, 1]]]
 WEIGHTS = dict.fromkeys(["fold", "unfold"], 5) | dict.fromkeys(["fc", "mix", "scale", "matmul", "group", "mul"], 3)
 
 
@@ -99,9 +101,13 @@ def _random_step(rng, rank, shapes):
     name = rng.choices(list(OPS), [WEIGHTS.get(name, 1) for name in OPS])[0]
     other = rng.randrange(len(shapes))
     random_values = {
-        "by": rng.choice(["G", "C", "4", "2", "C/4"]) if name == "group" else rng.choice([1, -1, 2]),
+        "by": rng.choice({"group": ["G", "C", "4", "2", "C/4"], "spatial_shift": PARTS}.get(name, [1, -1, 2])),
+        "size": 2,
+        "grid": rng.random() < 0.5,
+        "pad": rng.choice(["zero", "edge", "roll"]),
+        "batch": [axis for axis in ("g", "kh", "kw", "h", "w") if rng.random() < 0.4] or ["g"],
         "over": rng.choice(["h", "w", "hw"]),
-        "k": [rng.choice([1, 3]), rng.choice([1, 3])] if name == "conv" else rng.choice([3, 5]),
+        "k": [rng.choice([1, 3]), rng.choice([1, 3])] if name == "conv" else rng.choice([3, 5] if name == "unfold" else [2, 3]),
         "to": [rng.choice([*TO[rank], "1", "1"]) for _ in some] if name == "mix" else rng.choice(TO[rank]),
         "axes": rng.sample(some, len(some)) if name == "mix" else some,
         "how": rng.choice(["l2", "standard"] if name == "normalize" else ["mean", "mean", "max"]),

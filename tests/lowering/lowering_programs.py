@@ -143,6 +143,117 @@ PROGRAMS = {
     },
 }
 
+MAPS = [op("fc", ins=[0], to="C") for _ in range(3)]
+GROUPS = [op("group", ins=[i], by="G") for i in (1, 2, 3)]
+
+
+def attention(batch, first=1):
+    """Of tensors `first` and the two after it, for each index of the batch; the last tensor is the one after those."""
+    return (
+        op("bmm", ins=[first, first + 1], batch=batch, t=[True, False], softmax=True),
+        op("bmm", ins=[first + 2, first + 3], batch=batch, t=[False, True]),
+    )
+
+
+def shifted(pad, *by):
+    return op("spatial_shift", by=[list(pair) for pair in by], pad=pad)
+
+
+CROSS = [(1, 0), (-1, 0), (0, 2), (0, -1)]
+
+PROGRAMS |= {
+    "softmax in windows": program(
+        op("window", over="hw", size=2, grid=True), op("softmax", axes=["1.h", "1.w"]), op("unwindow", over="hw", grid=True)
+    ),
+    "softmax of places": program(
+        op("window", over="hw", size=2), op("softmax", axes=["1.h", "1.w"]), op("unwindow", over="hw")
+    ),
+    "softmax in patches of a group": program(
+        op("group", by="G"), op("window", over="w", size=2), op("softmax", axes=["0.kw"]), op("unwindow", over="w")
+    ),
+    "windows put back another way": program(op("window", over="hw", size=2), op("unwindow", over="hw", grid=True), FC),
+    "windows of columns beside taps": program(
+        op("unfold", over="h", k=3), op("window", over="w", size=2, grid=True), op("softmax", axes=["1.w"]),
+        op("unwindow", over="w", grid=True), FC,
+    ),
+    "strided convolution and pixel shuffle": program(
+        op("window", over="hw", size=2), op("fc", to="8"), op("relu"), op("fc", to="4*C"), op("subpixel", over="hw", k=2),
+        op("unwindow", over="hw"),
+    ),
+    "pixel shuffle of rows": program(
+        op("pool", over="h", k=2, how="max"), op("fc", to="2*C"), op("subpixel", over="h", k=2), op("unwindow", over="h")
+    ),
+    "pool and upsample": program(
+        op("pool", over="hw", k=2, how="mean"), op("conv", to="C", k=[3, 3]), op("upsample", over="hw", k=2),
+        op("sigmoid"), op("mul", ins=[0, 4]),
+    ),
+    "upsample and pool in groups": program(
+        op("group", by="G"), op("upsample", over="w", k=3), op("sin"), op("pool", over="w", k=3, how="max")
+    ),
+    "pooled taps": program(UNFOLD, op("pool", over="hw", k=2, how="max"), FC, op("upsample", over="hw", k=2)),
+    "overlapping sum": program(op("fc", to="9*C"), op("subpixel", over="hw", k=3), op("col2im", over="hw", d=1)),
+    "spread overlapping sum in groups": program(
+        op("fc", to="9*C"), op("group", by="G"), op("subpixel", over="hw", k=3), op("softmax", axes=["0.kh", "0.kw"]),
+        op("col2im", over="hw", d=2),
+    ),
+    "overlapping sums in turn": program(
+        op("fc", to="9*C"), op("subpixel", over="hw", k=3), op("tanh"), op("col2im", over="h", d=2), op("col2im", over="w", d=1)
+    ),
+    "overlapping sum over columns first": program(UNFOLD, op("gelu"), op("col2im", over="w", d=1), FC),
+    "parts shifted, zeros from outside": program(FC, shifted("zero", *CROSS), FC),
+    "parts shifted, the border repeated": program(FC, shifted("edge", *CROSS), FC),
+    "parts rolled": program(FC, shifted("roll", (0, 0), (-2, 1)), FC),
+    "two shifts of parts": program(FC, shifted("zero", (1, 1), (-1, -1)), op("relu"), shifted("edge", (0, 0), (0, 3)), FC),
+    "attention by head": program(*MAPS, *GROUPS, *attention(["g"], 4), op("ungroup"), FC),
+    "attention by row": program(*MAPS, *attention(["h"])),
+    "attention by column": program(*MAPS, *attention(["w"])),
+    "attention by head and row": program(*MAPS, *GROUPS, *attention(["g", "h"], 4)),
+    "attention in windows": program(
+        *MAPS, *GROUPS, *(op("window", ins=[i], over="hw", size=2, grid=True) for i in (4, 5, 6)),
+        *attention(["g", "kh", "kw"], 7), op("unwindow", over="hw", grid=True), op("ungroup"), FC,
+    ),
+    "attention among places": program(
+        *MAPS, *(op("window", ins=[i], over="hw", size=2) for i in (1, 2, 3)), *attention(["kh", "kw"], 4),
+        op("unwindow", over="hw"),
+    ),
+    "attention of channels by head": program(
+        *MAPS, *GROUPS, op("bmm", ins=[4, 5], batch=["g"], t=[False, True], softmax=True), op("bmm", ins=[7, 6], batch=["g"])
+    ),
+    "product of both transposed": program(
+        op("bmm", ins=[0, 0], batch=["h"], t=[True, False]), op("bmm", ins=[1, 0], batch=["h"], t=[True, True])
+    ),
+    "reassembled by group": program(
+        op("group", by="G"), UNFOLD, op("fc", ins=[0], to="9*G"), op("group", by="G"), op("softmax", axes=["0.c"]),
+        op("reassemble", ins=[2, 5]),
+    ),
+    "reassembled alike in all groups": program(
+        op("group", by="G"), op("unfold", over="w", k=3), op("fc", ins=[0], to="3"), op("reassemble", ins=[2, 3])
+    ),
+    "outlook attention": program(
+        UNFOLD, op("group", by="G"), op("fc", ins=[0], to="81*G"), op("group", by="G"), op("subpixel", over="hw", k=3),
+        op("softmax", axes=["0.c"]), op("reassemble", ins=[2, 6]), op("col2im", over="hw"),
+    ),
+    "reassembly at twice the resolution": program(
+        op("pool", over="hw", k=2, how="mean"), UNFOLD, op("conv", ins=[1], to="36", k=[3, 3]),
+        op("subpixel", over="hw", k=2), op("softmax", axes=["0.c"]), op("reassemble", ins=[2, 5]), op("unwindow", over="hw"),
+    ),
+    "windows of a row": program(
+        op("window", over="h", size=2, grid=True), op("softmax", axes=["1.h"]), op("unwindow", over="h", grid=True), rank=1
+    ),
+    "pool of a row": program(op("pool", over="h", k=2, how="max"), FC, op("upsample", over="h", k=2), rank=1),
+    "overlapping sum of a row": program(op("fc", to="3*C"), op("subpixel", over="h", k=3), op("col2im", over="h"), rank=1),
+    "pixel shuffle of a row": program(
+        op("pool", over="h", k=2, how="mean"), op("fc", to="2*C"), op("subpixel", over="h", k=2), op("unwindow", over="h"),
+        rank=1,
+    ),
+    "parts of a row": program(FC, shifted("zero", (1, 0), (0, 0), (-2, 0), (3, 0)), rank=1),
+    "attention by head of a row": program(*MAPS, *GROUPS, *attention(["g"], 4), rank=1),
+    "reassembled row": program(op("unfold", over="h", k=3), op("fc", ins=[0], to="3"), op("reassemble", ins=[1, 2]), rank=1),
+    "gram of each head": program(
+        op("group", by="G"), op("bmm", ins=[1, 1], batch=["g"], t=[False, True]), op("bmm", ins=[2, 1], batch=["g"]), rank=0
+    ),
+}  # fmt: skip
+
 # Further orders of the same steps: views between a scale and the fold or fc that makes it a convolution.
 PROGRAMS |= {
     "viewed depthwise by scale": program(

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from kernel_sizes import fitting
 from lowering_programs import FC, PROGRAMS, SIZES, op, program
 from torch.utils._pytree import tree_leaves
 
@@ -25,11 +26,12 @@ SOME = [
 
 def made(kernel, lowering="optimized", channels=16):
     values = dict.fromkeys(kernel.variables, 8)
-    return build(kernel, channels=channels, size=SIZES[kernel.rank][0], groups=4, values=values, lowering=lowering)
+    size = fitting(kernel, SIZES[kernel.rank][0])
+    return build(kernel, channels=channels, size=size, groups=4, values=values, lowering=lowering)
 
 
 def image(kernel, batch=2):
-    return torch.randn(batch, 16, *SIZES[kernel.rank][0], generator=torch.Generator().manual_seed(0))
+    return torch.randn(batch, 16, *fitting(kernel, SIZES[kernel.rank][0]), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -134,7 +136,7 @@ def test_export_with_any_batch_and_size(name):
     module, x = made(kernel).eval(), image(kernel)
     dynamic = dict.fromkeys((0, *range(2, 2 + kernel.rank)), torch.export.Dim.DYNAMIC)
     exported = torch.export.export(module, (x,), dynamic_shapes=(dynamic,)).module()
-    other = torch.randn(5, 16, *SIZES[kernel.rank][-1])
+    other = torch.randn(5, 16, *fitting(kernel, SIZES[kernel.rank][-1]))
     assert torch.allclose(exported(other), module(other), rtol=1e-4, atol=1e-5)
 
 

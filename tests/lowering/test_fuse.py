@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from kernel_sizes import fitting
 from lowering_programs import FC, PROGRAMS, SIZES, TAPS, UNFOLD, op, program
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,7 +20,7 @@ from kas.lowering.origin import origin_of
 def built(kernel, channels=16, size=None, groups=4, values=None):
     """A module whose weights are all random: no scale is one, no bias zero."""
     values = dict.fromkeys(kernel.variables, 8) if values is None else values
-    module = build(kernel, channels=channels, size=size or SIZES[kernel.rank][0], groups=groups, values=values)
+    module = build(kernel, channels=channels, size=size or fitting(kernel, SIZES[kernel.rank][0]), groups=groups, values=values)
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
@@ -155,7 +156,8 @@ def check(kernel, **sizes):
     state = copy.deepcopy(module.state_dict())
     fused = fuse_kernel(module)
     assert not fused.training
-    assert apart(module.eval(), fused, *SIZES[kernel.rank][: 1 if kernel.fixed_size else 2]) < 1e-5
+    sizes = [fitting(kernel, size) for size in SIZES[kernel.rank][: 1 if kernel.fixed_size else 2]]
+    assert apart(module.eval(), fused, *sizes) < 1e-5
     assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
     if fused.fused:
         assert linear_price(fused) < linear_price(module)
@@ -173,7 +175,7 @@ def test_sampled_kernels():
         except Infeasible:
             continue
         fused = fuse_kernel(module)
-        x = torch.randn(2, 16, *SIZES[2][0], generator=torch.Generator().manual_seed(3))
+        x = torch.randn(2, 16, *fitting(kernel, SIZES[2][0]), generator=torch.Generator().manual_seed(3))
         with torch.no_grad():
             a, b, exact = module(x), fused(x), copy.deepcopy(module).double()(x.double())
         scale = float(exact.abs().max())

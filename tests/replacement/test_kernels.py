@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from kernel_sizes import fitting
 from replacement_networks import Residual, mlp
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -45,6 +46,13 @@ def sizes_of(kernel, targets):
     })  # fmt: skip
 
 
+def sizes_for(kernel):
+    """Two sizes of images; the layers see half of them, rounded up."""
+    if fitting(kernel, (9, 9)) != (9, 9):
+        return [(56, 56), (112, 56)]
+    return [(17, 17)] if kernel.fixed_size else [(17, 17), (16, 21)]
+
+
 def of_rank(rank):
     return [name for name in zoo.names() if zoo.get(name).rank == rank]
 
@@ -66,11 +74,12 @@ def macs(model, x):
 
 @pytest.mark.parametrize("name", of_rank(2))
 def test_images(name):
-    model, kernel, x = Net(), zoo.get(name), torch.randn(1, 3, 17, 17)
+    model, kernel = Net(), zoo.get(name)
+    x = torch.randn(1, 3, *sizes_for(kernel)[0])
     targets = find_targets(model, x, names=NAMES)
     sizes = sizes_of(kernel, targets)
     new = replace(model, kernel, x, targets, sizes=sizes, lowering="plain")
-    for size in [(17, 17), (16, 21)] if not kernel.fixed_size else [(17, 17)]:
+    for size in sizes_for(kernel):
         new(torch.randn(2, 3, *size)).square().sum().backward()
     kept = sum(p.numel() for part in (model.stem, model.head) for p in part.parameters())
     assert sum(p.numel() for p in new.parameters()) == kept + total(kernel, targets, sizes, "params")
@@ -118,7 +127,8 @@ def test_sizes_must_cover_the_targets():
 @pytest.mark.parametrize("name", ["bottleneck", "depthwise_separable", "grouped3x3"])
 def test_a_budget_is_kept_by_the_network(name):
     """The work and the parameters that torch counts are those that the solver promised, and within the limits."""
-    model, kernel, x = Net(), zoo.get(name), torch.randn(1, 3, 17, 17)
+    model, kernel = Net(), zoo.get(name)
+    x = torch.randn(1, 3, *sizes_for(kernel)[0])
     targets = find_targets(model, x, names=NAMES)
     budget = {"macs": 0.6, "params": 0.6}
     sizes = solve(kernel, targets, budget)

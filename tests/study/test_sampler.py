@@ -8,9 +8,9 @@ import pytest
 
 import kas
 from kas.generation import GenerationSettings, Sampler
-from kas.language import OPS
+from kas.language import FAMILIES, OPS
 from kas.reporting.pareto import non_dominated_sort
-from kas.study.genome import program_of
+from kas.study.genome import program_of, search_space
 
 TARGETS = [kas.Target("a", 64, 64, (16, 16)), kas.Target("b", 64, 128, (8, 8), stride=2)]
 BUDGET = {"macs": 0.3}
@@ -99,6 +99,33 @@ def test_a_study_keeps_the_ops_with_which_it_was_created() -> None:
         kernel = kas.suggest_kernel(trial)
         study.tell(trial, 0.0)
         assert not {"relu", "conv"} & {step.op for step in kernel.steps}
+
+
+EARLIER = [one.op for family, ops in FAMILIES.items() if family not in ("windows", "products") for one in ops]
+
+
+def test_a_study_of_an_earlier_version_goes_on_with_its_ops() -> None:
+    """Its 30 ops: none of a later version is proposed, by whatever means, and no distribution changes."""
+    sampler = kas.KernelSampler(TARGETS, BUDGET, seeds=["ghost"], population_size=8)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    study.set_user_attr("kas.ops", EARLIER)
+    before = search_space(tuple(EARLIER))
+    study.optimize(objective, n_trials=30)
+    assert len(EARLIER) == 30
+    assert study.user_attrs["kas.ops"] == EARLIER
+    for trial in study.trials:
+        kernel = program_of(trial, 2)
+        assert kernel is not None
+        assert {step.op for step in kernel.steps} <= set(EARLIER)
+        assert all(trial.distributions[name] == before[name] for name in trial.distributions)
+
+
+def test_settings_that_require_a_later_op_are_refused_in_an_earlier_study() -> None:
+    sampler = kas.KernelSampler(seeds=(), settings=GenerationSettings(required=["window"]))
+    study = optuna.create_study(sampler=sampler)
+    study.set_user_attr("kas.ops", EARLIER)
+    with pytest.raises(kas.KasError, match="required names 'window', which is not allowed"):
+        kas.suggest_kernel(study.ask())
 
 
 def test_another_sampler_is_refused_with_the_fix() -> None:

@@ -1,4 +1,19 @@
-"""The primitives: a family a file, and the one table that names them all."""
+"""The primitives: a family a file, and the one table that names them all.
+
+Windows and products, none of which has parameters; all but `bmm` need `[channel | spatial]`, and `over` is `h`, `w` or `hw`:
+
+| op | attributes | result | MACs, per sample |
+|---|---|---|---|
+| `window` | `over`, `size` > 1, `grid` (default false) | position `q*size + r` becomes tap `r` of `q` (`kh = size`, `h = h/size`); with `grid` tap `q` of `r` (`kh = h/size`, `h = size`) | 0 |
+| `unwindow` | `over`, `grid` | its inverse: `h = h*kh`, `kh` empty | 0 |
+| `subpixel` | `over`, `k` > 1 | `c = c/k` for each axis, `kh`, `kw` of `k`, which come last | 0 |
+| `pool` | `over`, `k` > 1, `how` `mean`/`max` | `h = h/k`, without overlap | 0 |
+| `upsample` | `over`, `k` > 1 | `h = h*k`, nearest | 0 |
+| `col2im` | `over`, `d` (default 1) | adds taps where they fall, the adjoint of `unfold`; `kh` odd, then empty | 0 |
+| `spatial_shift` | `by`: pairs `[dh, dw]`, at least two; `pad` `zero`/`edge`/`roll` | each of `len(by)` equal parts of `c` shifted by its own pair; g, kh, kw empty | 0 |
+| `bmm` | `batch`: of `g, kh, kw, h, w`; `t`, `softmax` as of `matmul` | `matmul` for each index of the batch, which both operands have | batch · rows · contracted · columns |
+| `reassemble` | | `[g, c, kh, kw]` by `[g or none, kh*kw, kh', kw']`, at each position: `[g, c, kh', kw']` | result · kh·kw |
+"""  # noqa: E501
 
 from __future__ import annotations
 
