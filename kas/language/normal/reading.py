@@ -14,6 +14,7 @@ from kas.language.normal.fixed import FIXED, fixed
 from kas.language.normal.graph import Graph, Node, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.maps import weight
+from kas.language.normal.mixes import joined, whole_side
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
 from kas.language.shapes import CHANNEL, Shape, input_shape
@@ -134,25 +135,19 @@ def _conv_attrs(shape: Shape, to: Dim, k: tuple[int, ...], d: tuple[int, ...], d
 
 
 def _mix(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    edge = state.graph.make("mix", _mix_attrs(shape, step.axes, step.to), state.edges[step.ins[0]], token)
+    op, attrs = _mix_attrs(shape, step.axes, step.to)
+    edge = state.graph.make(op, attrs, state.edges[step.ins[0]], token)
     return state.weighted(token, edge) if state.factors else edge
 
 
 @cached
-def _mix_attrs(shape: Shape, axes: tuple[str, ...], to: tuple[Dim, ...]) -> Attrs:
+def _mix_attrs(shape: Shape, axes: tuple[str, ...], to: tuple[Dim, ...]) -> tuple[str, Attrs]:
     new = dict(zip(axes, to, strict=True))
     sides = []
     for number, side in enumerate(shape.sides):
-        pieces: list[tuple[Dim, Dim | None]] = []
-        for name, dim in side.axes():
-            to_dim = new.get(f"{number}.{name}")
-            if pieces and (pieces[-1][1] is None) == (to_dim is None):
-                last, before = pieces[-1]
-                pieces[-1] = (last * dim, None if to_dim is None or before is None else before * to_dim)
-            else:
-                pieces.append((dim, to_dim))
-        sides.append(tuple(pieces))
-    return (tuple(sides),)
+        sides.append(joined([(dim, new.get(f"{number}.{name}")) for name, dim in side.axes()]))
+    dense = whole_side(tuple(sides))
+    return ("mix", (tuple(sides),)) if dense is None else ("lin", dense)
 
 
 @cached
