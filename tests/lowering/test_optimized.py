@@ -79,9 +79,9 @@ def test_empty_images_are_refused(name, lowering):
     kernel = zoo.get(name)
     sizes = {"channels": 16, "groups": 4, "values": dict.fromkeys(kernel.variables, 8), "lowering": lowering}
     module = build(kernel, size=(8, 8), **sizes)
-    with pytest.raises(ValueError, match="^an image without positions: H = 0, W = 8$"):
+    with pytest.raises(ValueError, match=r"^an image without positions: H = 0, W = 8$"):
         module(torch.zeros(2, 16, 0, 8))
-    with pytest.raises(Infeasible, match="^W must be an integer of at least 1, not 0$"):
+    with pytest.raises(Infeasible, match=r"^W must be an integer of at least 1, not 0$"):
         build(kernel, size=(8, 0), **sizes)
 
 
