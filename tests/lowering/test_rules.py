@@ -47,6 +47,12 @@ RULES = {
         "reshape",
     ),
     "twice": (program(FC, op("abs"), op("abs"), op("neg"), op("neg"), FC), r"\.abs\(\)", r"abs.*abs|neg|-t"),
+    # a scale and a bias over taps, which are one pass elsewhere
+    "affine over taps": (
+        program(ROW, op("scale", axes=["0.c", "0.kw"]), op("bias", axes=["0.c", "0.kw"]), FC),
+        r"w2.*\n(.*\n)*.*w3",
+        "none",
+    ),
     # linear maps of channels
     "chain": (program(op("fc", to="2*C"), FC), r"torch\.mm\(self\.w2, self\.w1\)", "bmm.*bmm"),
     "chain with a bias": (
