@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kas.language.dims import Dim
 from kas.language.primitives.matmul import Matmul
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
@@ -89,7 +90,36 @@ def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
     return f"torch.bmm({image}.transpose(1, 2), {weight}.t().expand(n, -1, -1))", _result_form(node)
 
 
+def _emit_projects(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """Several linear maps of the channels of an image to equal widths, side by side, as rows `[N, positions, all widths]`."""
+    assert isinstance(node.attributes, tuple)
+    width, *numbers = node.attributes
+    assert isinstance(width, Dim)
+    base, positions = node.ins[0], node.ins[0].shape.second.product
+    inner = base.shape.first.product
+    sizes = (emitter.code.number(width), emitter.code.number(inner))
+    weights = ", ".join(emitter.parameter(number, sizes) for number in numbers if isinstance(number, int))
+    emitter.code.names.add("n")
+    image = emitter.reshaped(base, (inner, positions))
+    product = f"torch.bmm({image}.transpose(1, 2), torch.cat([{weights}]).t().expand(n, -1, -1))"
+    return product, (positions, Dim.of(len(numbers)) * width)
+
+
+def _emit_part(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """One of them, in the memory of all."""
+    assert isinstance(node.attributes, tuple)
+    joint = node.ins[0]
+    assert isinstance(joint.attributes, tuple)
+    (i,), width = node.attributes, joint.attributes[0]
+    assert isinstance(i, int)
+    assert isinstance(width, Dim)
+    value, size = emitter.values[joint], emitter.code.number(width)
+    return f"{value.name}.narrow(2, {i * size if i else 0}, {size})", (value.form[0], width)
+
+
 OPTIMIZED: dict[str, Emit] = {
+    "projects": _emit_projects,
+    "part": _emit_part,
     "matmul": _emit_matmul,
     "attention": _emit_attention,
     "rows": _emit_rows,

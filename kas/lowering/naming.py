@@ -22,7 +22,10 @@ _CALLS = {
     "torch.minimum": "smaller", "torch.where": "ratio", "F.fold": "summed", "torch.cat": "shifted",
     "torch.einsum": "recombined",
 }  # fmt: skip
-_METHODS = {"mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "repeat_interleave": "repeated"}
+_METHODS = {
+    "mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "narrow": "hidden",
+    "repeat_interleave": "repeated",
+}  # fmt: skip
 _OPERATORS = {ast.Add: "summed", ast.Sub: "difference", ast.Mult: "product", ast.Div: "ratio"}
 _KEEPING = {"F.relu", "F.gelu", "torch.tanh", "torch.sin"}  # of what they replace, the name stays
 _VIEWS = {"reshape", "transpose", "permute", "squeeze", "unsqueeze", "contiguous", "expand"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kas.language.dims import ONE
+from kas.language.dims import ONE, Dim
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.reductions import Softmax
 from kas.language.shapes import Shape
@@ -43,7 +43,7 @@ def attention(graph: Graph, node: Node) -> Node | None:
             if not _worthwhile(graph, rows):
                 return None
             shape = Shape(rows[0].shape.first, rows[2].shape.second)
-            made = graph.make("attention", rows, shape)
+            made = graph.make("attention", _together(graph, rows), shape)
             return made if number == 0 else graph.make("swap", (made,), node.shape)
     return None
 
@@ -61,6 +61,21 @@ def _scores(graph: Graph, node: Node) -> Node | None:
     if node.op == "matmul" and isinstance(node.step, Matmul) and node.step.softmax:
         return node
     return None
+
+
+def _together(graph: Graph, rows: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Those of the operands that are linear maps of one tensor to equal widths, as the parts of one product."""
+    for base in dict.fromkeys(row.ins[0] for row in rows if row.op == "project"):
+        mapped = [row for row in dict.fromkeys(rows) if row.op == "project" and row.ins[0] is base]
+        width, count = mapped[0].convolution.out, Dim.of(len(mapped))
+        if count is ONE or any(row.convolution.out is not width for row in mapped):
+            continue
+        numbers = tuple(row.convolution.weight.number for row in mapped)
+        whole = mapped[0].shape.with_side(1, mapped[0].shape.second.with_axes(g=ONE, c=count * width))
+        joint = graph.make("projects", (base,), whole, attributes=(width, *numbers))
+        parts = {row: graph.make("part", (joint,), row.shape, attributes=(i,)) for i, row in enumerate(mapped)}
+        rows = tuple(parts.get(row, row) for row in rows)
+    return rows
 
 
 def _worthwhile(graph: Graph, rows: tuple[Node, ...]) -> bool:

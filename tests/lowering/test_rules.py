@@ -251,6 +251,22 @@ RULES = {
     ),
     # attention
     "attention, rows": (zoo.get("nonlocal_attention"), r"scaled_dot_product_attention", "softmax"),
+    "attention of three maps of one tensor": (
+        zoo.get("nonlocal_attention"),
+        r"torch.cat\(\[self.w2, self.w1, self.w3\]\)|torch.cat\(\[self.w1, self.w2, self.w3\]\)",
+        "bmm.*\n.*bmm",
+    ),
+    "attention of maps to other widths": (
+        program(
+            op("fc", to="8"),
+            op("fc", ins=[0], to="8"),
+            op("fc", ins=[0], to="C"),
+            op("matmul", ins=[1, 2], t=[True, False], softmax=True),
+            op("matmul", ins=[3, 4], t=[False, True]),
+        ),
+        r"scaled_dot_product_attention",
+        "torch.cat",
+    ),
     "attention, columns": (
         program(
             op("fc", to="8"),
