@@ -110,9 +110,10 @@ def _reach_output(growth: Growth, i: int, joins: list[str], rng: np.random.Gener
     if move is not None and growth.add(move, (i,)):
         return True
     if shape.first.kind != shape.second.kind and input_shape(growth.moves.rank).second in shape.sides:
-        if len(facts.taps) and rng.random() < 0.2 and growth.add(growth.moves.get(Fold, facts.taps, "mean"), (i,)):
+        fold = growth.moves.get(Fold, facts.taps, "mean") if facts.taps else None
+        if fold is not None and rng.random() < 0.2 and growth.add(fold, (i,)):
             return True
-        if growth.add(growth.moves.get(Fc, _C), (i,)):
+        if growth.add(growth.moves.get(Fc, _C), (i,)) or (fold is not None and growth.add(fold, (i,))):
             return True
     whole = [t for t in reversed(range(len(growth.shapes))) if t != i and growth.facts[t].whole]
     if joins:

@@ -18,6 +18,7 @@ class Facts:
         distance: the fewest steps to the form of an output that are usual: 0, 1 (a linear map of the channels, or a
             broadcast into a tensor of that form) or 2 (both, or a fold before them).
         image: `[channel | spatial]`. grouped: whether a channel side has a g.
+        unfit: ops that cannot read it, whatever their attributes.
         channels: number of the first channel side, None without one; g, c: its axes; mixed: whether it has kh or kw.
         axes: names of all axes. sides: of each side. taps: the kh and kw of the first side that has any.
         positions: names of all h and w. present: which of h and w side 1 has, if it is spatial.
@@ -26,7 +27,7 @@ class Facts:
 
     __slots__ = (
         "axes", "c", "channels", "distance", "free", "g", "grouped", "image",
-        "mixed", "output", "positions", "present", "sides", "taps", "whole",
+        "mixed", "output", "positions", "present", "sides", "taps", "unfit", "whole",
     )  # fmt: skip
 
     def __init__(self, shape: Shape, rank: int):
@@ -47,7 +48,24 @@ class Facts:
         self.positions = tuple(name for name in self.axes if name[2:] in ("h", "w"))
         spatial = shape.second.kind == SPATIAL
         self.present = tuple(axis for axis in "hw" if spatial and shape.second.dim(axis) is not ONE)
+        self.unfit = self._unfit(shape)
         self.free = tuple(name for name, dim in shape.axes() if not (dim.power_of("H") or dim.power_of("W")))
+
+    def _unfit(self, shape: Shape) -> frozenset[str]:
+        unfit = []
+        if not self.image or self.mixed:
+            unfit.append("conv")
+        if not self.image or all(shape.first.dim(f"k{axis}") is not ONE for axis in self.present):
+            unfit.append("unfold")
+        if self.channels is None:
+            unfit += ["fc", "group", "ungroup", "transpose"]
+        elif self.g is ONE:
+            unfit += ["ungroup", "transpose"]
+        else:
+            unfit.append("group")
+        if not self.positions:
+            unfit.append("shift")
+        return frozenset(unfit)
 
 
 def _distance(shape: Shape, rank: int) -> int:

@@ -8,7 +8,7 @@ from kas.generation.choice import pick
 from kas.generation.close import close
 from kas.generation.draw import draw_local, draw_unary, draw_wide, operand
 from kas.generation.growth import CLOSING, Growth
-from kas.generation.join import join, matrix_product, solve_join
+from kas.generation.join import fits_either, join, matrix_product, solve_join
 from kas.generation.moves import Moves
 from kas.generation.products import batched_product, reassembly
 from kas.generation.reach import receptive_field
@@ -19,7 +19,7 @@ from kas.language.dims import FREE_VARIABLES
 
 __all__ = ["Draft", "Grammar", "add_step", "finish", "to_kernel"]
 
-_SHORTER = 1.5  # over 1, short programs are likelier: they are the fast ones, and train better; 1 is all lengths alike
+_SHORTER = 1.25  # over 1, short programs are likelier: they are the fast ones, and train better; 1 is all lengths alike
 _TRIES = 12  # draws for each wanted step; about a third do not fit
 _WIDE = 0.97  # share of programs for a budget that are drawn with a free width, without which few use it
 _INSIST = 0.8  # chance that a free width that is due is drawn at once; not all tensors can have one
@@ -148,12 +148,15 @@ def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> 
     """Join the newest open tensor with another: one that is open if there is one, otherwise any."""
     a = growth.last
     others = growth.open[:-1] or list(range(len(growth.shapes)))
-    b = pick(rng, others) if near or rng.random() < 0.7 else operand(growth, rng)
     if op == "matmul":
+        b = pick(rng, others) if near or rng.random() < 0.7 else operand(growth, rng)
         return matrix_product(growth, a, b, rng, solve=rng.random() < 0.3)
     if op == "bmm":
-        return batched_product(growth, a, b, rng)
-    return join(growth, op, a, b, rng) or (rng.random() < 0.4 and solve_join(growth, op, a, b, rng))
+        return batched_product(growth, a, pick(rng, others), rng)
+    fitting = [i for i in others if i != a and fits_either(growth.shapes[i], growth.shapes[a])]
+    if fitting and join(growth, op, a, pick(rng, fitting), rng):
+        return True
+    return rng.random() < 0.4 and solve_join(growth, op, a, pick(rng, others), rng)
 
 
 def finish(growth: Growth, rng: np.random.Generator) -> bool:

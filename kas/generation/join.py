@@ -14,7 +14,7 @@ from kas.language.primitives.binary import align
 from kas.language.primitives.matmul import Matmul
 from kas.solvers.shapes import solutions
 
-__all__ = ["fits", "join", "matrix_product", "solve_join"]
+__all__ = ["fits", "fits_either", "join", "matrix_product", "solve_join"]
 
 _TRANSPOSES = ((False, False), (False, True), (True, False), (True, True))
 
@@ -34,6 +34,11 @@ def _aligns(left: Side, right: Side) -> bool:
 def fits(left: Shape, right: Shape) -> bool:
     """Whether the left tensor broadcasts into the right one as it is."""
     return _aligns(left.first, right.first) and _aligns(left.second, right.second)
+
+
+def fits_either(one: Shape, other: Shape) -> bool:
+    """Whether one of two tensors broadcasts into the other as it is."""
+    return fits(one, other) or fits(other, one)
 
 
 def join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> bool:

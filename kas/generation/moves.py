@@ -135,13 +135,15 @@ class Moves:
             return None
         return Result(outcome, self.facts(outcome.shape), self.limits.costs(outcome))
 
-    def forget(self) -> None:
-        """Drop what is kept if it has become much. Moves held elsewhere must not be used afterwards."""
-        if self._kept > _MOST_RESULTS:
-            self._moves.clear()
-            self._facts.clear()
-            self._replaced.clear()
-            self._kept = 0
+    def forget(self) -> bool:
+        """Drop what is kept if it has become much; says whether it did. Moves held elsewhere must not be used afterwards."""
+        if self._kept <= _MOST_RESULTS:
+            return False
+        self._moves.clear()
+        self._facts.clear()
+        self._replaced.clear()
+        self._kept = 0
+        return True
 
 
 def is_local(step: Step) -> bool:

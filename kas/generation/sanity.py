@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from kas.language import Kernel
@@ -11,7 +10,7 @@ from kas.language.scales import is_sane
 from kas.solvers import Sizes
 from kas.solvers.targets import Target
 
-__all__ = ["starts_sanely"]
+__all__ = ["Sanity"]
 
 _RISKY = frozenset(
     (
@@ -37,19 +36,29 @@ _RISKY = frozenset(
 )
 
 
-def starts_sanely(kernel: Kernel, targets: Sequence[Target], sizes: Sizes) -> bool:
-    """Whether a kernel's output is expected to have a sane scale, to depend on the input, and every weight an effect.
+class Sanity:
+    """What is expected of kernels at some targets before they are trained."""
 
-    Judged at the target with the most positions, where means are smallest, and at one where some width is 1, so that a
-    softmax over it is a constant, if there is one. Some 50 microseconds each.
-    """
-    if _RISKY.isdisjoint([step.op for step in kernel.steps]):
-        return True  # linear maps, sums and rectifiers: the initial weights keep their scale
-    largest = max(targets, key=lambda one: prod(one.size))
-    narrow = (one for one in targets if one is not largest and 1 in sizes.values[one.name].values())
-    return all(_is_sane_at(kernel, target, sizes) for target in (largest, *islice(narrow, 1)))
+    def __init__(self, targets: Sequence[Target]):
+        self._largest = max(targets, key=lambda one: prod(one.size))
+        self._others = [target for target in targets if target is not self._largest]
+        self._envs = {target.name: {"C": target.channels, **dict(zip("HW", target.size, strict=False))} for target in targets}
 
+    def holds(self, kernel: Kernel, sizes: Sizes) -> bool:
+        """Whether a kernel's output is expected to have a sane scale, to depend on the input, and every weight an effect.
 
-def _is_sane_at(kernel: Kernel, target: Target, sizes: Sizes) -> bool:
-    env = {"C": target.channels, "G": sizes.groups, **dict(zip("HW", target.size, strict=False)), **sizes.values[target.name]}
-    return is_sane(kernel.steps, kernel.shapes, env)
+        Judged at the target with the most positions, where means are smallest, and at one where some width is 1, so that
+        a softmax over it is a constant, if there is one. Some 50 microseconds each.
+        """
+        if _RISKY.isdisjoint([step.op for step in kernel.steps]):
+            return True  # linear maps, sums and rectifiers: the initial weights keep their scale
+        values = sizes.values
+        if not self._holds_at(self._largest.name, kernel, sizes.groups, values):
+            return False
+        for target in self._others:
+            if 1 in values[target.name].values():
+                return self._holds_at(target.name, kernel, sizes.groups, values)
+        return True
+
+    def _holds_at(self, target: str, kernel: Kernel, groups: int, values: Mapping[str, dict[str, int]]) -> bool:
+        return is_sane(kernel.steps, kernel.shapes, {**self._envs[target], "G": groups, **values[target]})

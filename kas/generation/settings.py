@@ -28,7 +28,7 @@ _FAMILY_WEIGHTS = {
 
 # The weight of an op within its family, where it is not 1. Convolutions are what trains; a mix is rarely fast.
 _OP_WEIGHTS = {"group": 2.0, "conv": 6.0, "fc": 2.0, "relu": 5.0, "gelu": 2.0, "sigmoid": 1.5, "add": 3.0, "mul": 2.5}
-_OP_WEIGHTS |= {"ungroup": 1.5, "window": 1.5, "unwindow": 3.0, "col2im": 1.5}
+_OP_WEIGHTS |= {"sub": 1.5, "div": 1.5, "ungroup": 2.0, "window": 1.5, "unwindow": 3.0, "col2im": 1.5}
 
 
 @dataclass(frozen=True)

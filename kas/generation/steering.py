@@ -19,7 +19,7 @@ _JOINS = frozenset(p.op for family in ("binary", "matmul", "products") for p in 
 _WEIGHTED = frozenset(("fc", "conv", "mix", "scale", "bias"))
 _LINEAR = frozenset(("fc", "conv", "mix"))
 
-State = tuple[bool, bool, bool, bool, int]  # grouped, several open, near, closed, which of weighted ops
+State = tuple[frozenset[str], bool, bool, bool, bool, int]  # unfit, grouped, several open, near, closed, which of weighted
 
 
 class Steering:
@@ -40,7 +40,7 @@ class Steering:
         """What to draw next from."""
         facts, several = growth.facts[growth.last], len(growth.open) > 1
         closed = not several and facts.output
-        state = (facts.grouped, several, self.near(left), closed, self._weighted(growth, goal, left))
+        state = (facts.unfit, facts.grouped, several, self.near(left), closed, self._weighted(growth, goal, left))
         known = self._choices.get(state)
         if known is None:
             known = self._choices[state] = self._make(*state)
@@ -55,8 +55,10 @@ class Steering:
             return -1
         return 1 if least and growth.weighted + left <= ceil(least * goal) else 0
 
-    def _make(self, grouped: bool, several: bool, near: bool, closed: bool, weighted: int) -> Choice[str]:
-        weights = dict(self._settings.weights)
+    def _make(
+        self, unfit: frozenset[str], grouped: bool, several: bool, near: bool, closed: bool, weighted: int
+    ) -> Choice[str]:
+        weights = {op: weight for op, weight in self._settings.weights.items() if op not in unfit}
         for op in weights:
             if grouped and op in ("ungroup", "transpose"):
                 weights[op] *= _GROUPED
@@ -67,4 +69,4 @@ class Steering:
         if weighted:
             some = {op: weight for op, weight in weights.items() if (op in _WEIGHTED) == (weighted > 0)}
             weights = some or weights
-        return Choice(weights)
+        return Choice(weights or self._settings.weights)

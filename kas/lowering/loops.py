@@ -24,7 +24,8 @@ def emit_loop(table: Callable[[], dict[str, Emit]], emitter: Emitter, node: Node
     loop = node.attributes
     assert isinstance(loop, TapLoop)
     _pad(emitter, node, loop)
-    total = emitter.variable(f"{next(iter(emitter.pads.values()))}.{_START[loop.how]}")
+    image = next(name for one, name in emitter.pads.items() if one.op == "tap")
+    total = emitter.variable(f"{image}.{_START[loop.how]}")
     lines, names, one, form = _body(table(), emitter, node, loop)
     lines.append(f"{total} = {_JOIN[loop.how].format(total=total, one=one)}")
     counts = [(name, k) for name, k in zip("ij", loop.window.k, strict=True) if k > 1]
@@ -50,6 +51,26 @@ def _pad(emitter: Emitter, node: Node, loop: TapLoop) -> None:
             if call not in known:
                 known[call] = emitter.variable(call)
             emitter.pads[one] = known[call]
+        elif one.op == "tap fc":
+            emitter.pads[one] = emitter.variable(_by_taps(emitter, one))
+
+
+def _by_taps(emitter: Emitter, node: Node) -> str:
+    """The weight of an fc of taps as a matrix for each tap: a slice of the weight as it is stored would be copied each time."""
+    number, (g, c, *taps) = _weight_of(node)
+    count, out = emitter.code.number, node.shape.first.product / g
+    weight = emitter.parameter(number, [count(g), count(out), count(c), *(count(dim) for dim in taps)])
+    order = (*range(3, 3 + len(taps)), 0, 1, 2)
+    return f"{weight}.permute({', '.join(map(str, order))}).contiguous()"
+
+
+def _weight_of(node: Node) -> tuple[int, list[Dim]]:
+    """The step of the weight of an fc of taps, and the dims of what it maps: g, c and the taps."""
+    assert isinstance(node.attributes, tuple)
+    number, axes = node.attributes
+    assert isinstance(number, int)
+    assert isinstance(axes, tuple)
+    return number, [dim for dim, _ in axes]
 
 
 def _body(table: dict[str, Emit], emitter: Emitter, node: Node, loop: TapLoop) -> tuple[list[str], list[str], str, Form]:
@@ -112,16 +133,11 @@ def _emit_mixed(emitter: Emitter, node: Node) -> tuple[str, Form]:
 def _emit_mapped(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """The linear map of the channels for one tap."""
     assert isinstance(node.attributes, tuple)
-    number, axes = node.attributes
-    assert isinstance(number, int)
-    assert isinstance(axes, tuple)
-    count = emitter.code.number
-    (g, _), (c, _), *taps = axes
+    names = [name for _, name in node.attributes[1]]  # type: ignore[attr-defined]
+    _, (g, c, *_rest) = _weight_of(node)
     out, rest = node.shape.first.product / g, node.shape.second.product
-    index = ", ".join(["...", *(_INDEX[name] for _, name in taps)])
-    weight = emitter.parameter(number, [count(g), count(out), count(c), *(count(dim) for dim, _ in taps)])
-    x = emitter.reshaped(node.ins[0], (g, c, rest))
-    return f"torch.matmul({weight}[{index}], {x})", (g, out, rest)
+    index = ", ".join(_INDEX[name] for name in names if name in _INDEX)
+    return f"torch.matmul({emitter.pads[node]}[{index}], {emitter.reshaped(node.ins[0], (g, c, rest))})", (g, out, rest)
 
 
 OPTIMIZED: dict[str, Emit] = {
@@ -131,4 +147,3 @@ OPTIMIZED: dict[str, Emit] = {
     "tap mix": _emit_mixed,
     "tap fc": _emit_mapped,
 }
-

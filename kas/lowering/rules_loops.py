@@ -22,6 +22,7 @@ __all__ = ["fc", "fold", "mix"]
 
 _TAPS = ("0.kh", "0.kw")
 _WIDER = 2  # an fc of taps is a loop where its result has at most so many times the channels of one tap
+_POSITIONS = 200  # and its image at least so many positions
 
 
 @dataclass
@@ -167,7 +168,9 @@ def fc(graph: Graph, node: Node) -> Node | None:
     assert isinstance(step, Fc)
     if not _over_taps(shape) or channel_side(shape, step.side) != 0:
         return None
-    channels, out = (dim.value(graph.code.env) for dim in (one_tap(shape).first.product, step.to))
-    if out > _WIDER * channels:
-        return None  # adding up the results of all taps would take longer than keeping the taps
+    channels, out, positions = (
+        dim.value(graph.code.env) for dim in (one_tap(shape).first.product, step.to, shape.second.product)
+    )
+    if out > _WIDER * channels or positions < _POSITIONS:
+        return None  # adding up the results of all taps, or cutting the weight, would take longer than keeping the taps
     return _loop(graph, node, "sum", _WeightEnd(node))

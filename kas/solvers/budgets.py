@@ -18,7 +18,7 @@ from kas.solvers.plans import Plan
 from kas.solvers.questions import DEFAULT, Network
 from kas.solvers.quick import fill_sums
 from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
-from kas.solvers.shares import shares_of
+from kas.solvers.shares import part_of, shares_of
 from kas.solvers.sites import Block, block, least_fits
 from kas.solvers.sizes import Sizes
 from kas.solvers.targets import Target
@@ -87,6 +87,10 @@ class Solver:
         """
         return shares_of(self._free, kernel, sizes, key)
 
+    def part(self, kernel: Kernel, sizes: Sizes, steps: Sequence[int]) -> float:
+        """The part that some steps (by their index) carry of what all of them cost, for the limit that is used most."""
+        return part_of(self._free, kernel, sizes, steps)
+
     def _wrong_rank(self, rank: int) -> Infeasible:
         target = next(target for target in self.targets if target.rank != rank)
         return Infeasible(
@@ -113,14 +117,15 @@ def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
     table = network.table(_groups(network, plan)[0])
     if not network.bounded or plan.hindered(table):
         return None
-    columns = fill_sums(network, plan, table)
-    if columns is None:
+    filled = fill_sums(network, plan, table)
+    if filled is None:
         return None
+    columns = filled.values.items()
     parts = [
-        Part(kind, members, {number: column[kind] for number, column in columns.items()})
+        Part(kind, members, {number: column[kind] for number, column in columns})
         for kind, (_, members) in enumerate(network.kinds)
     ]
-    costs = reached(network, plan, table, parts)
+    costs = reached(network, plan, table, parts, filled.costs)
     if network.limits_targets and not (within(network, costs) and own_limits_hold(network, plan, table, parts)):
         return None
     return answer(network, plan, table, parts, costs, False, 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from kas.language.dims import Dim
@@ -15,7 +14,7 @@ from kas.solvers.questions import Network, terms_of
 from kas.solvers.sizes import Sizes
 from kas.solvers.tables import Table
 
-__all__ = ["Part", "answer", "own_limits_hold", "parts_of", "reached", "sum_of", "sums", "within"]
+__all__ = ["Answer", "Part", "answer", "own_limits_hold", "parts_of", "reached", "sum_of", "within"]
 
 
 class Part(NamedTuple):
@@ -44,7 +43,7 @@ def sum_of(terms: Terms, table: Table, templates: Sequence[int], parts: Sequence
     """A cost of all templates of the network, without the adapters."""
     total = 0
     for count, dim in terms:
-        factors, values, whole, _ = table[dim]
+        factors, values, whole, *_ = table[dim]
         if factors:
             whole = 0
             for kind, members, of in parts:
@@ -64,7 +63,7 @@ def peaks(plan: Plan, table: Table, parts: Sequence[Part]) -> list[int]:
 
 
 def _column(table: Table, dim: Dim, parts: Sequence[Part]) -> Sequence[int]:
-    factors, values, _, _ = table[dim]
+    factors, values, *_ = table[dim]
     if not factors and len(parts) == len(values):
         return values  # one part for each kind
     column = []
@@ -87,18 +86,17 @@ def memory_of(network: Network, plan: Plan, table: Table, parts: Sequence[Part])
     return max(_bytes(network, plan, table, parts))
 
 
-def sums(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
-    """MACs, parameters and work of the network; work is counted twice, to be an integer."""
-    adapters, templates = network.fixed_costs, network.templates
-    macs = sum_of(plan.macs, table, templates, parts) + adapters["macs"]
-    params = sum_of(plan.params, table, templates, parts) + adapters["params"]
-    elementwise = sum_of(plan.elementwise, table, templates, parts) + adapters["elementwise"]
-    return {"macs": macs, "params": params, "work": 2 * macs + elementwise}
+def reached(
+    network: Network, plan: Plan, table: Table, parts: Sequence[Part], known: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """MACs and parameters of the network, and the work (twice, to be an integer) and the memory where they are limited.
 
-
-def reached(network: Network, plan: Plan, table: Table, parts: Sequence[Part]) -> dict[str, int]:
-    """Every cost that a budget may limit: as `sums`, and the memory where it is limited."""
-    costs = sums(network, plan, table, parts)
+    `known`: some of them.
+    """
+    costs = dict(known) if known else {}
+    for key in ("macs", "params", "work"):
+        if key not in costs and (key != "work" or key in network.by_key):
+            costs[key] = sum_of(terms_of(plan, key), table, network.templates, parts) + network.fixed_costs[key]
     if "memory" in network.by_key:
         costs["memory"] = memory_of(network, plan, table, parts)
     return costs
@@ -137,25 +135,43 @@ def own_limits_hold(network: Network, plan: Plan, table: Table, parts: Sequence[
     return True
 
 
+class Answer:
+    """What sizes are made of; what of them is seldom asked for is worked out when it is."""
+
+    __slots__ = ("network", "parts", "plan", "table")
+
+    def __init__(self, network: Network, plan: Plan, table: Table, parts: Sequence[Part]):
+        self.network, self.plan, self.table, self.parts = network, plan, table, parts
+
+    def memory(self) -> int:
+        """Peak bytes, of the target where they are highest."""
+        return memory_of(self.network, self.plan, self.table, self.parts)
+
+    def work(self) -> float:
+        """Of the network."""
+        twice = sum_of(terms_of(self.plan, "work"), self.table, self.network.templates, self.parts)
+        return (twice + self.network.fixed_costs["work"]) / 2
+
+    def values(self) -> dict[str, dict[str, int]]:
+        """The free variables of each target, by its name."""
+        found = {member: part.values for part in self.parts for member in part.members}
+        names = [(f"x{number}", number) for number in self.plan.numbers]
+        return {
+            target.name: {name: found[member][number] for name, number in names}
+            for member, target in enumerate(self.network.targets)
+        }
+
+
 def answer(
     network: Network, plan: Plan, table: Table, parts: Sequence[Part], costs: Mapping[str, int], exact: bool, bound: float
 ) -> Sizes:
     """The sizes, with the costs that they reach. `bound` is what the use of the tighter limit cannot exceed."""
-    found = {member: part.values for part in parts for member in part.members}
-    names = [(f"x{number}", number) for number in plan.numbers]
-    values = {
-        target.name: {name: found[member][number] for name, number in names} for member, target in enumerate(network.targets)
-    }
-    use = {limit.key: use_of(limit, costs[limit.key]) for limit in network.limits}
-    gap = 0.0 if exact else max(0.0, bound - max([costs[key] / real for key, real in network.reals]))
     return Sizes.late(
-        partial(memory_of, network, plan, table, parts),
+        Answer(network, plan, table, parts),
         groups=table.groups,
-        values=values,
         macs=costs["macs"],
         params=costs["params"],
-        work=costs["work"] / 2,
-        use=use,
+        use={limit.key: use_of(limit, costs[limit.key]) for limit in network.limits},
         exact=exact,
-        gap=gap,
+        gap=0.0 if exact else max(0.0, bound - max([costs[key] / real for key, real in network.reals])),
     )

@@ -114,7 +114,7 @@ def gather(terms: Terms, table: Table) -> dict[Factors, list[int]]:
     """The coefficient of each product of variables, at each kind of target."""
     sums: dict[Factors, list[int]] = {}
     for count, dim in terms:
-        factors, values, _, _ = table[dim]
+        factors, values, *_ = table[dim]
         known = sums.get(factors)
         if known is None:
             sums[factors] = [count * value for value in values] if count > 1 else [*values]

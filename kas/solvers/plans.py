@@ -6,8 +6,7 @@ from functools import cached_property
 
 from kas.language.dims import Dim
 from kas.language.kernel import Kernel
-from kas.language.shapes import input_shape
-from kas.solvers.tables import Marks, Table, facts, power_of_g
+from kas.solvers.tables import Marks, Table, facts_of, joined, power_of_g
 
 __all__ = ["Plan", "Terms"]
 
@@ -23,50 +22,38 @@ class Plan:
         uses_groups: whether G occurs.
         checked: dims and quotients that are not integers at every target.
         shifts: axes that must be longer than a number.
-        macs, params, elementwise: the costs of its steps. tensors: the elements of each tensor, the input first.
+        macs, params: the costs of its steps.
     """
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
-        self.tensors: list[Dim] = [input_shape(kernel.rank).product]
         self.macs: Terms = []
         self.params: Terms = []
-        self.elementwise: Terms = []
-        every: list[Marks] = []
-        for outcome in kernel.outcomes:
-            product, macs, params, elementwise, marks = facts(outcome)
-            self.tensors.append(product)
+        every: dict[Marks, None] = {}
+        for macs, params, _, marks, _ in facts_of(kernel.outcomes):
             if macs is not None:
-                self.macs.append((1, macs))
+                self.macs.append(macs)
             if params is not None:
-                self.params.append((1, params))
-            if elementwise is not None:
-                self.elementwise.append(elementwise)
+                self.params.append(params)
             if marks is not None:
-                every.append(marks)
-        self._join(every)
+                every[marks] = None
+        self.numbers, self.variables, self.index, self.spatial, self.grouped, self.checked, self.uses_groups = joined((*every,))
         self.shifts = [
-            (kernel.outcomes[number].shape.axis(name), abs(by))  # what shifts keeps the shape
-            for number, step in enumerate(kernel.steps)
+            (outcome.shape.axis(name), abs(by))  # what shifts keeps the shape
+            for step, outcome in zip(kernel.steps, kernel.outcomes)  # noqa: B905 - the hot path
             if step.op in ("shift", "spatial_shift")
             for name, by in step.reaches()
         ]
 
-    def _join(self, every: list[Marks]) -> None:
-        numbers: set[int] = set()
-        self.spatial: set[int] = set()
-        self.grouped: set[int] = set()
-        self.checked: list[Dim] = []
-        self.uses_groups = False
-        for variables, spatial, grouped, checked, groups in every:
-            numbers.update(variables)
-            self.spatial.update(spatial)
-            self.grouped.update(grouped)
-            self.checked += checked
-            self.uses_groups |= groups
-        self.numbers = tuple(sorted(numbers))
-        self.variables = tuple([f"x{number}" for number in self.numbers])
-        self.index = {number: i for i, number in enumerate(self.numbers)}
+    @cached_property
+    def elementwise(self) -> Terms:
+        """The element-wise work of the steps."""
+        return [outcome.elementwise for outcome in self.kernel.outcomes if outcome.elementwise is not None]
+
+    @cached_property
+    def tensors(self) -> list[Dim]:
+        """The elements of each tensor, the input first."""
+        return [shape.product for shape in self.kernel.shapes]
 
     def hindered(self, table: Table) -> bool:
         """Whether some dim is not an integer whatever the variables are, or some axis not longer than its shift."""
@@ -74,7 +61,7 @@ class Plan:
             if not table[dim].whole:
                 return True
         for dim, by in self.shifts:
-            factors, values, _, _ = table[dim]
+            factors, values, *_ = table[dim]
             if factors or min(values) <= by:
                 return True
         return False

@@ -97,6 +97,7 @@ class Network:
         self.fixed_costs = {
             key: sum(len(members) * kind.constant(key) for kind, members in self.kinds) for key in COSTS
         }  # of all adapters
+        self.no_loads = [0] * len(kinds)
         self.extents = [(kind.channels, kind.size) for kind in kinds]
         self._tables: dict[int, Table] = {}
 

@@ -8,41 +8,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import add, mul, sub
+from typing import NamedTuple
 
 from kas.solvers.filling import ENOUGH, FULL, GROWTH
+from kas.solvers.lines import BISECTIONS, MOST_GROWTH, fill_lines, lines_of
 from kas.solvers.places import gather
 from kas.solvers.plans import Plan
 from kas.solvers.questions import Network, terms_of
 from kas.solvers.scaling import root
 from kas.solvers.tables import Factors, Table
 
-__all__ = ["fill_sums"]
-
-_BISECTIONS = 12
-_MOST_GROWTH = 2.0  # how much the second pass may widen a variable, so that the targets stay balanced
+__all__ = ["Filled", "fill_sums"]
 
 Rows = list[tuple[Factors, list[int]]]  # products of variables, with their coefficient at each kind of target
 
 
-def fill_sums(network: Network, plan: Plan, table: Table) -> dict[int, list[int]] | None:
-    """The value of each variable (by number) at each kind of target; None if this does not nearly fill the budget."""
+class Filled(NamedTuple):
+    """The value of each variable (by number) at each kind of target, and what the network then costs, for each limited sum."""
+
+    values: dict[int, list[int]]
+    costs: dict[str, int]
+
+
+def fill_sums(network: Network, plan: Plan, table: Table) -> Filled | None:
+    """Values of the variables within the limits on sums; None if this does not nearly fill the budget."""
     limits = network.free_sums
-    totals = [limit.total for limit in limits]
-    costs = [_rows(network, plan, table, limit.key) for limit in limits]
+    found = _fill(network, plan, table)
+    if found is None:
+        return None
+    values, left = found
+    enough, costs = False, {}
+    for limit, rest in zip(limits, left):  # noqa: B905 - the hot path
+        costs[limit.key] = spent = limit.total - rest
+        if spent < limit.minimum:
+            return None
+        enough = enough or spent >= ENOUGH * limit.real
+    return Filled(values, costs) if enough else None
+
+
+def _fill(network: Network, plan: Plan, table: Table) -> tuple[dict[int, list[int]], list[int]] | None:
+    """Values of the variables, and what they leave of each limit."""
     axes = _axes(network, plan, table)
+    if len(axes) == 1:
+        lines = lines_of(network, plan, table)
+        if lines is not None:
+            [(number, axis)] = axes.items()
+            line = fill_lines(network, lines, axis)
+            return None if line is None else ({number: line[0]}, line[1])
+    totals = [limit.total for limit in network.free_sums]
+    costs = [_rows(network, plan, table, limit.key) for limit in network.free_sums]
     scale = _scale(costs, totals, axes, network.members)
     filling = _Filling(costs, axes, network.members, network.multiple_of)
     if not filling.put(scale, totals):
         return None
     filling.grow(GROWTH)
     if filling.use() < FULL:
-        filling.grow(_MOST_GROWTH)
-    enough = False
-    for limit, spent in zip(limits, filling.spent()):  # noqa: B905 - the hot path
-        if spent < limit.minimum:
-            return None
-        enough = enough or spent >= ENOUGH * limit.real
-    return filling.values if enough else None
+        filling.grow(MOST_GROWTH)
+    return filling.values, filling.left
 
 
 def _rows(network: Network, plan: Plan, table: Table, key: str) -> Rows:
@@ -105,7 +127,7 @@ class _Filling:
         if not self._round(0.0):
             return False
         low, high = 0.0, scale
-        for _ in range(_BISECTIONS):
+        for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._round(middle) else (low, middle)
         return self._round(low)
@@ -119,8 +141,8 @@ class _Filling:
                 column = [value - value % coarse if value >= coarse else value for value in column]
             self.values[number] = column
         self._columns = [self._column(rows) for rows in self._costs]
-        self._left = [total - spent for total, spent in zip(self._totals, self.spent())]  # noqa: B905 - the hot path
-        return min(self._left) >= 0
+        self.left = [total - spent for total, spent in zip(self._totals, self.spent())]  # noqa: B905 - the hot path
+        return min(self.left) >= 0
 
     def spent(self) -> list[int]:
         """Each cost of the network."""
@@ -128,11 +150,11 @@ class _Filling:
 
     def use(self) -> float:
         """Of the tighter limit."""
-        return max([1 - rest / total for rest, total in zip(self._left, self._totals)])  # noqa: B905 - the hot path
+        return max([1 - rest / total for rest, total in zip(self.left, self._totals)])  # noqa: B905 - the hot path
 
     def grow(self, growth: float) -> None:
         """Give what is left to one variable after another, the dearest step of the tight limit first."""
-        uses = [1 - rest / total for rest, total in zip(self._left, self._totals)]  # noqa: B905 - the hot path
+        uses = [1 - rest / total for rest, total in zip(self.left, self._totals)]  # noqa: B905 - the hot path
         tight = uses.index(max(uses))
         moves: list[tuple[int, int, int, tuple[int, ...]]] = []
         for number, column in self.values.items():
@@ -147,7 +169,7 @@ class _Filling:
 
     def _raise(self, kind: int, number: int, step: Sequence[int], growth: float) -> None:
         """The largest value of one variable that the rest of the budget allows; `step` is what one more costs."""
-        members, column, coarse, left = self._members[kind], self.values[number], self._coarse, self._left
+        members, column, coarse, left = self._members[kind], self.values[number], self._coarse, self.left
         value, bent = column[kind], self._bends[number]
         more = min([rest // (members * s) for rest, s in zip(left, step) if s], default=0)  # noqa: B905 - the hot path
         more = min(more, max(int(value * growth) - value, coarse if value >= coarse else 1))
@@ -168,7 +190,7 @@ class _Filling:
         column, members = self.values[number], self._members[kind]
         value = column[kind]
         for k in self._bends[number]:
-            rows, most = self._costs[k], self._columns[k][kind] + self._left[k] // members
+            rows, most = self._costs[k], self._columns[k][kind] + self.left[k] // members
             while more > 0:  # Newton from above with whole steps, which shrink with the value: none goes too far
                 column[kind] = value + more
                 cost = self._at(rows, kind)

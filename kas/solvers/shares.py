@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
-from kas.solvers.costing import Part, sum_of
+from kas.solvers.costing import Answer, Part, sum_of
 from kas.solvers.plans import Terms
 from kas.solvers.questions import Network
 from kas.solvers.sizes import Sizes
-from kas.solvers.tables import Facts, facts
+from kas.solvers.tables import Facts, facts_of
 
-__all__ = ["shares_of"]
+__all__ = ["part_of", "shares_of"]
 
 _KEYS = ("macs", "params", "work")
 
@@ -18,28 +20,45 @@ _KEYS = ("macs", "params", "work")
 def shares_of(network: Network, kernel: Kernel, sizes: Sizes, key: str | None) -> list[float]:
     """The share of each step in a cost of the network; what is missing to 1 are the adapters."""
     if key is None:
-        uses = {limit.key: sizes.use.get(limit.key, 0.0) for limit in network.free_sums if limit.key in _KEYS}
-        key = max(uses, key=uses.__getitem__)
+        key = _tightest(network, sizes)
     elif key not in _KEYS:
         raise KasError(f"{key!r} is no cost that adds up over steps; these are {', '.join(_KEYS)}")
     table, parts = network.table(sizes.groups), _parts(network, sizes)
-    rows = [_terms(facts(outcome), key) for outcome in kernel.outcomes]
+    rows = [_terms(fact, key) for fact in facts_of(kernel.outcomes)]
     costs = [sum_of(terms, table, network.templates, parts) if terms else 0 for terms in rows]
     total = sum(costs) + network.fixed_costs[key]
     return [cost / total for cost in costs] if total else [0.0] * len(costs)
 
 
+def part_of(network: Network, kernel: Kernel, sizes: Sizes, steps: Sequence[int]) -> float:
+    """The part that some steps (by their index) carry of what all steps cost, for the limit that is used most."""
+    key = _tightest(network, sizes)
+    table, parts = network.table(sizes.groups), _parts(network, sizes)
+    terms = [term for fact in facts_of([kernel.outcomes[i] for i in steps]) for term in _terms(fact, key)]
+    total = {"macs": sizes.macs, "params": sizes.params}[key] if key != "work" else round(2 * sizes.work)
+    total -= network.fixed_costs[key]
+    return sum_of(terms, table, network.templates, parts) / total if total else 0.0
+
+
+def _tightest(network: Network, sizes: Sizes) -> str:
+    """The limit on a sum that is used most."""
+    uses = {limit.key: sizes.use.get(limit.key, 0.0) for limit in network.free_sums if limit.key in _KEYS}
+    return max(uses, key=uses.__getitem__)
+
+
 def _terms(fact: Facts, key: str) -> Terms:
     if key == "params":
-        return [] if fact.params is None else [(1, fact.params)]
+        return [] if fact.params is None else [fact.params]
     if key == "macs":
-        return [] if fact.macs is None else [(1, fact.macs)]
-    terms = [] if fact.macs is None else [(2, fact.macs)]
+        return [] if fact.macs is None else [fact.macs]
+    terms = [] if fact.macs is None else [(2, fact.macs[1])]
     return terms if fact.elementwise is None else [*terms, fact.elementwise]
 
 
-def _parts(network: Network, sizes: Sizes) -> list[Part]:
+def _parts(network: Network, sizes: Sizes) -> Sequence[Part]:
     """The members of each kind of target, by their values."""
+    if isinstance(sizes.rest, Answer) and sizes.rest.network is network:
+        return sizes.rest.parts
     parts: list[Part] = []
     for kind, (_, members) in enumerate(network.kinds):
         alike: dict[tuple[int, ...], Part] = {}

@@ -108,7 +108,7 @@ def load_config(
     config, problems = schema.build(StudyConfig, data)
     if config is None:
         raise KasError(_report(str(path), problems, given))
-    _check_seeds(config, str(path))
+    _check_names(config, str(path))
     return replace(config, format=FORMAT)
 
 
@@ -185,14 +185,21 @@ def _apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _check_seeds(config: StudyConfig, where: str) -> None:
+def _check_names(config: StudyConfig, where: str) -> None:
+    """Check the known kernels that a study names. Raises KasError with the nearest name, or for a forbidden seed."""
     from kas import zoo
 
-    for name in config.search.seeds or ():
-        if name not in zoo.names():
-            near = schema.nearest(name, list(zoo.names()))
-            hint = f"did you mean {near}?" if near else f"known: {', '.join(zoo.names())}"
-            raise KasError(f"{where}: search.seeds: {name!r} is no known kernel; {hint}")
+    search = config.search
+    for key, given in (("seeds", search.seeds or ()), ("forbidden_families", search.forbidden_families)):
+        for name in given:
+            if name not in zoo.names():
+                near = schema.nearest(name, list(zoo.names()))
+                hint = f"did you mean {near}?" if near else f"known: {', '.join(zoo.names())}"
+                raise KasError(f"{where}: search.{key}: {name!r} is no known kernel; {hint}")
+    families = {zoo.get(name).family: name for name in search.forbidden_families}
+    for name in search.seeds or ():
+        if (other := families.get(zoo.get(name).family)) is not None:
+            raise KasError(f"{where}: search.seeds: {name!r} is of the family of {other!r}, which forbidden_families excludes")
 
 
 def _report(where: str, problems: list[schema.Problem], given: Mapping[str, str]) -> str:

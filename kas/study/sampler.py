@@ -32,6 +32,8 @@ DEFAULT_SEEDS = {
 _FEWEST_PARENTS = 3  # before so many trials are complete, kernels are drawn blindly
 _ATTEMPTS = 50  # to find a kernel that the study has not had
 
+_Parents = list[tuple[Kernel, tuple[int, float]]]  # each with its front and how crowded it is there
+
 
 class KernelSampler(BaseGASampler):
     """Suggests whole legal kernels: first known ones, then children of the best by crossover and mutation of programs.
@@ -49,8 +51,9 @@ class KernelSampler(BaseGASampler):
         blind: share of blind samples among the children.
         seed: of all draws. The draw of a trial depends on the seed, its number, and what the study holds.
         also: further targets at which kernels must exist, outside the budget.
+        forbidden_families: known kernels (or names of `kas.zoo`) of whose families (`kernel.family`) none is suggested.
 
-    Raises KasError for an unknown seed kernel, a budget that is none, or targets of another rank.
+    Raises KasError for an unknown or forbidden seed kernel, a budget that is none, or targets of another rank.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class KernelSampler(BaseGASampler):
         blind: float = 0.1,
         seed: int = 0,
         also: Sequence[Target] = (),
+        forbidden_families: Sequence[Kernel | str] = (),
     ):
         super().__init__(population_size)
         self.rank = targets[0].rank if targets else 2 if rank is None else rank
@@ -73,6 +77,7 @@ class KernelSampler(BaseGASampler):
         self._restricted: dict[tuple[str, ...], Sampler] = {}
         self._arguments = targets, budget, also
         self.mutation, self.blind, self.seed = mutation, blind, seed
+        self._forbidden = frozenset(_kernel(known).family for known in forbidden_families)
         self.seeds = self._seeds(seeds)
         self._others = RandomSampler(seed=seed)
 
@@ -80,12 +85,18 @@ class KernelSampler(BaseGASampler):
         if seeds is None:
             known = [zoo.get(name) for name in DEFAULT_SEEDS[self.rank]]
             forbidden = set(self.source.settings.forbidden)
-            return [k for k in known if self.source.fits(k) and not forbidden & {step.op for step in k.steps}]
-        chosen = [zoo.get(seed) if isinstance(seed, str) else seed for seed in seeds]
+            fitting = [k for k in known if self.source.fits(k) and not forbidden & {step.op for step in k.steps}]
+            return [k for k in fitting if not self._is_forbidden(k)]
+        chosen = [_kernel(seed) for seed in seeds]
         for kernel in chosen:
             if kernel.rank != self.rank:
                 raise KasError(f"the seed {kernel!r} is of rank {kernel.rank}; the search is for kernels of rank {self.rank}")
+            if self._is_forbidden(kernel):
+                raise KasError(f"the seed {kernel!r} is of a forbidden family: leave it out, or allow the family")
         return chosen
+
+    def _is_forbidden(self, kernel: Kernel) -> bool:
+        return bool(self._forbidden) and kernel.family in self._forbidden
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The genome: two parameters for each step."""
@@ -126,11 +137,11 @@ class KernelSampler(BaseGASampler):
         rng = np.random.default_rng([self.seed, trial.number])
         parents = self._parents(study, self.get_trial_generation(study, trial))
         source = self._source(ops)
-        kernel = self._child(parents, source, rng)
+        kernel = self._allowed_child(parents, source, rng)
         for _ in range(_ATTEMPTS):
             if kernel.hash not in seen and fits_genome(kernel) and all(step.op in ops for step in kernel.steps):
                 break
-            kernel = self._child(parents, source, rng)
+            kernel = self._allowed_child(parents, source, rng)
         return kernel
 
     def _source(self, ops: Sequence[str]) -> Sampler:
@@ -145,7 +156,15 @@ class KernelSampler(BaseGASampler):
             self._restricted[tuple(ops)] = Sampler(self.rank, targets, budget, fewer, also)
         return self._restricted[tuple(ops)]
 
-    def _child(self, parents: list[tuple[Kernel, tuple[int, float]]], source: Sampler, rng: np.random.Generator) -> Kernel:
+    def _allowed_child(self, parents: _Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
+        """A child outside the forbidden families. Raises KasError if nearly all are of them."""
+        for _ in range(_ATTEMPTS):
+            kernel = self._child(parents, source, rng)
+            if not self._is_forbidden(kernel):
+                return kernel
+        raise KasError(f"{_ATTEMPTS} kernels in a row are of forbidden families; allow one, or widen the generation's settings")
+
+    def _child(self, parents: _Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
         if len(parents) < _FEWEST_PARENTS or rng.random() < self.blind:
             return source.draw(rng)
         first = _tournament(parents, rng)
@@ -165,7 +184,7 @@ class KernelSampler(BaseGASampler):
                 hashes.add(kernel.hash)
         return hashes
 
-    def _parents(self, study: optuna.Study, generation: int) -> list[tuple[Kernel, tuple[int, float]]]:
+    def _parents(self, study: optuna.Study, generation: int) -> _Parents:
         """The kernels to breed from, each with its front and how crowded it is there (lower is better in both)."""
         chosen = self.get_parent_population(study, generation) if generation else self.select_parent(study, 1)
         kernels = [(trial, program_of(trial, self.rank)) for trial in chosen]
@@ -203,12 +222,16 @@ KernelSampler._GENERATION_KEY = "kas.KernelSampler:generation"
 KernelSampler._PARENT_CACHE_KEY_PREFIX = "kas.KernelSampler:parent:"
 
 
+def _kernel(known: Kernel | str) -> Kernel:
+    return zoo.get(known) if isinstance(known, str) else known
+
+
 def _violation(trial: FrozenTrial) -> float:
     """How far a trial is past its constraints, 0 if it meets them all."""
     return sum(max(value, 0.0) for value in trial.constraints.values())
 
 
-def _tournament(parents: list[tuple[Kernel, tuple[int, float]]], rng: np.random.Generator) -> Kernel:
+def _tournament(parents: _Parents, rng: np.random.Generator) -> Kernel:
     """The better of two parents drawn at random."""
     one, other = pick(rng, parents), pick(rng, parents)
     return one[0] if one[1] <= other[1] else other[0]

@@ -179,6 +179,7 @@ def _sampler(config: StudyConfig, bench: Bench) -> optuna.samplers.BaseSampler:
         blind=config.search.blind,
         seed=config.seed,
         also=list(bench.trained.targets),
+        forbidden_families=config.search.forbidden_families,
     )
 
 

@@ -61,6 +61,8 @@ class SearchSettings:
         seeds: Known kernels (names of `kas.zoo`) evaluated first, in this order. null: well-known ones; []: none.
         mutation: Share of children made by mutation of one parent; the others are spliced from two.
         blind: Share of blind samples among later proposals, which keep the population diverse.
+        forbidden_families: Known kernels (names of `kas.zoo`) that are never proposed, nor anything of their families:
+            what fuses to the same form.
         generation: What sampled programs look like.
     """
 
@@ -68,6 +70,7 @@ class SearchSettings:
     seeds: list[str] | None = None
     mutation: float = 0.7
     blind: float = 0.1
+    forbidden_families: list[str] = field(default_factory=list)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
 
     def __post_init__(self) -> None:

@@ -59,7 +59,7 @@ def asked_by_the_sampler(rank: int, targets: Sequence[Target], budget: dict[str,
     """The first `number` kernels that sampling with a fixed seed asks about."""
     sampler = Sampler(rank, targets, budget)
     recorder = Recorder(targets, budget, 1)
-    sampler._solver = recorder
+    sampler.fitting._solver = recorder
     seed = 0
     while len(recorder.asked) < number:
         sampler.draw(np.random.default_rng([0, seed]))

@@ -30,7 +30,7 @@ _PLAIN = {
 
 
 class Unsupported(Exception):
-    """A view of a weight that this reading does not follow."""
+    """A view of a weight, or a step that no rule reads, that this reading does not follow."""
 
 
 class Evaluator:
@@ -55,6 +55,8 @@ class Evaluator:
         node = self.graph.nodes[number]
         if node.op == "in":
             return self.x
+        if node.op == "fixed":
+            raise Unsupported("a step that no rule reads")
         if node.op in ("add", "mul", "max", "min"):
             return self.terms(node)
         if node.op == "mm":

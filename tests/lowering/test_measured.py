@@ -8,7 +8,7 @@ from lowering_programs import FC, UNFOLD, op, program
 from kas.lowering import build, measured
 
 KERNEL = program(UNFOLD, op("mul", ins=[0, 1]), op("tanh"), FC)
-SIZES = {"channels": 8, "size": (6, 6)}
+SIZES = {"channels": 8, "size": (16, 16)}
 
 
 def test_candidates_write_different_sources():
@@ -33,7 +33,7 @@ def test_the_fastest_is_the_same_function(tmp_path):
     for name in measured.candidates(KERNEL, **SIZES):
         other = build(KERNEL, **SIZES, lowering=name)
         other.load_state_dict(usual.state_dict())
-        x = torch.randn(2, 8, 6, 6)
+        x = torch.randn(2, 8, 16, 16)
         torch.testing.assert_close(other(x), usual(x))
 
 

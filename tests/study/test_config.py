@@ -86,6 +86,11 @@ def test_differences_leave_out_what_may_change(tmp_path: Path) -> None:
         ("training: {epochs: many}", "small.yaml: training.epochs must be a whole number, not 'many'"),
         ("budget: {mcas: 0.3}", "small.yaml: budget.mcas is an unknown key; did you mean macs?"),
         ("search: {seeds: [botleneck]}", "small.yaml: search.seeds: 'botleneck' is no known kernel; did you mean bottleneck"),
+        ("search: {forbidden_families: [conv3]}", "forbidden_families: 'conv3' is no known kernel; did you mean conv3x3"),
+        (
+            "search: {forbidden_families: [conv3x3], seeds: [ghost, repvgg]}",
+            "search.seeds: 'repvgg' is of the family of 'conv3x3', which forbidden_families excludes",
+        ),
         ("trials: 0", "small.yaml: trials must be at least 1, not 0"),
         ("name: a/b", "small.yaml: name 'a/b' must be letters"),
         ("device: gpu", "small.yaml: device must be auto, cpu, cuda, cuda:NUMBER or mps, not 'gpu'"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import optuna
 import pytest
 
 import kas
-from kas.generation import GenerationSettings
+from kas.generation import GenerationSettings, Sampler
 from kas.language import FAMILIES, OPS
 from kas.reporting.pareto import non_dominated_sort
 from kas.study.genome import program_of, search_space
@@ -138,3 +139,42 @@ def test_an_infeasible_kernel_prunes_the_trial() -> None:
     with pytest.raises(optuna.TrialPruned, match="macs"):
         kas.suggest_kernel(study.ask(), TARGETS, BUDGET)
     assert study.trials[0].user_attrs["outcome"] == "infeasible"
+
+
+def suggested(trials: int, **options: object) -> list[kas.Kernel]:
+    """The kernels of a search in a grammar of few kernels."""
+    settings = GenerationSettings(min_steps=1, max_steps=3, allowed=["conv", "neg", "relu"], kernel_sizes=[3], dilations=[1])
+    sampler = kas.KernelSampler(settings=settings, population_size=4, seeds=(), **options)  # type: ignore[arg-type]
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: float(len(kas.suggest_kernel(trial).steps)), n_trials=trials)
+    kernels = [program_of(trial, 2) for trial in study.trials]
+    return [kernel for kernel in kernels if kernel is not None]
+
+
+@pytest.mark.parametrize("options", [{"mutation": 1.0, "blind": 0.0}, {"mutation": 0.0, "blind": 0.0}, {"blind": 1.0}], ids=str)
+def test_nothing_of_a_forbidden_family_is_suggested(options: dict[str, float]) -> None:
+    """What a search comes up with is not there if it is forbidden, however children are made."""
+    before = suggested(30, **options)
+    forbidden = [before[i] for i in (1, 5, 10, 15, 20, 25)]
+    kernels = suggested(30, forbidden_families=forbidden, **options)
+    assert len(kernels) == 30
+    assert not {kernel.family for kernel in kernels} & {kernel.family for kernel in forbidden}
+
+
+def test_forbidden_families_and_seeds() -> None:
+    sampler = kas.KernelSampler(TARGETS, BUDGET, forbidden_families=["bottleneck"])
+    assert kas.zoo.get("bottleneck") not in sampler.seeds
+    assert kas.zoo.get("ghost") in sampler.seeds
+    with pytest.raises(kas.KasError, match=r"the seed .* is of a forbidden family"):
+        kas.KernelSampler(seeds=["repvgg"], forbidden_families=["conv3x3"])
+    with pytest.raises(kas.KasError, match="did you mean 'conv3x3'"):
+        kas.KernelSampler(forbidden_families=["conv3x33"])
+
+
+def test_a_grammar_of_forbidden_families_alone_is_refused() -> None:
+    settings = GenerationSettings(min_steps=1, max_steps=1, allowed=["conv"], kernel_sizes=[3], dilations=[1], local=1.0)
+    rng = np.random.default_rng(0)
+    every = [Sampler(settings=settings).draw(rng) for _ in range(300)]
+    sampler = kas.KernelSampler(settings=settings, seeds=(), forbidden_families=every)
+    with pytest.raises(kas.KasError, match="kernels in a row are of forbidden families"):
+        kas.suggest_kernel(optuna.create_study(sampler=sampler).ask())

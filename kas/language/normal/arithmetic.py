@@ -66,7 +66,7 @@ def _whole(number: Number) -> Number:
 def add(g: Graph, terms: Iterable[Term], shape: Shape2) -> int:
     """The sum of numbers times tensors, each broadcast by its layout."""
     found = _collect(g, "add", terms)
-    flat: list[Term] = [(_whole(n), *key) for key, n in found.items() if n != 0]
+    flat: list[Term] = [(_whole(n), layout, edge) for (layout, edge), n in found.items() if n != 0]
     return _finish(g, "add", _share(g, "add", flat, shape), shape)
 
 
@@ -102,10 +102,11 @@ def _collect(g: Graph, op: str, terms: Iterable[Term]) -> dict[tuple[Layout | No
     """Flat terms: an operand of the same op is replaced by its own operands; equal ones are counted."""
     found: dict[tuple[Layout | None, int], Number] = {}
     for number, layout, operand in terms:
-        edge = g.straight(operand)
+        edge = g.straight(operand) if g.symmetric else operand
         nested = _nested(g, number, layout, edge) if g.nodes[edge >> 1].op == op else None
         if nested is None:
-            found[(layout, edge)] = found.get((layout, edge), 0) + number
+            key = layout, edge
+            found[key] = found[key] + number if key in found else number
             continue
         for n, la, e in nested:
             found[(la, e)] = found.get((la, e), 0) + n

@@ -12,7 +12,7 @@ from kas.language.normal.graph import SETS, Graph, Number
 from kas.language.normal.reading import read
 from kas.language.normal.rules import RULES
 
-__all__ = ["Form", "normal_form", "normal_form_and_factors", "operands", "reachable"]
+__all__ = ["Form", "normal_form", "normal_form_and_factors", "operands"]
 
 _MOST_BUILDS = 12
 
@@ -57,13 +57,12 @@ def normal_form_and_factors(kernel: Kernel) -> tuple[Form, dict[int, Number]]:
         form = Form(graph, read(kernel, graph, factors))
         if not graph.bent and not graph.numbered:
             break
-        nodes = reachable(form)
-        homes = _homes(graph, nodes)
+        uses, homes = _uses_and_homes(form)
         shared = {token for token in graph.bent if len(homes[token]) > 1}
         if shared:
             tied |= shared
             continue
-        found = _numbers(form, nodes, homes)
+        found = _numbers(graph, uses, homes) if graph.numbered else {}
         if not found:
             break
         for token, number in found.items():
@@ -74,56 +73,42 @@ def normal_form_and_factors(kernel: Kernel) -> tuple[Form, dict[int, Number]]:
     return form, factors
 
 
-def reachable(form: Form) -> list[int]:
-    """The numbers of the nodes that the output depends on, the later made first."""
-    graph, seen, stack = form.graph, {form.output >> 1}, [form.output >> 1]
-    while stack:
-        for edge in operands(graph, stack.pop()):
-            if edge >> 1 not in seen:
-                seen.add(edge >> 1)
-                stack.append(edge >> 1)
-    return sorted(seen, reverse=True)
-
-
 def operands(graph: Graph, number: int) -> Sequence[int]:
     """The edges that a node reads."""
     node = graph.nodes[number]
     return [term[2] for term in node.ins] if node.op in SETS else node.ins
 
 
-def _homes(graph: Graph, nodes: list[int]) -> dict[int, list[int]]:
-    """For each token the nodes that use its weight."""
+def _uses_and_homes(form: Form) -> tuple[dict[int, list[Number]], dict[int, list[int]]]:
+    """For each node that the output depends on the numbers it is multiplied with by its readers, and for each token the nodes
+    that use its weight."""
+    nodes, output = form.graph.nodes, form.output >> 1
+    uses: dict[int, list[Number]] = defaultdict(list, {output: [1]})
     homes: dict[int, list[int]] = defaultdict(list)
-    all_nodes = graph.nodes
-    for number in nodes:
-        node = all_nodes[number]
-        if node.token and node.op != "w":
+    for number in range(output, -1, -1):  # a node reads nodes that were made before it
+        if number not in uses:
+            continue
+        node = nodes[number]
+        op = node.op
+        if node.token and op != "w":
             homes[node.token].append(number)
-        if node.op in SETS:
-            for _, _, edge in node.ins:
-                below = all_nodes[edge >> 1]
+        if op in SETS:
+            for coefficient, _, edge in node.ins:
+                uses[edge >> 1].append(coefficient if op == "add" else 1)
+                below = nodes[edge >> 1]
                 if below.op == "w":
                     homes[below.token].append(number)
-    return homes
-
-
-def _numbers(form: Form, nodes: list[int], homes: dict[int, list[int]]) -> dict[int, Number]:
-    """Numbers that go into weights: those with which every reader of a weighted tensor multiplies it."""
-    graph = form.graph
-    if not graph.numbered or not homes:
-        return {}
-    uses: dict[int, list[Number]] = {number: [] for number in nodes}
-    uses[form.output >> 1].append(1)
-    for number in nodes:
-        node = graph.nodes[number]
-        if node.op == "add":
-            for coefficient, _, edge in node.ins:
-                uses[edge >> 1].append(coefficient)
         else:
-            for edge in operands(graph, number):
+            for edge in node.ins:
                 uses[edge >> 1].append(1)
+    return uses, homes
+
+
+def _numbers(graph: Graph, uses: dict[int, list[Number]], homes: dict[int, list[int]]) -> dict[int, Number]:
+    """Numbers that go into weights: those with which every reader of a weighted tensor multiplies it."""
     found: dict[int, Number] = {}
-    for number, factors in uses.items():
+    for number in sorted(uses, reverse=True):
+        factors = uses[number]
         factor = factors[0]
         if factor != 1 and factors.count(factor) == len(factors):
             token = _holder(graph, number, uses, homes)

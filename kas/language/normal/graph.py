@@ -38,7 +38,8 @@ Number = int | Fraction
 Term = tuple[Number, "Layout | None", int]
 Rule = Callable[["Graph", tuple[Any, ...], int, int], "int | None"]
 
-SETS = ("add", "mul", "max", "min")
+SETS = frozenset(("add", "mul", "max", "min"))
+_RESIZING = frozenset(("unf", "mean", "peak", "mix"))
 
 
 class Node:
@@ -104,12 +105,13 @@ class Graph:
 
     def make(self, op: str, attrs: tuple[Any, ...], x: int, token: int = 0) -> int:
         """A step with one operand: by the first rule that applies, or as a new node."""
-        if self.symmetric and x >> 1 in self.symmetric:
-            x = x & ~1
-            if attrs and op != "mix" and attribute_text(turned := flip_attrs(op, attrs)) < attribute_text(attrs):
-                return self.make(op, turned, x, token) ^ 1  # of two orientations the lesser
-        elif x & 1:
-            return self.make(op, flip_attrs(op, attrs), x ^ 1, token) ^ 1
+        if x & 1 or self.symmetric:
+            if x >> 1 in self.symmetric:
+                x = x & ~1
+                if attrs and op != "mix" and attribute_text(turned := flip_attrs(op, attrs)) < attribute_text(attrs):
+                    return self.make(op, turned, x, token) ^ 1  # of two orientations the lesser
+            elif x & 1:
+                return self.make(op, flip_attrs(op, attrs), x ^ 1, token) ^ 1
         key = (op, attrs, x, token)
         known = self._made.get(key)
         if known is None:
@@ -120,7 +122,8 @@ class Graph:
                     break
             else:
                 known = 2 * len(self.nodes)
-                self.nodes.append(Node(op, attrs, (x,), token, "", result_shape(op, attrs, below.shape)))
+                shape = result_shape(op, attrs, below.shape) if attrs else below.shape
+                self.nodes.append(Node(op, attrs, (x,), token, "", shape))
                 if self.symmetric and not attrs and x >> 1 in self.symmetric:
                     self.symmetric.add(known >> 1)  # a function of each element
             self._made[key] = known
@@ -143,17 +146,21 @@ class Graph:
         """A digest of the tree below a node, without names of variables and weights."""
         node = self.nodes[number]
         if not node.signature:
+            ins = node.ins
             if node.op in SETS:
-                below = ",".join(sorted([self.term_key(term) for term in node.ins]))
+                below = ",".join(sorted([self.term_key(term) for term in ins]))
+            elif len(ins) == 1:
+                below = self.edge_key(ins[0])
             else:
-                below = ",".join([self.edge_key(edge) for edge in node.ins])
+                below = ",".join([self.edge_key(edge) for edge in ins])
             node.signature = _signature(node.op, node.attrs, node.token > 0, below)
         return node.signature
 
     def edge_key(self, edge: int) -> str:
         """A key to order edges by, which does not depend on the order of steps or the names of variables."""
-        signature = self.signature(edge >> 1)
-        return signature + "'" if edge & 1 and self.nodes[edge >> 1].op != "w" else signature
+        node = self.nodes[edge >> 1]
+        signature = node.signature or self.signature(edge >> 1)
+        return f"{signature}'" if edge & 1 and node.op != "w" else signature
 
     def term_key(self, term: Term) -> str:
         """A key to order terms by."""
@@ -181,11 +188,9 @@ def flip_terms(terms: Iterable[Term]) -> tuple[Term, ...]:
 
 def result_shape(op: str, attrs: tuple[Any, ...], shape: tuple[Dim, Dim]) -> tuple[Dim, Dim]:
     """The products of both sides of the result of a step with one operand."""
-    if not attrs:
-        return shape
     if op == "lin":
         return (attrs[3], shape[1]) if attrs[0] == 0 else (shape[0], attrs[3])
-    if op not in ("unf", "mean", "peak", "mix"):
+    if op not in _RESIZING:
         return shape
     sides = list(shape)
     if op == "unf":

@@ -35,9 +35,9 @@ def weight(g: Graph, token: int) -> int:
 
 def lin_diagonal(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A map of each channel to itself is a scale over the channels."""
-    side, groups, size, to, taps = attrs
-    if taps or groups is not size or to is not size:
+    if attrs[1] is not attrs[2] or attrs[3] is not attrs[2] or attrs[4]:
         return None
+    side = attrs[0]
     shape = g.nodes[x >> 1].shape
     return multiply(g, [(1, one_side(side, shape), weight(g, token)), (1, None, x)], shape)
 

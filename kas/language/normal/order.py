@@ -6,23 +6,35 @@ visited in the order of their signatures; where signatures tie, every order is t
 
 from __future__ import annotations
 
+from typing import Any
+
 from kas.language.normal.graph import SETS, Graph, Term
-from kas.language.normal.texts import named_text
+from kas.language.normal.texts import template
 
 __all__ = ["Walk", "canonical_order", "canonical_text"]
 
 _MOST_WALKS = 48
 
 
+class _Names(dict[str, str]):
+    """The name of each variable: by number of first sight."""
+
+    def __missing__(self, variable: str) -> str:
+        name = self[variable] = f"x{len(self)}"
+        return name
+
+
 class Walk:
     """One walk. `choices`: which of the tied operands to visit first, at each tie; `ties` records how many there were."""
+
+    __slots__ = ("choices", "graph", "lines", "names", "nodes", "seen", "ties", "weights")
 
     def __init__(self, graph: Graph, choices: list[int]):
         self.graph, self.choices = graph, choices
         self.nodes = graph.nodes
         self.ties: list[int] = []
         self.seen: dict[int, int] = {}
-        self.variables: dict[str, str] = {}
+        self.names = _Names()
         self.weights: dict[int, int] = {}
         self.lines: list[str] = []
 
@@ -36,26 +48,39 @@ class Walk:
         return str(mine)
 
     def visit(self, number: int) -> int:
-        """The number by first sight of a new node, whose text is written."""
-        node = self.nodes[number]
-        mine = self.seen[number] = len(self.seen)
-        text = node.op
-        if node.attrs:
-            text += named_text(node.attrs, self.name)
-        if node.token:
-            text += f"*{self.weights.setdefault(node.token, len(self.weights))}"
-            if node.mark and node.token in self.graph.tied:
-                text += node.mark
-        if node.op in SETS:
-            text += named_text(node.shape, self.name) + self.terms(node.ins)
-        else:
-            text += f"({','.join([self.edge(edge) for edge in node.ins])})"
-        self.lines.append(f"{mine}={text}")
-        return mine
+        """The number by first sight of a new node, whose text is written: after the texts of what it reads."""
+        nodes, seen, names = self.nodes, self.seen, self.names
+        first = mine = len(seen)
+        waiting: list[str] = []  # a chain of nodes with one operand each, from the output inwards
+        while True:
+            node = nodes[number]
+            op, ins = node.op, node.ins
+            seen[number] = mine
+            text = f"{mine}={op}"
+            if node.attrs:
+                attrs, variables = template(node.attrs)
+                text += attrs % tuple([names[variable] for variable in variables]) if variables else attrs
+            if node.token:
+                text = f"{text}*{self.weights.setdefault(node.token, len(self.weights))}"
+                if node.mark and node.token in self.graph.tied:
+                    text += node.mark
+            if op in SETS:
+                text = f"{text}{self.named(node.shape)}{self.terms(ins)}"
+                break
+            if len(ins) != 1 or ins[0] >> 1 in seen:
+                text = f"{text}({','.join([self.edge(edge) for edge in ins])})"
+                break
+            mine += 1
+            waiting.append(f"{text}({mine}')" if ins[0] & 1 else f"{text}({mine})")
+            number = ins[0] >> 1
+        self.lines.append(text)
+        self.lines += reversed(waiting)
+        return first
 
-    def name(self, variable: str) -> str:
-        """A variable by number of first sight."""
-        return self.variables.setdefault(variable, f"x{len(self.variables)}")
+    def named(self, value: Any) -> str:
+        """Attributes as a text, with the names of variables."""
+        text, variables = template(value)
+        return text % tuple([self.names[variable] for variable in variables]) if variables else text
 
     def terms(self, terms: tuple[Term, ...]) -> str:
         """The operands of a sum, product or extreme."""
@@ -80,7 +105,7 @@ class Walk:
 
     def term(self, term: Term) -> str:
         """One operand."""
-        return f"{term[0]}{named_text(term[1], self.name)}{self.edge(term[2])}"
+        return f"{term[0]}{self.named(term[1])}{self.edge(term[2])}"
 
 
 def _first(pair: tuple[str, object]) -> str:
@@ -88,22 +113,26 @@ def _first(pair: tuple[str, object]) -> str:
 
 
 def _walks(graph: Graph, output: int) -> tuple[str, Walk]:
-    best: tuple[str, Walk] | None = None
-    choices: list[int] = []
-    for _ in range(_MOST_WALKS):
-        walk = Walk(graph, choices)
-        walk.edge(output)
-        text = ";".join(walk.lines) + ("'" if output & 1 else "")
-        if best is None or text < best[0]:
-            best = text, walk
-        choices = [*choices, *[0] * (len(walk.ties) - len(choices))]
+    best, walk = _walked(graph, output, [])
+    best_walk = walk
+    choices = [0] * len(walk.ties)
+    for _ in range(_MOST_WALKS - 1):
         while choices and choices[-1] + 1 >= walk.ties[len(choices) - 1]:
             choices.pop()
         if not choices:
             break
         choices[-1] += 1
-    assert best is not None
-    return best
+        text, walk = _walked(graph, output, choices)
+        if text < best:
+            best, best_walk = text, walk
+        choices = [*choices, *[0] * (len(walk.ties) - len(choices))]
+    return best, best_walk
+
+
+def _walked(graph: Graph, output: int, choices: list[int]) -> tuple[str, Walk]:
+    walk = Walk(graph, choices)
+    walk.visit(output >> 1)
+    return ";".join(walk.lines) + ("'" if output & 1 else ""), walk
 
 
 def canonical_text(graph: Graph, output: int) -> str:

@@ -11,12 +11,12 @@ from kas.language.kernel import Kernel
 from kas.language.normal.arithmetic import add, extreme, multiply, quotient, scaled
 from kas.language.normal.chains import chain
 from kas.language.normal.fixed import FIXED, fixed
-from kas.language.normal.graph import Graph, Number, Term
+from kas.language.normal.graph import Graph, Node, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.maps import weight
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
-from kas.language.shapes import CHANNEL, Shape
+from kas.language.shapes import CHANNEL, Shape, input_shape
 
 __all__ = ["read"]
 
@@ -27,9 +27,13 @@ cached = lru_cache(maxsize=4096)
 class _Reading:
     """The state while a program is read: the graph, and the edge of every tensor in the orientation of the program."""
 
+    __slots__ = ("edges", "factors", "graph", "kernel", "shapes")
+
     def __init__(self, kernel: Kernel, graph: Graph, factors: Mapping[int, Number]):
         self.kernel, self.graph, self.factors = kernel, graph, factors
-        self.edges: list[int] = [graph.intern("in", (), (), _products(kernel.shapes[0]))]
+        self.shapes = [input_shape(kernel.rank), *[outcome.shape for outcome in kernel.outcomes]]
+        graph.nodes.append(_input(self.shapes[0]))
+        self.edges = [0]
 
     def weighted(self, token: int, edge: int) -> int:
         """The result of a step whose weight was multiplied with a number, which is taken back."""
@@ -41,8 +45,14 @@ def read(kernel: Kernel, graph: Graph, factors: Mapping[int, Number]) -> int:
     """The edge of the output, channels first. `factors`: what the weight of a step is multiplied with."""
     state = _Reading(kernel, graph, factors)
     for token, step in enumerate(kernel.steps, 1):
-        state.edges.append(_READERS[step.op](state, step, kernel.shapes[step.ins[0]], token))
-    return state.edges[-1] ^ int(kernel.shapes[-1].first.kind != CHANNEL)
+        state.edges.append(_READERS[step.op](state, step, state.shapes[step.ins[0]], token))
+    return state.edges[-1] ^ int(state.shapes[-1].first.kind != CHANNEL)
+
+
+@cached
+def _input(shape: Shape) -> Node:
+    """The node of the input, the first of every graph."""
+    return Node("in", (), (), 0, "", _products(shape))
 
 
 def _products(shape: Shape) -> tuple[Dim, Dim]:
@@ -101,8 +111,8 @@ def _normalize(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _fc(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    attrs = _fc_attrs(shape, step.side, step.to)
-    return state.weighted(token, state.graph.make("lin", attrs, state.edges[step.ins[0]], token))
+    edge = state.graph.make("lin", _fc_attrs(shape, step.side, step.to), state.edges[step.ins[0]], token)
+    return state.weighted(token, edge) if state.factors else edge
 
 
 @cached
@@ -112,8 +122,8 @@ def _fc_attrs(shape: Shape, side: int | None, to: Dim) -> Attrs:
 
 
 def _conv(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    attrs = _conv_attrs(shape, step.to, step.k, step.d, step.depthwise)
-    return state.weighted(token, state.graph.make("lin", attrs, state.edges[step.ins[0]], token))
+    edge = state.graph.make("lin", _conv_attrs(shape, step.to, step.k, step.d, step.depthwise), state.edges[step.ins[0]], token)
+    return state.weighted(token, edge) if state.factors else edge
 
 
 @cached
@@ -124,8 +134,8 @@ def _conv_attrs(shape: Shape, to: Dim, k: tuple[int, ...], d: tuple[int, ...], d
 
 
 def _mix(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    attrs = _mix_attrs(shape, step.axes, step.to)
-    return state.weighted(token, state.graph.make("mix", attrs, state.edges[step.ins[0]], token))
+    edge = state.graph.make("mix", _mix_attrs(shape, step.axes, step.to), state.edges[step.ins[0]], token)
+    return state.weighted(token, edge) if state.factors else edge
 
 
 @cached
@@ -173,9 +183,9 @@ def _pointwise(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _binary(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    left, right = (state.kernel.shapes[i] for i in step.ins)
     l_edge, r_edge = (state.edges[i] for i in step.ins)
-    layout = _broadcast(left, right)
+    right = state.shapes[step.ins[1]]
+    layout = _broadcast(shape, right)
     shape2 = _products(right)
     l_number, r_number = 1, 1
     if step.op == "sub":

@@ -8,19 +8,19 @@ from typing import Any
 
 from kas.language.dims import Dim
 
-__all__ = ["attribute_text", "named_text"]
+__all__ = ["attribute_text", "named_text", "template"]
 
 _VARIABLE = re.compile(r"(x\d+)")
 _MOST_TEXTS = 2**15
 _ANONYMOUS: dict[Any, str] = {}  # both are caches, emptied when they are full
-_PIECES: dict[Any, list[str]] = {}
+_TEMPLATES: dict[Any, tuple[str, tuple[str, ...]]] = {}
 
 
 def attribute_text(value: Any) -> str:
     """Attributes as a text, every variable written as `x`."""
     text = _ANONYMOUS.get(value)
     if text is None:
-        text = "".join([piece if i % 2 == 0 else "x" for i, piece in enumerate(_pieces(value))])
+        text = named_text(value, lambda _: "x")
         if len(_ANONYMOUS) >= _MOST_TEXTS:
             _ANONYMOUS.clear()
         _ANONYMOUS[value] = text
@@ -29,21 +29,20 @@ def attribute_text(value: Any) -> str:
 
 def named_text(value: Any, name: Callable[[str], str]) -> str:
     """Attributes as a text, every variable by its name."""
-    pieces = _PIECES.get(value)
-    if pieces is None:
-        pieces = _pieces(value)
-    if len(pieces) == 1:
-        return pieces[0]
-    return "".join([name(piece) if i & 1 else piece for i, piece in enumerate(pieces)])
+    text, variables = template(value)
+    return text % tuple([name(variable) for variable in variables]) if variables else text
 
 
-def _pieces(value: Any) -> list[str]:
-    """The text around variables, and the variables, in turns."""
-    pieces = _VARIABLE.split(_text(value))
-    if len(_PIECES) >= _MOST_TEXTS:
-        _PIECES.clear()
-    _PIECES[value] = pieces
-    return pieces
+def template(value: Any) -> tuple[str, tuple[str, ...]]:
+    """Attributes as a text with `%s` for every variable, and the variables in their order."""
+    found = _TEMPLATES.get(value)
+    if found is None:
+        pieces = _VARIABLE.split(_text(value))
+        found = "%s".join(pieces[::2]), tuple(pieces[1::2])
+        if len(_TEMPLATES) >= _MOST_TEXTS:
+            _TEMPLATES.clear()
+        _TEMPLATES[value] = found
+    return found
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ takes values as normal and unrelated tensors as independent. It is no proof: a s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from math import sqrt
 
 from kas.language.primitives import Step
@@ -33,9 +34,9 @@ class Analysis(Walk):
         for number, step in enumerate(steps, 1):
             self.signals.append(RULES[step.op](self, step, number))
 
-    @property
+    @cached_property
     def output(self) -> Signal:
-        return self.signals[next(i for i, readers in enumerate(self.readers) if not readers)]
+        return self.signals[self.readers.index([])]
 
     @property
     def scale(self) -> float:
@@ -53,6 +54,12 @@ class Analysis(Walk):
         """The weighted steps that the output does not vary with."""
         output = self.output
         least = _DEAD * output.variance
+        varied = 0  # with what a single part varies that is large enough
+        for bits, variance in output.parts.items():
+            if variance > least:
+                varied |= bits
+        if all(varied & weight_bit(number) for number, step in enumerate(self.steps, 1) if step.op in _WEIGHTED):
+            return []
         effects = dict.fromkeys((n for n, step in enumerate(self.steps, 1) if step.op in _WEIGHTED), 0.0)
         for bits, variance in output.parts.items():
             for number in effects:

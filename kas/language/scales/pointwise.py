@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import erf, exp, inf, pi, sin, sqrt, tanh
 
 import numpy as np
@@ -71,17 +72,25 @@ def applied(op: str, x: Signal) -> Signal:
     variance = x.variance
     if variance <= 0.0:
         return constant(function(x.mean), x.root)
-    deviation, low, high = sqrt(variance), x.low, x.high
-    mean = second = 0.0
-    for node, mass in _NODES:
-        at = x.mean + deviation * node
-        value = function(low if at < low else high if at > high else at)
-        mean += mass * value
-        second += mass * value * value
+    low, high = x.low, x.high
+    mean, second = _moments(op, x.mean, variance, low, high)
     spread = second - mean * mean
     parts = rescaled(x.parts, spread) if spread > 1e-12 * second else {}
     linear = op == "neg" or (op in _SMOOTH and x.second < _TINY)
     return Signal(mean, parts, *_bounds(op, low, high), x.root, x.centred if linear else 0)
+
+
+@lru_cache(maxsize=1 << 12)
+def _moments(op: str, mean: float, variance: float, low: float, high: float) -> tuple[float, float]:
+    """Mean and second moment of a function of a bounded normal variable."""
+    function, deviation = FUNCTIONS[op], sqrt(variance)
+    first = second = 0.0
+    for node, mass in _NODES:
+        at = mean + deviation * node
+        value = function(low if at < low else high if at > high else at)
+        first += mass * value
+        second += mass * value * value
+    return first, second
 
 
 def _bounds(op: str, low: float, high: float) -> tuple[float, float]:

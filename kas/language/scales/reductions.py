@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import exp, inf, log, sqrt
 
 from kas.language.scales.signal import POSITIVE, SLOTS, Parts, Signal, added, constant, extreme, rescaled
@@ -14,6 +15,7 @@ _EPSILON = 1e-6  # of both normalisations
 Lengths = Mapping[int, int]  # of the non-empty axes, by slot
 
 
+@lru_cache(maxsize=1 << 10)
 def bits_of(axes: tuple[str, ...]) -> int:
     """The bits of named axes."""
     bits = 0

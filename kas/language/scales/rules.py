@@ -22,6 +22,7 @@ from kas.language.shapes import Shape
 __all__ = ["RULES"]
 
 _MOST = 1e4  # times a fan-in initialisation, or that part of it
+_CHANNELS = (SLOTS["0.c"], SLOTS["1.c"])
 _WIDTH = SIDES[0].bit_length()
 _FORMAL = 1e-9  # the share of a weight that starts as a constant, which stands for its later changes
 
@@ -34,14 +35,18 @@ def _gain(walk: Walk, number: int) -> float:
 
 def _restored(walk: Walk, number: int, second: float) -> float:
     """The gain of a weight that brings a second moment to what it is to be."""
-    gain = sqrt(_gain(walk, number) / second) if second > 0.0 else 1.0
-    gain = float(f"{min(max(gain, 1 / _MOST), _MOST):.6g}")  # so that what is one but for rounding is one
-    walk.gains[number] = gain
+    gain = walk.gains[number] = _bounded(_gain(walk, number), second)
     return gain
 
 
-def _mapped(walk: Walk, number: int, old: int, new: int) -> Signal:
-    """A linear map with random weights: of the axes `old`, which become `new`."""
+@lru_cache(maxsize=1 << 12)
+def _bounded(wanted: float, second: float) -> float:
+    gain = sqrt(wanted / second) if second > 0.0 else 1.0
+    return float(f"{min(max(gain, 1 / _MOST), _MOST):.6g}")  # so that what is one but for rounding is one
+
+
+def _mapped(walk: Walk, number: int, old: int, new: int, inside: bool = True) -> Signal:
+    """A linear map with random weights: of the axes `old`, which become `new`; `inside`: no tap of it is outside."""
     x = walk.signals[walk.steps[number - 1].ins[0]]
     factor = _restored(walk, number, x.second) ** 2
     bit = weight_bit(number) | new
@@ -49,18 +54,17 @@ def _mapped(walk: Walk, number: int, old: int, new: int) -> Signal:
     added(parts, bit, x.mean * x.mean * factor)
     for bits, variance in x.parts.items():
         added(parts, bits & ~old | bit, variance * factor)
-    return Signal(0.0, few(parts), -inf, inf, number, 0 if x.centred & old else x.centred)
+    return Signal(0.0, few(parts), -inf, inf, number, x.centred if inside and not x.centred & old else 0)
 
 
 def _fc(walk: Walk, step: Any, number: int) -> Signal:
     shape = walk.shapes[step.ins[0]]
     side = channel_side(shape, step.side)
-    return _mapped(walk, number, SIDES[side], SLOTS[f"{side}.c"] if step.to is not ONE else 0)
+    return _mapped(walk, number, SIDES[side], _CHANNELS[side] if step.to is not ONE else 0)
 
 
 def _conv(walk: Walk, step: Any, number: int) -> Signal:
-    result = _mapped(walk, number, SIDES[0], SLOTS["0.c"] if step.to is not ONE else 0)
-    return result._replace(centred=0) if step.k != (1, 1) else result  # taps outside are zero
+    return _mapped(walk, number, SIDES[0], _CHANNELS[0] if step.to is not ONE else 0, step.k == (1, 1))  # those are zero
 
 
 def _mix(walk: Walk, step: Any, number: int) -> Signal:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
-from kas.language.dims import SYMBOLS, Dim
+from kas.language.dims import Dim
 from kas.language.primitives import Step
 from kas.language.scales.signal import BATCH, SIDES, SLOTS, Signal
 from kas.language.shapes import Shape
@@ -30,11 +30,6 @@ def layout(shape: Shape) -> _Layout:
     for slot, _ in dims:
         bits |= slot
     return _Layout(bits, (bits & SIDES[0], bits & SIDES[1]), dims)
-
-
-@lru_cache(maxsize=1 << 14)
-def _factors(dim: Dim) -> tuple[tuple[str, int], ...]:
-    return tuple((symbol, power) for symbol, power in zip(SYMBOLS, dim.powers, strict=True) if power)
 
 
 class Walk:
@@ -63,13 +58,8 @@ class Walk:
         """The value of a dim: an integer where the program exists."""
         known = self._values.get(dim)
         if known is None:
-            above, below = dim.numerator, dim.denominator
-            for symbol, power in _factors(dim):
-                if power > 0:
-                    above *= self.env[symbol] ** power
-                else:
-                    below *= self.env[symbol] ** -power
-            known = self._values[dim] = max(above // below, 1)
+            above, below = dim.fraction(self.env)
+            known = self._values[dim] = above // below or 1
         return known
 
     def lengths(self, tensor: int) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kas.study.commands import dashboard, export, keys, report, resume, run, show, status
+from kas.study.commands import dashboard, export, keys, rediscover, report, resume, run, show, status
 from kas.study.commands import list as list_
 from kas.study.commands._base import Command
 
@@ -18,4 +18,5 @@ COMMANDS: dict[str, Command] = {
     "export": export.command,
     "dashboard": dashboard.command,
     "report": report.command,
+    "rediscover": rediscover.command,
 }
