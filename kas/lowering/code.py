@@ -102,6 +102,8 @@ class Code:
         if self.kernel.fixed_size:
             return [self._size_check()]
         found: dict[str, str] = {}
+        if self.symbolic:
+            found.update([self._empty_check()])
         for number, dim in self.kernel.dims:
             factor, names = self._split(dim)
             if factor.denominator != 1:
@@ -113,6 +115,11 @@ class Code:
             for name, by in step.reaches():
                 self._reach_check(number, by, self.kernel.shapes[step.ins[0]].axis(name), found)
         return list(found.items())
+
+    def _empty_check(self) -> tuple[str, str]:
+        names = [symbol.lower() for symbol in self.symbolic]
+        self.names.update(names)
+        return " or ".join(f"{name} < 1" for name in names), f"an image without positions: {self._at(names)}"
 
     def _reach_check(self, number: int, by: int, dim: Dim, found: dict[str, str]) -> None:
         if not self.constant(dim):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import product
 from kas.lowering.code import Form
@@ -25,7 +27,9 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
         image = emitter.variable(padded(image, conv.window, there))
     shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
     weight = _weight(emitter, conv, image, shape)
-    bias = f", {emitter.parameter(conv.bias, (emitter.code.number(conv.out),))}" if conv.bias else ""
+    bias = f", {_bias(emitter, conv, (conv.out,))}" if conv.bias else ""
+    if conv.last and len(there) == 2:
+        image += ".contiguous(memory_format=torch.channels_last)"
     call = f"F.conv{len(there)}d({image}, {weight}{bias}{_options(emitter, conv, there)})"
     return call, (conv.out, *space)
 
@@ -40,14 +44,22 @@ def _emit_point(emitter: Emitter, conv: Convolution, base: Node) -> tuple[str, F
     x, count = emitter.values[base].name, emitter.code.number
     if g is ONE:
         weight = _weight(emitter, conv, x, (out, inner))
-        bias = f"{emitter.parameter(conv.bias, (count(out),))}" if conv.bias else ""
+        bias = _bias(emitter, conv, (out,)) if conv.bias else ""
         if positions is ONE:
             return f"F.linear({emitter.reshaped(base, (inner,))}, {weight}{', ' + bias if bias else ''})", (out,)
-        bias = emitter.parameter(conv.bias, (count(out), 1)) if conv.bias else ""
+        bias = _bias(emitter, conv, (out, ONE)) if conv.bias else ""
         return batched(emitter, weight, emitter.reshaped(base, (inner, positions)), bias), (out, positions)
     weight = _weight(emitter, conv, x, (g, out, inner))
     bias = f" + {emitter.parameter(conv.bias, (count(g), count(out), 1))}" if conv.bias else ""
     return f"torch.matmul({weight}, {emitter.reshaped(base, (g, inner, positions))}){bias}", (g, out, positions)
+
+
+def _bias(emitter: Emitter, conv: Convolution, shape: Form) -> str:
+    """The bias of a convolution; the mean of that of all outputs where its weight is one."""
+    sizes = tuple(map(emitter.code.number, shape))
+    if conv.weight.kind != "averaged":
+        return emitter.parameter(conv.bias, sizes)
+    return f"{emitter.raw(conv.bias)[0]}.mean().reshape({', '.join(map(str, sizes))})"
 
 
 def batched(emitter: Emitter, weight: str, x: str, bias: str = "") -> str:
@@ -81,6 +93,17 @@ def _weight(emitter: Emitter, conv: Convolution, image: str, shape: tuple[Dim, .
     """The weight `[out, in, k…]` of a convolution, from the parameters of the program."""
     weight, number = conv.weight, emitter.code.number
     sizes = tuple(number(dim) for dim in shape)
+    if weight.inner is not None:
+        assert weight.count is not None
+        before = replace(conv, weight=weight.inner, out=weight.full[0], groups=weight.count)
+        own = _weight(emitter, before, image, weight.full)
+        own = f"({own})" if " " in own and not own.endswith(")") else own
+        if weight.kind == "turned":
+            return f"{own}.transpose(2, 3).reshape{sizes}"
+        if weight.count is ONE:
+            return f"{own}.mean(0).reshape{sizes}"
+        groups, (out, *rest) = number(weight.count), map(number, weight.full)
+        return f"({own}.reshape{(groups, out // groups, *rest)}.mean(1) / {groups}).reshape{sizes}"
     count = 1 if weight.count is None else number(weight.count)
     if weight.kind == "constant":
         return f"{image}.new_full({sizes}, {1 / count!r})"
@@ -153,24 +176,31 @@ def _tap(emitter: Emitter, window: Window, there: list[int], space: Form, own: t
 
 
 def emit_cover(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """The mean of each of the shifted images, zeros outside: two products with matrices of ones and zeros.
+    """The mean of each of the shifted images over both positions or one: products with matrices of ones and zeros.
 
     Tap `j` of an axis of size `n` sums the elements `q` with `0 <= q - (j d - padding) < n`.
     """
-    base, window = node.ins[0], node.window
-    there = [i for i, dim in enumerate(base.shape.second.dims) if dim is not ONE]
-    space = tuple(base.shape.second.dims[i] for i in there)
+    assert isinstance(node.attributes, tuple)
+    (window, axes), base = node.attributes, node.ins[0]
+    assert isinstance(window, Window)
+    assert isinstance(axes, str)
+    space = tuple(dim for dim in base.shape.second.dims if dim is not ONE)
+    there = [i for i, dim in enumerate(base.shape.second.dims) if dim is not ONE and "hw"[i] in axes]
     channels = base.shape.first.product
     image = emitter.variable(emitter.reshaped(base, (channels, *space)))
-    sizes = [emitter.code.size(dim) for dim in space]
+    sizes = [emitter.code.size(base.shape.second.dims[i]) for i in there]
     covers = []
     for i, size in zip(there, sizes, strict=True):
         pad = window.padding[i]
         covers.append(f"F.pad({image}.new_ones({size}), ({pad}, {pad})).unfold(0, {size}, {window.d[i]}).flip(0)")
     count = " * ".join(f"({size})" if " " in size else size for size in sizes)
     taps = tuple(Dim.of(window.k[i]) for i in there)
-    if len(there) == 1:
+    if len(space) == 1:
         return f"torch.matmul({image}, {covers[0]}.t()) / {_grouped(count)}", (channels, *taps)
+    if axes == "h":
+        return f"torch.matmul({covers[0]}, {image}) / {_grouped(count)}", (channels, *taps, space[1])
+    if axes == "w":
+        return f"torch.matmul({image}, {covers[0]}.t()).transpose(2, 3) / {_grouped(count)}", (channels, *taps, space[0])
     rows = emitter.variable(f"torch.matmul({image}, {covers[1]}.t())")
     return f"torch.matmul({covers[0]}, {rows}) / {_grouped(count)}", (channels, *taps)
 

@@ -66,6 +66,9 @@ class Weight:
         number: the step of the parameter.
         scale: the step of a scale, whose weight, viewed as `scale_form` (ONE where it repeats), has the axes of `full`.
         count: the product of the axes that a mean removes.
+
+    Or made from another one, `inner`, of a convolution with the weight shape `full` and `count` groups: "turned" with the two
+    taps exchanged and the first of them then joined to the channels; "averaged" over the outputs.
     """
 
     kind: str
@@ -74,17 +77,19 @@ class Weight:
     full: tuple[Dim, ...] = ()
     scale_form: tuple[Dim, ...] = ()
     count: Dim | None = None
+    inner: Weight | None = None
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of an image `[channel | spatial]`, of the same size."""
+    """A convolution of an image `[channel | spatial]`, of the same size; `last`: with the channels last in memory."""
 
     window: Window
     groups: Dim
     out: Dim
     weight: Weight
-    bias: int = 0  # the step of its bias, 0 for none
+    bias: int = 0  # the step of its bias, 0 for none; an averaged weight has an averaged bias
+    last: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering import rules_attention as attention
 from kas.lowering import rules_loops as loops
+from kas.lowering import rules_maxima as maxima
 from kas.lowering import rules_means as means
 from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
@@ -19,6 +20,12 @@ from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
 __all__ = ["ALTERNATIVES", "RULES", "rules_without"]
 
 _CHEAPER = 0.9  # of the work of two maps, what the product of their weights and one map may take
+
+# What a convolution has with which it is faster with its channels last, the copy included (a CPU, batch 1 and 32, 3x3 to 7x7):
+_NARROW = 8  # outputs at most, and
+_TAPS = 25  # taps at least, or
+_POSITIONS, _CHANNELS = 64, 64  # positions at most, and channels at least
+
 
 def _view(graph: Graph, node: Node) -> Node | None:
     """group and ungroup change names only."""
@@ -92,6 +99,19 @@ def _chain(graph: Graph, node: Node) -> Node | None:
     return graph.make("convolve", source.ins, node.shape, attributes=replace(own, weight=weight))
 
 
+def _narrow(graph: Graph, node: Node) -> Node | None:
+    """A convolution to few channels, with many taps or at few positions, is up to twice as fast with its channels last."""
+    own, (h, w) = node.convolution, node.shape.second.dims
+    if own.last or own.window.taps == 1 or own.groups is not ONE or h is ONE or w is ONE:
+        return None
+    out, channels, positions = (
+        dim.value(graph.code.env) for dim in (own.out, node.ins[0].shape.first.product, node.shape.second.product)
+    )
+    if out > _NARROW or not (own.window.taps >= _TAPS or (positions <= _POSITIONS and channels >= _CHANNELS)):
+        return None
+    return graph.make("convolve", node.ins, node.shape, attributes=replace(own, last=True))
+
+
 def _bias_of_convolution(graph: Graph, node: Node) -> Node | None:
     """A bias over the channels is the convolution's own, one pass less."""
     step, source = node.step, node.ins[0]
@@ -133,10 +153,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
         windows.fold_scaled,
         windows.fold_product,
         means.mean,
+        maxima.growing,
+        maxima.shifted,
         loops.fold,
     ),
     "conv": (_conv,),
-    "convolve": (_chain,),
+    "convolve": (_chain, _narrow),
     "fc": (windows.fc, windows.fc_scaled, loops.fc, _fc_is_convolution),
     "mix": (windows.mix, loops.mix, _mix_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
@@ -149,6 +171,7 @@ ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
     "fused attention": (attention.attention,),
     "loops over taps": (loops.fold, loops.mix, loops.fc),
     "product of weights": (_chain,),
+    "channels last": (_narrow,),
 }
 
 

@@ -61,7 +61,11 @@ class _Body:
             return None
         if isinstance(node.step, Scale | Bias) and set(node.step.axes) & set(_TAPS):
             axes = tuple((dim, name, name in node.step.axes) for name, dim in node.shape.axes())
-            return self.graph.make(f"tap {node.op}", made, one_tap(node.shape), attributes=(node.number, axes))
+            if node.op == "affine":  # a scale, then the bias
+                assert isinstance(node.attributes, tuple)
+                made = (self.graph.make("tap scale", made, one_tap(node.shape), attributes=(*node.attributes, axes)),)
+            op = "tap scale" if node.op == "scale" else "tap bias"
+            return self.graph.make(op, made, one_tap(node.shape), attributes=(node.number, axes))
         return self.graph.make(node.op, made, one_tap(node.shape), node.step, node.number, node.attributes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from kas.language.dims import ONE
+from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
 from kas.language.primitives.linear import Fc, Mix
@@ -15,7 +15,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.spatial import Shift
 from kas.language.primitives.views import Transpose
 from kas.language.shapes import Shape
-from kas.lowering.graph import Graph, Node
+from kas.lowering.graph import Graph, Node, Weight
 
 __all__ = ["mean"]
 
@@ -81,16 +81,54 @@ def _fc(graph: Graph, node: Node, source: Node, axes: Axes) -> Node | None:
 
 
 def _convolve(graph: Graph, node: Node, source: Node, axes: Axes) -> Node | None:
-    """A linear map of channels, as fc; with taps, it is one of the means of the shifted images."""
-    window, base = source.convolution.window, source.ins[0]
+    """A linear map of channels, as fc; with taps, it is one of the means of the shifted images. Over all outputs: below."""
+    convolution, base = source.convolution, source.ins[0]
     space = frozenset(name for name, _ in source.shape.axes() if name[0] == "1")
-    if window.taps == 1:
-        return _pushed(graph, node, source, axes & space, axes - space)
-    if not space <= axes or window.fill:
+    gone = axes & space
+    if not gone:
+        return _outputs(graph, node, source, axes)
+    if not set(convolution.window.axes) & {f"0.k{name[2]}" for name in gone}:
+        return _pushed(graph, node, replace(source, attributes=replace(convolution, last=False)), gone, axes - space)
+    if convolution.window.fill:
         return None
-    filled = graph.make("cover", (base,), _without(base.shape, space), attributes=window)
-    made = graph.make("covered", (filled,), _without(source.shape, space), attributes=source.convolution)
+    if gone < space:
+        made = _one_axis(graph, source, next(iter(gone)))
+        return None if made is None else folded(graph, made, axes - space)
+    filled = graph.make("cover", (base,), _without(base.shape, space), attributes=(convolution.window, "hw"))
+    made = graph.make("covered", (filled,), _without(source.shape, space), attributes=convolution)
     return folded(graph, made, axes - space)
+
+
+def _one_axis(graph: Graph, source: Node, name: str) -> Node | None:
+    """The mean over `1.h` or `1.w` of a convolution of both: one over the other axis, of the shifted images' means."""
+    convolution, base = source.convolution, source.ins[0]
+    window, axis, tap = convolution.window, name[2], f"0.k{name[2]}"
+    if base.shape.first.dim("kh") is not ONE or base.shape.first.dim("kw") is not ONE:
+        return None
+    k = window.over((tap,)).taps
+    filled = graph.make(
+        "cover", (base,), _without(base.shape, (name,)).with_axis(tap, Dim.of(k)), attributes=(window.over((tap,)), axis)
+    )
+    weight = convolution.weight
+    if axis == "w":
+        inner = base.shape.first.product / convolution.groups
+        full = (convolution.out, inner, *(Dim.of(value) for value in window.k))
+        weight = Weight("turned", full=full, count=convolution.groups, inner=weight)
+    left = replace(convolution, window=window.over((tap,), keep=False), weight=weight, last=False)
+    return graph.make("convolve", (filled,), _without(source.shape, (name,)), attributes=left)
+
+
+def _outputs(graph: Graph, node: Node, source: Node, axes: Axes) -> Node | None:
+    """The mean over all channels that a map makes is a map to one channel, with the mean of its weights."""
+    convolution, base = source.convolution, source.ins[0]
+    if axes != {name for name, _ in source.shape.axes() if name[0] == "0"} or convolution.out is ONE:
+        return None
+    there = [k for k, dim in zip(convolution.window.k, base.shape.second.dims, strict=True) if dim is not ONE]
+    taps = tuple(map(Dim.of, there)) if convolution.window.taps > 1 else ()
+    full = (convolution.out, base.shape.first.product / convolution.groups, *taps)
+    weight = Weight("averaged", full=full, count=convolution.groups, inner=convolution.weight)
+    one = replace(convolution, groups=ONE, out=ONE, weight=weight, last=False)
+    return graph.make("convolve", source.ins, node.shape, attributes=one)
 
 
 def _shift(graph: Graph, node: Node, source: Node, axes: Axes) -> Node | None:

@@ -48,7 +48,10 @@ def fold_apart(graph: Graph, node: Node) -> Node | None:
 
 
 def fold_max(graph: Graph, node: Node) -> Node | None:
-    """The maximum over taps is a pooling."""
+    """The maximum over taps is a pooling.
+
+    Where several neighbours are the largest, its gradient goes to the first of them; that of the plain lowering is shared out.
+    """
     step, source = node.step, node.ins[0]
     assert isinstance(step, Fold)
     if source.op != "taps" or step.how != "max" or step.axes[0][0] != "0":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from math import log2
 from typing import Any, NamedTuple
 
 from kas.language.errors import Infeasible
@@ -17,7 +15,8 @@ from kas.solvers.places import Place
 from kas.solvers.plans import Plan
 from kas.solvers.questions import DEFAULT, Network
 from kas.solvers.quick import fill_sums
-from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum
+from kas.solvers.refusals import refuse_dims, refuse_limits, refuse_minimum, refuse_rank
+from kas.solvers.repeats import Repeats
 from kas.solvers.shares import part_of, shares_of
 from kas.solvers.sites import Block, block, least_fits
 from kas.solvers.sizes import Sizes
@@ -65,16 +64,25 @@ class Solver:
         self._free = Network(targets, DEFAULT if budget is None else budget, multiple_of)
         self._fixed = Network(targets, {}, multiple_of) if budget is None else self._free
         self.targets = self._free.targets
+        self._repeats = Repeats(self._free)
         self._ranks = {target.rank for target in self.targets}
 
     def solve(self, kernel: Kernel, *, thorough: bool = True) -> Sizes:
         """The sizes of a kernel. Raises Infeasible."""
         rank = kernel.rank
         if rank not in self._ranks or len(self._ranks) > 1:
-            raise self._wrong_rank(rank)
+            raise refuse_rank(self.targets, rank)
         plan = Plan(kernel)
+        key = None if thorough else self._repeats.key(plan)
+        found = self._repeats.get(key, plan)
+        if found is None:
+            found = self._solve(plan, thorough)
+            self._repeats.put(key, found)
+        return found
+
+    def _solve(self, plan: Plan, thorough: bool) -> Sizes:
         if not plan.numbers:
-            found = solve_fixed(self._fixed, plan, _groups(self._fixed, plan))
+            found = solve_fixed(self._fixed, plan, self._fixed.groups(plan))
         else:
             found = None if thorough else _solve_quickly(self._free, plan)
         return found or _solve(self._free if plan.numbers else self._fixed, plan, thorough)
@@ -90,13 +98,6 @@ class Solver:
     def part(self, kernel: Kernel, sizes: Sizes, steps: Sequence[int]) -> float:
         """The part that some steps (by their index) carry of what all of them cost, for the limit that is used most."""
         return part_of(self._free, kernel, sizes, steps)
-
-    def _wrong_rank(self, rank: int) -> Infeasible:
-        target = next(target for target in self.targets if target.rank != rank)
-        return Infeasible(
-            f"target {target.name!r} is of rank {target.rank}, the kernel of rank {rank}: "
-            f"its size must have {rank} axes, not {target.size}"
-        )
 
 
 def _solve(network: Network, plan: Plan, thorough: bool) -> Sizes:
@@ -114,7 +115,7 @@ def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
 
     None leaves it to the whole search.
     """
-    table = network.table(_groups(network, plan)[0])
+    table = network.table(network.groups(plan)[0])
     if not network.bounded or plan.hindered(table):
         return None
     filled = fill_sums(network, plan, table)
@@ -131,17 +132,6 @@ def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
     return answer(network, plan, table, parts, costs, False, 1.0)
 
 
-def _groups(network: Network, plan: Plan) -> tuple[int, ...]:
-    return _divisors(network.channels) if plan.uses_groups else (1,)
-
-
-@lru_cache(maxsize=1024)
-def _divisors(channels: int) -> tuple[int, ...]:
-    """Values of G in the order in which they are tried: the nearest to 8 first, 1 last."""
-    numbers = [g for g in range(1, channels + 1) if channels % g == 0]
-    return tuple(sorted(numbers, key=lambda g: (g == 1, abs(log2(g / 8)), g)))
-
-
 class _Questions:
     """What to ask for each G at which the kernel exists, and why not for the others."""
 
@@ -151,7 +141,7 @@ class _Questions:
         self._faults: list[tuple[int, list[Place], int]] = []
 
     def __iter__(self) -> Iterator[tuple[int, Question]]:
-        for groups in _groups(self.network, self.plan):
+        for groups in self.network.groups(self.plan):
             places = self.network.places(self.plan, groups)
             fault = next((i for i, place in enumerate(places) if place.fault), None)
             if fault is not None:

@@ -154,12 +154,14 @@ class Answer:
 
     def values(self) -> dict[str, dict[str, int]]:
         """The free variables of each target, by its name."""
-        found = {member: part.values for part in self.parts for member in part.members}
-        names = [(f"x{number}", number) for number in self.plan.numbers]
-        return {
-            target.name: {name: found[member][number] for name, number in names}
-            for member, target in enumerate(self.network.targets)
-        }
+        targets, names, numbers = self.network.targets, self.plan.variables, self.plan.numbers
+        found: dict[str, dict[str, int]] = {target.name: {} for target in targets}
+        if numbers:
+            for _, members, of in self.parts:
+                values = [of[number] for number in numbers]
+                for member in members:
+                    found[targets[member].name] = dict(zip(names, values, strict=True))
+        return found
 
 
 def answer(

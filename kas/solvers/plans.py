@@ -22,7 +22,7 @@ class Plan:
         uses_groups: whether G occurs.
         checked: dims and quotients that are not integers at every target.
         shifts: axes that must be longer than a number.
-        macs, params: the costs of its steps.
+        macs, params: the costs of its steps. free: what the other attributes are read off.
     """
 
     def __init__(self, kernel: Kernel):
@@ -37,7 +37,9 @@ class Plan:
                 self.params.append(params)
             if marks is not None:
                 every[marks] = None
-        self.numbers, self.variables, self.index, self.spatial, self.grouped, self.checked, self.uses_groups = joined((*every,))
+        self.free = free = joined((*every,))
+        self.numbers, self.variables, self.index = free.numbers, free.variables, free.index
+        self.spatial, self.grouped, self.checked, self.uses_groups = free.spatial, free.grouped, free.checked, free.groups
         self.shifts = [
             (outcome.shape.axis(name), abs(by))  # what shifts keeps the shape
             for step, outcome in zip(kernel.steps, kernel.outcomes)  # noqa: B905 - the hot path

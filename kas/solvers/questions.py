@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import gcd, isfinite, prod
+from math import gcd, isfinite, log2, prod
 from typing import Any, NamedTuple
 
 from kas.language.errors import KasError
@@ -85,6 +85,8 @@ class Network:
         self.limits_targets = any(limit.each is not None or limit.key == "memory" for limit in self.limits)
         self.bounded = any(isfinite(limit.real) for limit in self.free_sums)
         self.channels = gcd(*(target.channels for target in self.targets))
+        divisors = [g for g in range(1, self.channels + 1) if self.channels % g == 0]
+        self._divisors = tuple(sorted(divisors, key=lambda g: (g == 1, abs(log2(g / 8)), g)))
         kinds: dict[Kind, list[int]] = {}
         for number, target in enumerate(self.targets):
             kinds.setdefault(self._kind(number, target), []).append(number)
@@ -123,6 +125,10 @@ class Network:
             floor = max(floor, 4 * (target.in_channels + target.out_channels) * target.positions)
         each = tuple((limit.each[number],) for limit in self.limits if limit.each is not None)
         return Kind(target.channels, target.size, target.adapter, floor, each)
+
+    def groups(self, plan: Plan) -> tuple[int, ...]:
+        """Values of G in the order in which they are tried: the nearest to 8 first, 1 last."""
+        return self._divisors if plan.uses_groups else (1,)
 
     def table(self, groups: int) -> Table:
         """Dims at each kind of target, with one G."""

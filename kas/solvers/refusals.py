@@ -13,8 +13,9 @@ from kas.solvers.enumeration import Best, Question
 from kas.solvers.limits import Limit, most_within
 from kas.solvers.places import Place, evaluate
 from kas.solvers.questions import Network
+from kas.solvers.targets import Target
 
-__all__ = ["refuse_dims", "refuse_limits", "refuse_minimum"]
+__all__ = ["refuse_dims", "refuse_limits", "refuse_minimum", "refuse_rank"]
 
 _UNITS = {"macs": "MACs", "params": "parameters", "memory": "bytes at its peak", "work": "units of work"}
 
@@ -134,3 +135,12 @@ def _reached(network: Network, question: Question, best: Best) -> dict[str, int]
 def _at_most(limit: Limit, cost: int) -> str:
     base = (2 if limit.key == "work" else 1) * (1 if limit.entry.absolute else limit.reference)
     return f"{limit.key}.min = {int(10000 * cost / base) / 10000:g}"
+
+
+def refuse_rank(targets: Sequence[Target], rank: int) -> Infeasible:
+    """A kernel of this rank fits not all of the targets."""
+    target = next(target for target in targets if target.rank != rank)
+    return Infeasible(
+        f"target {target.name!r} is of rank {target.rank}, the kernel of rank {rank}: "
+        f"its size must have {rank} axes, not {target.size}"
+    )

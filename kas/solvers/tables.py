@@ -76,7 +76,7 @@ def _value(dim: Dim, bound: Sequence[tuple[str, int]], symbols: dict[str, int]) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Marks:
-    """What else a step's dims ask for. Equal marks are one object.
+    """What else a step's dims ask for. Equal marks are one object, as a rule.
 
     variables: numbers of the free variables; spatial, grouped: of those that are spatial axes, or the width of one of G
     groups (`G*x`). checked: dims and quotients that may be no integers. groups: G occurs.
@@ -99,15 +99,16 @@ class Facts(NamedTuple):
     outcome: Outcome
 
 
-class Free(NamedTuple):
-    """The marks of all steps together, in their order.
+@dataclass(frozen=True, slots=True, eq=False)
+class Free:
+    """The marks of all steps together. Equal ones are one object, as a rule.
 
-    numbers, variables: the free variables, by number and by name. places: of each number in them. The rest is as in `Marks`.
+    numbers, variables: the free variables, by number and by name. index: the place of each number. The rest is as in `Marks`.
     """
 
     numbers: tuple[int, ...]
     variables: tuple[str, ...]
-    places: dict[int, int]
+    index: dict[int, int]
     spatial: frozenset[int]
     grouped: frozenset[int]
     checked: tuple[Dim, ...]

@@ -30,9 +30,9 @@ DEFAULT_SEEDS = {
     0: ("low_rank_linear", "grouped_linear"),
 }
 _FEWEST_PARENTS = 3  # before so many trials are complete, kernels are drawn blindly
-_ATTEMPTS = 50  # to find a kernel that the study has not had
+Parents = list[tuple[Kernel, tuple[int, float]]]  # each with its front and how crowded it is there
 
-_Parents = list[tuple[Kernel, tuple[int, float]]]  # each with its front and how crowded it is there
+_ATTEMPTS = 50  # to find a kernel that the study has not had
 
 
 class KernelSampler(BaseGASampler):
@@ -156,7 +156,7 @@ class KernelSampler(BaseGASampler):
             self._restricted[tuple(ops)] = Sampler(self.rank, targets, budget, fewer, also)
         return self._restricted[tuple(ops)]
 
-    def _allowed_child(self, parents: _Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
+    def _allowed_child(self, parents: Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
         """A child outside the forbidden families. Raises KasError if nearly all are of them."""
         for _ in range(_ATTEMPTS):
             kernel = self._child(parents, source, rng)
@@ -164,7 +164,7 @@ class KernelSampler(BaseGASampler):
                 return kernel
         raise KasError(f"{_ATTEMPTS} kernels in a row are of forbidden families; allow one, or widen the generation's settings")
 
-    def _child(self, parents: _Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
+    def _child(self, parents: Parents, source: Sampler, rng: np.random.Generator) -> Kernel:
         if len(parents) < _FEWEST_PARENTS or rng.random() < self.blind:
             return source.draw(rng)
         first = _tournament(parents, rng)
@@ -184,7 +184,7 @@ class KernelSampler(BaseGASampler):
                 hashes.add(kernel.hash)
         return hashes
 
-    def _parents(self, study: optuna.Study, generation: int) -> _Parents:
+    def _parents(self, study: optuna.Study, generation: int) -> Parents:
         """The kernels to breed from, each with its front and how crowded it is there (lower is better in both)."""
         chosen = self.get_parent_population(study, generation) if generation else self.select_parent(study, 1)
         kernels = [(trial, program_of(trial, self.rank)) for trial in chosen]
@@ -231,7 +231,7 @@ def _violation(trial: FrozenTrial) -> float:
     return sum(max(value, 0.0) for value in trial.constraints.values())
 
 
-def _tournament(parents: _Parents, rng: np.random.Generator) -> Kernel:
+def _tournament(parents: Parents, rng: np.random.Generator) -> Kernel:
     """The better of two parents drawn at random."""
     one, other = pick(rng, parents), pick(rng, parents)
     return one[0] if one[1] <= other[1] else other[0]

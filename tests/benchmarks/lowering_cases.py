@@ -1,7 +1,23 @@
-"""The kernels of the benchmark of lowerings, with their classes and sizes."""
+"""The kernels of the benchmark of lowerings, with their classes and sizes.
+
+The classes, each decided by the program alone:
+
+* unfold: it has an unfold.
+* attention: it has a product with a softmax of scores (a matmul read by a softmax, or with its own).
+* broadcast, fold: plain makes a tensor in memory of which nothing but its fold is ever read, and which an expert need not make.
+  That is a fold of a tensor that nothing else reads (views left out), made by
+  - for a mean over any axes: fc, conv, mix, matmul without a softmax, unfold, scale, bias, neg, shift, add, sub: what they
+    read, or their weights, can be folded first;
+  - for a mean: mul, or div with `swap`, whose left operand is broadcast, by name, along at least one of the folded axes;
+    or mul with an unfolded operand, folded over its taps;
+  - for a maximum: an unfold, folded over its taps, a shift along a folded axis, or relu, sigmoid, tanh, exp.
+  A fold of anything else (the maximum of an fc; the mean of a product of two images; of what others read too) has to be made.
+* others: none of these.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +25,8 @@ from typing import Any
 import kas
 from kas import zoo
 from kas.language.kernel import Kernel
+from kas.language.primitives.binary import align
+from kas.language.primitives.reductions import Fold
 
 __all__ = ["CLASSES", "SIZES", "Case", "cases", "classes", "label"]
 
@@ -16,7 +34,9 @@ SIZES = ((64, 32), (128, 16), (256, 8), (512, 4))  # channels, height and width
 CLASSES = ("unfold", "attention", "broadcast, fold", "others")
 
 _VIEWS = ("group", "ungroup", "transpose")
-_MADE_TO_BE_FOLDED = ("scale", "bias", "neg", "add", "sub", "mul", "fc", "conv", "mix", "matmul", "shift")
+_AFTER_MEAN = ("fc", "conv", "mix", "unfold", "scale", "bias", "neg", "shift", "add", "sub")  # what the mean can go before
+_AFTER_MAXIMUM = ("relu", "sigmoid", "tanh", "exp")
+_TAPS = {"0.kh", "0.kw"}
 
 
 @dataclass(frozen=True)
@@ -67,9 +87,32 @@ def classes(kernel: Kernel) -> set[str]:
             found.add("unfold")
         if step.op == "matmul" and any(_is_attention(kernel, i) for i in step.ins):
             found.add("attention")
-        if step.op == "fold" and _behind_views(kernel, step.ins[0]) in _MADE_TO_BE_FOLDED:
+        if isinstance(step, Fold) and _made_to_be_folded(kernel, step):
             found.add("broadcast, fold")
     return found or {"others"}
+
+
+def _made_to_be_folded(kernel: Kernel, fold: Fold) -> bool:
+    """Whether nothing but its fold is read of a tensor that need not be made (see above)."""
+    readers = Counter(i for step in kernel.steps for i in step.ins)
+    tensor, axes = fold.ins[0], set(fold.axes)
+    while tensor and readers[tensor] == 1 and kernel.steps[tensor - 1].op in _VIEWS:
+        tensor = kernel.steps[tensor - 1].ins[0]
+    if not tensor or readers[tensor] > 1:
+        return False
+    step = kernel.steps[tensor - 1]
+    if fold.how == "max":
+        moved = set(getattr(step, "axes", ())) if step.op == "shift" else _TAPS if step.op == "unfold" else set()
+        return bool(axes & moved) or step.op in _AFTER_MAXIMUM
+    if step.op == "matmul":
+        return not getattr(step, "softmax", False)
+    if step.op == "mul" and axes & _TAPS and "unfold" in [_behind_views(kernel, i) for i in step.ins]:
+        return True
+    if step.op == "mul" or (step.op == "div" and getattr(step, "swap", False)):
+        left, right = (kernel.shapes[i] for i in step.ins)
+        named = all(align(ours, theirs).by_name for ours, theirs in zip(left, right, strict=True))
+        return named and not axes <= {name for name, _ in left.axes()}
+    return step.op in _AFTER_MEAN
 
 
 def _behind_views(kernel: Kernel, tensor: int) -> str:

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 taskset -c 1 nice python tests/benchmarks/lowerings.py [--kernels 300] [--quick] [--inductor 30]
         [--hand-written] [--batch 1 32] [--sizes 0 1 2] [--budget 0.3] [--seed 0] [--only PART-OF-A-NAME] [--rows FILE.json]
+    python tests/benchmarks/lowerings.py --join FILE.json FILE.json    (the table of the rows of several runs)
 
 Kernels are drawn from the default distribution for four targets (channels, size): (64,32), (128,16), (256,8), (512,4), at 0.3
 of the MACs of the 3x3 convolutions, and built at the first three. Equality: float64, outputs and gradients, 1e-9 relative,
@@ -50,7 +51,11 @@ def main() -> int:
     parser.add_argument("--rows", type=Path, help="where to write each measurement as JSON")
     parser.add_argument("--no-equality", action="store_true", help="latency and memory only")
     parser.add_argument("--no-latency", action="store_true", help="equality and traces only")
+    parser.add_argument("--join", type=Path, nargs="+", metavar="FILE", help="measure nothing, print the table of these rows")
     wanted = parser.parse_args()
+    if wanted.join:
+        table([row for file in wanted.join for row in json.loads(file.read_text())])
+        return 0
     if wanted.quick:
         wanted.kernels, wanted.sizes = min(wanted.kernels, 30), [1]
     torch.set_num_threads(1)
@@ -64,7 +69,7 @@ def main() -> int:
     wrong = 0 if wanted.no_equality else equality(chosen, wanted)
     rows = [] if wanted.no_latency else latency(chosen, wanted)
     if rows:
-        table(chosen, rows)
+        table(rows)
     if wanted.rows:
         wanted.rows.write_text(json.dumps(rows))
     if wanted.hand_written:
@@ -145,14 +150,14 @@ def _mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def table(chosen: list[Case], rows: list[Row]) -> None:
-    """By class and batch; then the worst ten kernels, by the geometric mean of their ratios."""
-    sampled = [case for case in chosen if case.name.startswith("sample ")]
+def table(rows: list[Row]) -> None:
+    """By class and batch, with the share of each class in the sampled kernels; then the worst ten kernels, by their means."""
+    sampled = {row["name"]: row["classes"] for row in rows if row["name"].startswith("sample ")}.values()
     print(f"{'class':18}{'share':>7}{'batch':>6}{'rows':>6}{'mean':>7}{'p10':>7}{'worst':>7}{'<0.95':>7}{'memory':>8}")
     for name in (*CLASSES, "all"):
-        share = sum(name in classes(case.kernel) or name == "all" for case in sampled) / max(1, len(sampled))
+        share = sum(name in own or name == "all" for own in sampled) / max(1, len(sampled))
         batches = sorted({row["batch"] for row in rows})
-        for which in ([b] for b in batches) if name != "all" else [*([b] for b in batches), batches]:
+        for which in [*([b] for b in batches), batches]:
             mine = [row for row in rows if (name in row["classes"] or name == "all") and row["batch"] in which]
             if mine:
                 ratios = sorted(row["ratio"] for row in mine)

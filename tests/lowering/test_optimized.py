@@ -59,15 +59,30 @@ def test_sampled_kernels(rank):
     assert seen > 200
 
 
-def text(kernel, lowering="optimized", channels=16):
+def text(kernel, lowering="optimized", channels=16, size=None):
     values = dict.fromkeys(kernel.variables, 8)
-    return source(kernel, channels=channels, size=SIZES[kernel.rank][0], groups=4, values=values, lowering=lowering)
+    size = size or SIZES[kernel.rank][0]
+    return source(kernel, channels=channels, size=size, groups=4, values=values, lowering=lowering)
 
 
-def forward(name_or_kernel):
+def forward(name_or_kernel, size=None):
+    """The lines of a forward without comments and without the check for empty images."""
     kernel = PROGRAMS[name_or_kernel] if isinstance(name_or_kernel, str) else name_or_kernel
-    lines = text(kernel).split("def forward(self, x: Tensor) -> Tensor:\n")[1].splitlines()
-    return [re.sub(r"  #.*", "", line).strip() for line in lines]
+    written = text(kernel, size=size).split("def forward(self, x: Tensor) -> Tensor:\n")[1]
+    written = re.sub(r"( +_, _, h(, w)? = x.shape\n)? +if h < 1( or w < 1)?:\n.*\n", "", written)
+    return [re.sub(r"  #.*", "", line).strip() for line in written.splitlines()]
+
+
+@pytest.mark.parametrize("lowering", ["plain", "optimized"])
+@pytest.mark.parametrize("name", ["conv3x3", "shift1x1", "nonlocal_attention"])
+def test_empty_images_are_refused(name, lowering):
+    kernel = zoo.get(name)
+    sizes = {"channels": 16, "groups": 4, "values": dict.fromkeys(kernel.variables, 8), "lowering": lowering}
+    module = build(kernel, size=(8, 8), **sizes)
+    with pytest.raises(ValueError, match=r"^an image without positions: H = 0, W = 8$"):
+        module(torch.zeros(2, 16, 0, 8))
+    with pytest.raises(Infeasible, match=r"^W must be an integer of at least 1, not 0$"):
+        build(kernel, size=(8, 0), **sizes)
 
 
 CONVOLUTIONS = {
@@ -139,7 +154,8 @@ def test_unfold_is_never_made(name):
 
 
 def test_unfold_is_made_where_nothing_else_does_the_same():
-    assert "torch.stack" in "".join(forward("joint softmax of far axes"))
+    assert "F.unfold" in "".join(forward("joint softmax of far axes"))
+    assert "torch.stack" in "".join(forward("joint softmax of far axes", size=(12, 10)))
 
 
 def test_the_three_spellings_of_a_depthwise_convolution_are_one_call():

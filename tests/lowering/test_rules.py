@@ -17,6 +17,14 @@ from kas.lowering.module_source import source
 TOLERANCE = 1e-9
 ALL = [op("fold", axes=["1.h", "1.w"], how="mean"), op("fold", axes=["0.c"], how="mean")]
 ROW = op("unfold", over="w", k=5)
+ROWS, COLUMNS, CHANNELS = (op("fold", axes=[axis], how="mean") for axis in ("1.h", "1.w", "0.c"))
+BIAS = op("bias", axes=["0.c"])
+MAXIMUM = op("fold", axes=["1.h", "1.w"], how="max")
+
+
+def and_input(*steps, back="add"):
+    """Steps whose last is put on the input again."""
+    return program(*steps, op(back, ins=[len(steps), 0]))
 
 
 def mean_of(*steps, back="add"):
@@ -39,6 +47,12 @@ RULES = {
         "reshape",
     ),
     "twice": (program(FC, op("abs"), op("abs"), op("neg"), op("neg"), FC), r"\.abs\(\)", r"abs.*abs|neg|-t"),
+    # a scale and a bias over taps, which are one pass elsewhere
+    "affine over taps": (
+        program(ROW, op("scale", axes=["0.c", "0.kw"]), op("bias", axes=["0.c", "0.kw"]), FC),
+        r"w2.*\n(.*\n)*.*w3",
+        "none",
+    ),
     # linear maps of channels
     "chain": (program(op("fc", to="2*C"), FC), r"torch\.mm\(self\.w2, self\.w1\)", "bmm.*bmm"),
     "chain with a bias": (
@@ -128,6 +142,76 @@ RULES = {
         "F.unfold",
     ),
     "mean of an unfold": (taps_mean_of(op("tanh"), ROW), r"mean", "stack|F.unfold"),
+    "mean over rows of a convolution": (
+        and_input(op("conv", to="C", k=[3, 5], d=[2, 1]), ROWS),
+        r"conv1d\(t1.reshape\(n, 48, w\)",
+        "conv2d",
+    ),
+    "mean over columns of a convolution": (
+        and_input(op("conv", to="C", k=[3, 5], d=[1, 2]), COLUMNS),
+        r"conv1d\(t1.reshape\(n, 80, h\)",
+        "conv2d",
+    ),
+    "mean over columns of a grouped convolution with a bias": (
+        and_input(op("group", by="G"), op("conv", to="2*C", k=[3, 3]), BIAS, COLUMNS, FC),
+        r"transpose\(2, 3\).reshape\(32, 12, 3\), self.w3",
+        "conv2d",
+    ),
+    "mean over columns of a scaled convolution": (
+        and_input(UNFOLD, op("scale", axes=["0.c", "0.kw"]), op("group", by="G"), FC, COLUMNS),
+        "conv1d",
+        "conv2d",
+    ),
+    "mean over rows of a depthwise convolution": (
+        and_input(op("conv", to="2*C", k=[3, 3], depthwise=True), ROWS, FC),
+        "conv1d",
+        "conv2d",
+    ),
+    "mean over columns of a convolution over rows": (
+        and_input(op("conv", to="C", k=[3, 1]), COLUMNS),
+        r"t1 = x.mean\(3\)",
+        "conv2d|matmul",
+    ),
+    "mean over the outputs of a convolution": (
+        and_input(op("conv", to="C", k=[3, 5]), BIAS, CHANNELS),
+        r"self.w1.mean\(0\).*self.w2.mean\(\)",
+        r"t1.mean|x.mean",
+    ),
+    "mean over the outputs of a grouped convolution": (
+        and_input(op("group", by="G"), op("conv", to="2*C", k=[3, 3]), CHANNELS),
+        r"mean\(1\) / 4\)",
+        "groups=",
+    ),
+    "mean over the outputs of an fc": (
+        and_input(op("tanh"), FC, BIAS, CHANNELS, back="mul"),
+        r"self.w2.mean\(0\)",
+        r"t1.mean",
+    ),
+    "mean over the outputs of a grouped fc": (
+        and_input(op("group", by="G"), op("fc", to="2*C"), CHANNELS),
+        r"mean\(1\) / 4\)",
+        r"t1.mean|matmul",
+    ),
+    "mean over outputs and rows": (and_input(op("conv", to="C", k=[3, 5]), CHANNELS, ROWS), r"conv1d", "conv2d"),
+    # maxima
+    "maximum of a growing function": (
+        and_input(FC, op("tanh"), op("exp"), MAXIMUM),
+        r"amax.*\n.*tanh.*\n.*clamp",
+        r"tanh.*\n(.*\n)*.*amax",
+    ),
+    "maximum of a shift": (and_input(op("shift", axes=["1.h", "1.w"], by=1), MAXIMUM), "amax", "roll"),
+    "maximum over one axis of a shift": (
+        and_input(op("shift", axes=["1.h", "1.w"], by=1), op("fold", axes=["1.h"], how="max")),
+        r"amax\(2\)\n.*roll\(.*, 1, 2\)",
+        "none",
+    ),
+    # memory formats
+    "few channels last": (
+        program(op("conv", to="8", k=[5, 5]), FC),
+        r"contiguous\(memory_format=torch.channels_last\)",
+        "none",
+    ),
+    "many channels first": (program(op("conv", to="C", k=[5, 5]), FC), "conv2d", "channels_last"),
     # what is outside an image
     "sigmoid of an unfold": (program(UNFOLD, op("sigmoid"), FC), r"F\.pad\(.*value=0\.5\)", "stack|F.unfold"),
     "exp of a root of an unfold": (program(UNFOLD, op("sqrt"), op("exp"), op("group", by="C"), FC), r"value=1\.001", "stack"),

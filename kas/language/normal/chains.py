@@ -58,8 +58,10 @@ def _intern_chain(g: Graph, factors: list[int]) -> tuple[int]:
 def _rows_out(g: Graph, factors: list[int], side: int) -> tuple[int] | None:
     """A rearrangement, scale or gate of the rows of the first factor is one of the product; of the last, its columns."""
     place = 0 if side == 0 else -1
-    far = g.shape(factors[-1])[1] if side == 0 else g.shape(factors[0])[0]
     edge = factors[place]
+    if g.nodes[edge >> 1].op not in ("roll", "perm", "mul"):
+        return None
+    far = g.shape(factors[-1])[1] if side == 0 else g.shape(factors[0])[0]
     op, attrs, inner = rearranged(g, edge)
     if op and leaves_other(op, attrs, side):
         factors[place] = inner

@@ -82,10 +82,12 @@ def _stripped(g: Graph, edge: int) -> tuple[int, list[_Between]]:
 
 def _last(g: Graph, edge: int) -> tuple[int, _Between] | None:
     node = g.nodes[edge >> 1]
-    op, attrs, inner = rearranged(g, edge)
-    if op:
+    if node.op in ("roll", "perm"):
+        op, attrs, inner = rearranged(g, edge)
         return (inner, _Between(op, attrs)) if leaves_other(op, attrs, 1) else None
     if node.op == "lin":
+        if node.attrs[0] == 0 and not edge & 1:
+            return None
         attrs = flip_attrs("lin", node.attrs) if edge & 1 else node.attrs
         if attrs[0] == 0 or attrs[4] or node.token in g.tied:
             return None

@@ -75,6 +75,8 @@ class Graph:
         numbered: whether some sum has a coefficient other than one.
     """
 
+    __slots__ = ("_index", "_made", "bent", "known", "nodes", "numbered", "positive", "rules", "symmetric", "tied")
+
     def __init__(
         self, known: Container[Dim], tied: frozenset[int], rules: Mapping[str, Mapping[str, tuple[Rule, ...]]]
     ) -> None:

@@ -9,7 +9,7 @@ from kas.language.normal.arithmetic import multiply, scaled, split
 from kas.language.normal.graph import Graph, Term
 from kas.language.normal.layout import Cut, Layout, cut, or_full, refine
 
-__all__ = ["constant_out", "mean_mix", "mix_lin", "mix_roll", "mix_unf"]
+__all__ = ["constant_out", "joined", "mean_mix", "mix_lin", "mix_roll", "mix_unf", "whole_side"]
 
 Attrs = tuple[Any, ...]
 Side = tuple[tuple[Dim, "Dim | None"], ...]
@@ -23,11 +23,17 @@ def _mixed_side(attrs: Attrs) -> int | None:
 
 def mix_lin(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
     """A mix of one whole side is a dense map of it."""
-    side = _mixed_side(attrs)
-    if side is None or len(attrs[0][side]) != 1:
+    dense = whole_side(attrs[0])
+    return None if dense is None else g.make("lin", dense, x, token)
+
+
+def whole_side(sides: tuple[Side, ...]) -> Attrs | None:
+    """The attributes of the dense map that a mix of one whole side is; None if it is another mix."""
+    side = _mixed_side((sides,))
+    if side is None or len(sides[side]) != 1:
         return None
-    size, to = attrs[0][side][0]
-    return g.make("lin", (side, ONE, size, to, ()), x, token)
+    size, to = sides[side][0]
+    return side, ONE, size, to, ()
 
 
 def mix_unf(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
@@ -115,11 +121,11 @@ def mean_mix(g: Graph, attrs: Attrs, x: int, token: int) -> int | None:
                 left += [] if flag else [(dim, None)]
             inside = here
         folded.append(cut(before))
-        maps.append(_joined(left))
+        maps.append(joined(left))
     return g.make("mix", (tuple(maps),), g.make("mean", ((folded[0], folded[1]),), node.ins[0]), node.token)
 
 
-def _joined(pieces: list[tuple[Dim, Dim | None]]) -> Side:
+def joined(pieces: list[tuple[Dim, Dim | None]]) -> Side:
     """Neighbours of one kind as one piece."""
     result: list[tuple[Dim, Dim | None]] = []
     for dim, new in pieces:

@@ -49,7 +49,7 @@ class Walk:
 
     def visit(self, number: int) -> int:
         """The number by first sight of a new node, whose text is written: after the texts of what it reads."""
-        nodes, seen, names = self.nodes, self.seen, self.names
+        nodes, seen = self.nodes, self.seen
         first = mine = len(seen)
         waiting: list[str] = []  # a chain of nodes with one operand each, from the output inwards
         while True:
@@ -58,8 +58,7 @@ class Walk:
             seen[number] = mine
             text = f"{mine}={op}"
             if node.attrs:
-                attrs, variables = template(node.attrs)
-                text += attrs % tuple([names[variable] for variable in variables]) if variables else attrs
+                text += self.named(node.attrs)
             if node.token:
                 text = f"{text}*{self.weights.setdefault(node.token, len(self.weights))}"
                 if node.mark and node.token in self.graph.tied:
@@ -80,7 +79,11 @@ class Walk:
     def named(self, value: Any) -> str:
         """Attributes as a text, with the names of variables."""
         text, variables = template(value)
-        return text % tuple([self.names[variable] for variable in variables]) if variables else text
+        if not variables:
+            return text
+        if len(variables) == 1:
+            return text.replace("{0}", self.names[variables[0]])
+        return text.format(*[self.names[variable] for variable in variables])
 
     def terms(self, terms: tuple[Term, ...]) -> str:
         """The operands of a sum, product or extreme."""

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from kas.language.dims import ONE, Dim
+from kas.language.dims import Dim
 from kas.language.kernel import Kernel
 from kas.language.normal.arithmetic import add, extreme, multiply, quotient, scaled
+from kas.language.normal.attributes import broadcast, conv_attrs, fc_attrs, mix_attrs, perm_attrs, unf_attrs
 from kas.language.normal.chains import chain
 from kas.language.normal.fixed import FIXED, fixed
 from kas.language.normal.graph import Graph, Node, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.maps import weight
-from kas.language.primitives._base import channel_side
-from kas.language.primitives.binary import align
 from kas.language.shapes import CHANNEL, Shape, input_shape
 
 __all__ = ["read"]
@@ -65,15 +64,7 @@ def _view(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _transpose(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    return state.graph.make("perm", _perm_attrs(shape, step.side), state.edges[step.ins[0]])
-
-
-@cached
-def _perm_attrs(shape: Shape, side: int | None) -> Attrs:
-    number = channel_side(shape, side)
-    g, c, kh, kw = shape.sides[number].dims
-    sizes = (g, c, kh * kw)
-    return ((sizes, None) if number == 0 else (None, sizes),)
+    return state.graph.make("perm", perm_attrs(shape, step.side), state.edges[step.ins[0]])
 
 
 def _shift(state: _Reading, step: Any, shape: Shape, token: int) -> int:
@@ -84,17 +75,7 @@ def _shift(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _unfold(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    return state.graph.make("unf", _unf_attrs(shape, step.over, step.k, step.d), state.edges[step.ins[0]])
-
-
-@cached
-def _unf_attrs(shape: Shape, over: str, k: int, d: int) -> Attrs:
-    suffix = shape.first.dim("kw") if over == "h" else ONE
-    return 0, tuple(_tap(shape, axis, k, d) for axis in over), suffix
-
-
-def _tap(shape: Shape, axis: str, k: int, d: int) -> Attrs:
-    return layout_of(shape, (f"1.{axis}",))[1], k, d
+    return state.graph.make("unf", unf_attrs(shape, step.over, step.k, step.d), state.edges[step.ins[0]])
 
 
 def _fold(state: _Reading, step: Any, shape: Shape, token: int) -> int:
@@ -111,48 +92,19 @@ def _normalize(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 
 def _fc(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    edge = state.graph.make("lin", _fc_attrs(shape, step.side, step.to), state.edges[step.ins[0]], token)
+    edge = state.graph.make("lin", fc_attrs(shape, step.side, step.to), state.edges[step.ins[0]], token)
     return state.weighted(token, edge) if state.factors else edge
-
-
-@cached
-def _fc_attrs(shape: Shape, side: int | None, to: Dim) -> Attrs:
-    number = channel_side(shape, side)
-    return number, shape.sides[number].dim("g"), shape.sides[number].product, to, ()
 
 
 def _conv(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    edge = state.graph.make("lin", _conv_attrs(shape, step.to, step.k, step.d, step.depthwise), state.edges[step.ins[0]], token)
+    edge = state.graph.make("lin", conv_attrs(shape, step.to, step.k, step.d, step.depthwise), state.edges[step.ins[0]], token)
     return state.weighted(token, edge) if state.factors else edge
-
-
-@cached
-def _conv_attrs(shape: Shape, to: Dim, k: tuple[int, ...], d: tuple[int, ...], depthwise: bool) -> Attrs:
-    side = shape.first
-    taps = tuple(_tap(shape, axis, n, gap) for axis, n, gap in zip("hw", k, d, strict=True) if n > 1)
-    return 0, side.dim("c" if depthwise else "g"), side.product, to, taps
 
 
 def _mix(state: _Reading, step: Any, shape: Shape, token: int) -> int:
-    edge = state.graph.make("mix", _mix_attrs(shape, step.axes, step.to), state.edges[step.ins[0]], token)
+    op, attrs = mix_attrs(shape, step.axes, step.to)
+    edge = state.graph.make(op, attrs, state.edges[step.ins[0]], token)
     return state.weighted(token, edge) if state.factors else edge
-
-
-@cached
-def _mix_attrs(shape: Shape, axes: tuple[str, ...], to: tuple[Dim, ...]) -> Attrs:
-    new = dict(zip(axes, to, strict=True))
-    sides = []
-    for number, side in enumerate(shape.sides):
-        pieces: list[tuple[Dim, Dim | None]] = []
-        for name, dim in side.axes():
-            to_dim = new.get(f"{number}.{name}")
-            if pieces and (pieces[-1][1] is None) == (to_dim is None):
-                last, before = pieces[-1]
-                pieces[-1] = (last * dim, None if to_dim is None or before is None else before * to_dim)
-            else:
-                pieces.append((dim, to_dim))
-        sides.append(tuple(pieces))
-    return (tuple(sides),)
 
 
 @cached
@@ -185,7 +137,7 @@ def _pointwise(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 def _binary(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     l_edge, r_edge = (state.edges[i] for i in step.ins)
     right = state.shapes[step.ins[1]]
-    layout = _broadcast(shape, right)
+    layout = broadcast(shape, right)
     shape2 = _products(right)
     l_number, r_number = 1, 1
     if step.op == "sub":
@@ -203,19 +155,6 @@ def _binary(state: _Reading, step: Any, shape: Shape, token: int) -> int:
 
 def _extreme(op: str) -> Callable[..., int]:
     return lambda graph, terms, shape: extreme(graph, op, terms, shape)
-
-
-@cached
-def _broadcast(left: Shape, right: Shape) -> Layout | None:
-    """Which pieces of the right operand the left one has; None for all."""
-    sides = []
-    for ours, theirs in zip(left.sides, right.sides, strict=True):
-        way = align(ours, theirs)
-        if way.by_name:
-            sides.append(cut((dim, name in way.names) for name, dim in theirs.axes()))
-        else:
-            sides.append(cut([(way.prefix, True), (way.multiplier, False), (way.rest, True), (way.suffix, True)]))
-    return or_full((sides[0], sides[1]))
 
 
 def _matmul(state: _Reading, step: Any, shape: Shape, token: int) -> int:

@@ -30,15 +30,17 @@ def attribute_text(value: Any) -> str:
 def named_text(value: Any, name: Callable[[str], str]) -> str:
     """Attributes as a text, every variable by its name."""
     text, variables = template(value)
-    return text % tuple([name(variable) for variable in variables]) if variables else text
+    return text.format(*[name(variable) for variable in variables]) if variables else text
 
 
 def template(value: Any) -> tuple[str, tuple[str, ...]]:
-    """Attributes as a text with `%s` for every variable, and the variables in their order."""
+    """Attributes as a text with `{0}`, `{1}`, ... for each variable, and the variables, by first sight."""
     found = _TEMPLATES.get(value)
     if found is None:
         pieces = _VARIABLE.split(_text(value))
-        found = "%s".join(pieces[::2]), tuple(pieces[1::2])
+        variables = tuple(dict.fromkeys(pieces[1::2]))
+        pieces[1::2] = [f"{{{variables.index(variable)}}}" for variable in pieces[1::2]]
+        found = "".join(pieces), variables
         if len(_TEMPLATES) >= _MOST_TEXTS:
             _TEMPLATES.clear()
         _TEMPLATES[value] = found
