@@ -23,7 +23,7 @@ COLOURS = {
     "pointwise": ("#f1f8e9", "#7cb342"),
     "binary": ("#fce4ec", "#d81b60"),
     "matmul": ("#fffde7", "#c0a000"),
-    "windows": ("#e0f7fa", "#0097a7"),
+    "windows": ("#efebe9", "#8d6e63"),
     "products": ("#fbe9e7", "#e64a19"),
     "": ("#37474f", "#37474f"),  # input and output
 }
@@ -92,7 +92,7 @@ def _attribute_text(name: str, kind: str, value: Any) -> str:
     if kind == "names":
         return "of " + " ".join(value)
     if kind == "pairs":
-        return "by " + " ".join(f"{h:+d},{w:+d}" for h, w in value)
+        return "by " + " ".join(f"{h:+d},{w:+d}" for h, w in value) if len(value) < 5 else f"by {len(value)} shifts"
     if kind == "dims":
         return "→ " + ", ".join(dim_text(dim) for dim in value)
     if kind == "dim":

@@ -70,7 +70,7 @@ def test_round_trip(steps: tuple[str, ...]) -> None:
 
 
 def test_every_op_is_in_the_table() -> None:
-    elsewhere = {one.op for family in ("windows", "products") for one in FAMILIES[family]}  # test_windows.py
+    elsewhere = {one.op for family in ("windows", "products") for one in FAMILIES[family]}  # test_windows_and_products.py
     assert {row[0] for row in TABLE} | elsewhere == set(OPS)
     assert sum(len(family) for family in FAMILIES.values()) == len(OPS)
 
