@@ -23,12 +23,12 @@ _FAMILY_WEIGHTS = {
     "binary": 2.0,
     "matmul": 0.6,
     "windows": 1.4,
-    "products": 0.6,
+    "products": 0.9,
 }
 
 # The weight of an op within its family, where it is not 1. Convolutions are what trains; a mix is rarely fast.
 _OP_WEIGHTS = {"group": 2.0, "conv": 6.0, "fc": 2.0, "relu": 5.0, "gelu": 2.0, "sigmoid": 1.5, "add": 3.0, "mul": 2.5}
-_OP_WEIGHTS |= {"sub": 1.5, "div": 1.5, "ungroup": 2.0, "window": 1.5, "unwindow": 3.0, "col2im": 1.5}
+_OP_WEIGHTS |= {"sub": 1.5, "div": 1.5, "ungroup": 2.0, "window": 1.5, "unwindow": 3.0, "col2im": 1.5, "bmm": 1.5}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ VOID = {
     "relu of what is never negative": [CONV, made("sigmoid", 1), made("shift", 2, axes=["1.h"], by=1), made("relu", 3)],
     "relu of what is never positive": [CONV, made("relu", 1), made("neg", 2), made("relu", 3)],
     "relu of an attention map": [ATTENTION, made("relu", 1)],
+    "a softmax of a tensor with itself": [CONV, made("matmul", (1, 1), t=[True, False], softmax=True)],
     "sqr of sqrt": [CONV, made("sqrt", 1), made("sqr", 2)],
     "exp of a square": [CONV, made("sqr", 1), made("exp", 2)],
     "a third function in a row": [CONV, made("sin", 1), made("tanh", 2), made("gelu", 3)],
