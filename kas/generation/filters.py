@@ -153,17 +153,18 @@ def _binary(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     i, j = step.ins
     if i == j:
         return True  # a function of one tensor, which the functions of single elements cover
+    i, j = _ungrouped(i, steps), _ungrouped(j, steps)
+    if i == j:
+        return True  # one tensor, differently grouped
     left, right = steps[i - 1] if i else None, steps[j - 1] if j else None
     op = step.op
     for one, other, source in ((left, right, j), (right, left, i)):
-        if one is None or not one.ins or one.ins[0] != source:
+        if one is None or not one.ins or _ungrouped(one.ins[0], steps) != source:
             continue
         if one.op == "bias" or (one.op in ("neg", "abs", "relu") and other is not one):
             return True  # sub(x, bias(x)) and its like: a constant, or another bias; add(x, neg x) and its like
     if left is not None and left == right and (op in ("add", "sub") or left.op not in _LINEAR):
         return True  # two equal computations without weights, or a re-parametrisation of one
-    if _same(i, j, steps, shapes):
-        return True  # one tensor, differently grouped
     if op in ("max", "min"):
         return _sign(i, steps) * _sign(j, steps) < 0  # always the same one of both
     if op == "mul":
@@ -171,13 +172,11 @@ def _binary(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     return op == "div" and any(one is not None and one.op in _EXPLOSIVE for one in (left, right))
 
 
-def _same(i: int, j: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    """Whether two tensors are the same but for grouping."""
-    while i and steps[i - 1].op in ("group", "ungroup"):
-        i = steps[i - 1].ins[0]
-    while j and steps[j - 1].op in ("group", "ungroup"):
-        j = steps[j - 1].ins[0]
-    return i == j
+def _ungrouped(tensor: int, steps: Sequence[Step]) -> int:
+    """The tensor that another one is, but for grouping."""
+    while tensor and steps[tensor - 1].op in ("group", "ungroup"):
+        tensor = steps[tensor - 1].ins[0]
+    return tensor
 
 
 def _matmul(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:

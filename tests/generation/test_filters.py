@@ -31,6 +31,12 @@ VOID = {
     "relu twice": [CONV, made("relu", 1), made("relu", 2)],
     "relu of what is never negative": [CONV, made("sigmoid", 1), made("shift", 2, axes=["1.h"], by=1), made("relu", 3)],
     "relu of what is never positive": [CONV, made("relu", 1), made("neg", 2), made("relu", 3)],
+    "a bias against what it was added to, grouped": [
+        CONV,
+        made("bias", 1, axes=["0.c"]),
+        made("group", 2, by="G"),
+        made("sub", (3, 1), swap=True),
+    ],
     "relu of an attention map": [ATTENTION, made("relu", 1)],
     "a softmax of a tensor with itself": [CONV, made("matmul", (1, 1), t=[True, False], softmax=True)],
     "sqr of sqrt": [CONV, made("sqrt", 1), made("sqr", 2)],
