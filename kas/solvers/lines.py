@@ -6,7 +6,7 @@ more of the variable costs at all templates of that kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import add, mul
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ from kas.solvers.plans import Plan
 from kas.solvers.questions import Network, terms_of
 from kas.solvers.tables import Table
 
-__all__ = ["BISECTIONS", "MOST_GROWTH", "fill_lines", "lines_of"]
+__all__ = ["MOST_GROWTH", "fill_lines", "largest_scale", "lines_of"]
 
-BISECTIONS = 12
+_BISECTIONS = 12
 MOST_GROWTH = 2.0  # how much the second pass may widen a variable, so that the targets stay balanced
 
 
@@ -82,15 +82,7 @@ class _Filling:
 
     def put(self, scale: float) -> bool:
         """Put the variable to one scale, a smaller one where values of 1 cost more than it gives; False if they do not fit."""
-        if self._round(scale):
-            return True
-        if not self._round(0.0):
-            return False
-        low, high = 0.0, scale
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._round(middle) else (low, middle)
-        return self._round(low)
+        return largest_scale(self._round, scale)
 
     def _round(self, scale: float) -> bool:
         """Put the variable to a scale, rounded down; whether this keeps to the limits."""
@@ -128,3 +120,19 @@ class _Filling:
                 values[kind] = value + more
                 for k, step in enumerate(steps):
                     left[k] -= more * step
+
+
+def largest_scale(keeps: Callable[[float], bool], scale: float) -> bool:
+    """Leave `keeps`, which puts variables to a scale and says whether they keep to the limits, at a large scale that does.
+
+    That is the given one, or one near the largest below it; 0 stands for values of 1. False if not even those fit.
+    """
+    if keeps(scale):
+        return True
+    if not keeps(0.0):
+        return False
+    low, high = 0.0, scale
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if keeps(middle) else (low, middle)
+    return keeps(low)

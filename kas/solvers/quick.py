@@ -11,7 +11,7 @@ from operator import add, mul, sub
 from typing import NamedTuple
 
 from kas.solvers.filling import ENOUGH, FULL, GROWTH
-from kas.solvers.lines import BISECTIONS, MOST_GROWTH, fill_lines, lines_of
+from kas.solvers.lines import MOST_GROWTH, fill_lines, largest_scale, lines_of
 from kas.solvers.places import gather
 from kas.solvers.plans import Plan
 from kas.solvers.questions import Network, terms_of
@@ -122,15 +122,7 @@ class _Filling:
     def put(self, scale: float, totals: Sequence[int]) -> bool:
         """Put all variables to one scale, a smaller one where values of 1 cost more than it gives; False if they do not fit."""
         self._totals = totals
-        if self._round(scale):
-            return True
-        if not self._round(0.0):
-            return False
-        low, high = 0.0, scale
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._round(middle) else (low, middle)
-        return self._round(low)
+        return largest_scale(self._round, scale)
 
     def _round(self, scale: float) -> bool:
         """Put all variables to a scale, rounded down; whether this keeps to the limits."""
