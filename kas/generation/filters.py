@@ -17,7 +17,7 @@ _VIEWS = ("group", "ungroup", "transpose", "shift")
 _POINTWISE = ("gelu", "relu", "sigmoid", "tanh", "abs", "exp", "neg", "sin", "sqrt", "sqr")
 _MOVES = ("window", "unwindow", "subpixel", "upsample", "spatial_shift")  # values, as they are; some may be repeated
 _NOT_NEGATIVE = ("abs", "relu", "sigmoid", "exp", "sqr", "sqrt", "softmax")
-_KEEP_SIGN = ("group", "ungroup", "transpose", "shift", "unfold", "fold", "scale", "bias", *_MOVES, "pool", "col2im")
+_KEEP_SIGN = (*_VIEWS, *_MOVES, "unfold", "fold", "scale", "bias", "pool", "col2im", "tanh", "gelu")
 _EVEN = ("sqr", "abs", "sqrt")  # after a neg or an abs it makes no difference
 _EXPLOSIVE = ("exp", "sqr", "div")
 _INVERSE = {"ungroup": "group", "group": "ungroup", "transpose": "transpose"}
@@ -55,14 +55,27 @@ def _sign(tensor: int, steps: Sequence[Step]) -> int:
     flip = 1
     while tensor:
         step = steps[tensor - 1]
-        if step.op in _NOT_NEGATIVE or (step.op in ("matmul", "bmm") and step.softmax):  # type: ignore[attr-defined]
+        op = step.op
+        if op in _NOT_NEGATIVE or (op in ("matmul", "bmm") and step.softmax):  # type: ignore[attr-defined]
             return flip
-        if step.op == "neg":
+        if len(step.ins) == 2:
+            return flip * _sign_of_two(op, _sign(step.ins[0], steps), _sign(step.ins[1], steps))
+        if op == "neg":
             flip = -flip
-        elif step.op not in _KEEP_SIGN:
+        elif op not in _KEEP_SIGN:
             return 0
         tensor = step.ins[0]
     return 0
+
+
+def _sign_of_two(op: str, one: int, other: int) -> int:
+    if op in ("mul", "div", "matmul", "bmm", "reassemble"):
+        return one * other
+    if op == "sub":
+        other = -other
+    if one == other:
+        return one  # add, sub, min, max
+    return {"min": min(one, other, 0), "max": max(one, other, 0)}.get(op, 0)
 
 
 def _factors(tensor: int, steps: Sequence[Step], most: int) -> int:

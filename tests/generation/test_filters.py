@@ -37,6 +37,22 @@ VOID = {
         made("group", 2, by="G"),
         made("sub", (3, 1), swap=True),
     ],
+    "relu of a negated minimum of nothing negative": [
+        CONV,
+        made("relu", 1),
+        made("sigmoid", 1),
+        made("min", (2, 3)),
+        made("neg", 4),
+        made("relu", 5),
+    ],
+    "relu of a negated sum of nothing negative": [
+        CONV,
+        made("relu", 1),
+        made("sigmoid", 1),
+        made("add", (2, 3)),
+        made("neg", 4),
+        made("relu", 5),
+    ],
     "relu of an attention map": [ATTENTION, made("relu", 1)],
     "a softmax of a tensor with itself": [CONV, made("matmul", (1, 1), t=[True, False], softmax=True)],
     "sqr of sqrt": [CONV, made("sqrt", 1), made("sqr", 2)],
@@ -80,6 +96,14 @@ VOID = {
 }
 FINE = {
     "relu of a linear map": [CONV, made("relu", 1)],
+    "relu of a minimum with what may be negative": [
+        CONV,
+        made("relu", 1),
+        made("sub", (1, 2)),
+        made("min", (2, 3)),
+        made("relu", 4),
+    ],
+    "relu of a difference": [CONV, made("relu", 1), made("sigmoid", 1), made("sub", (2, 3)), made("relu", 4)],
     "relu of a negated tensor": [CONV, made("neg", 1), made("relu", 2)],
     "mean over one of the axes of a softmax": [SOFT, made("fold", 1, axes=["1.h"], how="mean")],
     "mean over other axes than those of a softmax": [SOFT, made("fold", 1, axes=["0.c"], how="mean")],

@@ -179,6 +179,7 @@ def test_sampled_kernels():
         with torch.no_grad():
             a, b, exact = module(x), fused(x), copy.deepcopy(module).double()(x.double())
         scale = float(exact.abs().max())
+        assert scale > 0, kernel.to_json()
         own = float((a - exact).abs().max()) / scale  # the kernel's own rounding: a division may enlarge it
         assert float((a - b).abs().max()) / scale <= max(1e-5, 4 * own), kernel.to_json()
         merged.append(bool(fused.fused))
