@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from statistics import median
 from typing import Any
 
@@ -44,9 +43,12 @@ def test_two_hundred_kernels_for_resnet18_use_the_budget_and_never_exceed_it(for
     assert median(uses) >= 0.8
 
 
-def test_two_hundred_kernels_have_every_op_chains_and_joins(for_resnet18: list[kas.Kernel]) -> None:
-    seen = Counter(step.op for kernel in for_resnet18 for step in kernel.steps)
-    assert set(seen) == set(OPS)
+def test_every_op_comes_up() -> None:
+    """1,200 kernels: an op that is in 0.5 % of them is missed once in 400 draws."""
+    assert {step.op for kernel in kas.sample(1200) for step in kernel.steps} == set(OPS)
+
+
+def test_two_hundred_kernels_have_chains_and_joins(for_resnet18: list[kas.Kernel]) -> None:
     assert 40 <= sum(joins(kernel) > 0 for kernel in for_resnet18) <= 180
     assert len({kernel.hash for kernel in for_resnet18}) == 200
     assert len({len(kernel.steps) for kernel in for_resnet18}) >= 6
