@@ -5,15 +5,16 @@ A width is inner if another can stand in its place: the program stays legal. `C`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 from kas.language import InvalidKernel, Kernel
-from kas.language.dims import FREE_VARIABLES, ONE, Dim
-from kas.language.primitives import Step
-from kas.language.rules import apply_step
+from kas.language.dims import FREE_VARIABLES, ONE, SYMBOLS, Dim
+from kas.language.primitives import Outcome, Step
+from kas.language.primitives.reductions import Fold
+from kas.language.rules import apply_alone, check_mean, check_program
 from kas.language.shapes import Shape, input_shape
 
 __all__ = ["loosened", "variants"]
@@ -28,35 +29,115 @@ _FEW_WIDTHS = 4  # weighted steps of a program in which a width of `C` may be in
 
 def variants(kernel: Kernel) -> Iterator[Kernel]:
     """The kernel itself, then with inner widths free, equal or different, or fixed to usual multiples of C; and all of that
-    with usual numbers of groups for G. Some come twice."""
+    with usual numbers of groups for G. Each program comes once."""
+    maker = _Maker(kernel.rank)
+    maker.is_new(kernel.steps)
     yield kernel
-    for counted in (kernel, *_with_counts(kernel)):
-        loose = list(loosened(counted))
-        yield from loose
+    for counted in (kernel, *_with_counts(kernel, maker)):
+        loose = list(_loosened(counted, maker))
+        yield from (one for one in loose if maker.is_new(one.steps))
         if len(loose) <= _MOST_LOOSE:
             for one in loose:
-                yield from _filled(one)
+                yield from _filled(one, maker)
 
 
 def loosened(kernel: Kernel) -> Iterator[Kernel]:
     """Every way in which the inner widths can be free, those of two steps one variable or two."""
+    return _loosened(kernel, _Maker(kernel.rank))
+
+
+class _Maker:
+    """Makes the programs that differ from a legal one in dims alone; what they have in common is worked out once."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self._outcomes: dict[tuple[Step, tuple[Shape, ...]], Outcome | None] = {}
+        self._changed: dict[tuple[Step, tuple[tuple[str, Dim], ...]], Step] = {}
+        self._symbols: dict[Step, list[str]] = {}
+        self._had: set[tuple[Step, ...]] = set()
+
+    def is_new(self, steps: tuple[Step, ...]) -> bool:
+        """Whether this is asked for these steps for the first time."""
+        before = len(self._had)
+        self._had.add(steps)
+        return len(self._had) > before
+
+    def outcome(self, steps: Sequence[Step], shapes: Sequence[Shape]) -> Outcome | None:
+        """Of the last of `steps`, given the shapes of the tensors before it; None if it is not legal."""
+        step = steps[-1]
+        key = step, tuple([shapes[i] for i in step.ins])
+        try:
+            if key not in self._outcomes:
+                self._outcomes[key] = None
+                self._outcomes[key] = apply_alone(step, key[1], self.rank)
+            if isinstance(step, Fold) and step.how == "mean":
+                check_mean(step, steps, shapes)
+        except InvalidKernel:
+            return None
+        return self._outcomes[key]
+
+    def kernel(self, steps: Sequence[Step], outcomes: Sequence[Outcome]) -> Iterator[Kernel]:
+        """The program of steps that are legal one by one; nothing if it is not legal as a whole."""
+        try:
+            check_program(self.rank, steps, outcomes)
+        except InvalidKernel:
+            return
+        yield Kernel.of_outcomes(self.rank, steps, outcomes)
+
+    def traced(self, steps: tuple[Step, ...]) -> Iterator[Kernel]:
+        """The program of these steps; nothing if it is not legal."""
+        shapes, outcomes = [input_shape(self.rank)], list[Outcome]()
+        for number in range(1, len(steps) + 1):
+            outcome = self.outcome(steps[:number], shapes)
+            if outcome is None:
+                return
+            outcomes.append(outcome)
+            shapes.append(outcome.shape)
+        yield from self.kernel(steps, outcomes)
+
+    def replaced(self, kernel: Kernel, values: dict[str, Dim]) -> tuple[Step, ...]:
+        """The steps of a kernel with dims for symbols."""
+        return tuple([self._with(step, values) for step in kernel.steps])
+
+    def _with(self, step: Step, values: dict[str, Dim]) -> Step:
+        """The step with dims for symbols."""
+        symbols = self._symbols.get(step)
+        if symbols is None:
+            symbols = self._symbols[step] = [name for name in SYMBOLS if any(dim.power_of(name) for _, dim in step.dims())]
+        key = step, tuple([(name, values[name]) for name in symbols if name in values])
+        if not key[1]:
+            return step
+        if key not in self._changed:
+            self._changed[key] = replace(step, **step.map_dims(partial(_replaced, key[1])))
+        return self._changed[key]
+
+
+def _replaced(values: tuple[tuple[str, Dim], ...], dim: Dim) -> Dim:
+    """The dim with others for symbols."""
+    for symbol, value in values:
+        dim = dim.replaced(symbol, value)
+    return dim
+
+
+def _loosened(kernel: Kernel, maker: _Maker) -> Iterator[Kernel]:
     weighted = sum(step.op in ("fc", "conv", "mix") for step in kernel.steps)
-    yield from _assign(kernel, [], [input_shape(kernel.rank)], 0, weighted <= _FEW_WIDTHS)
+    yield from _assign(kernel, maker, [], [], 0, weighted <= _FEW_WIDTHS)
 
 
-def _assign(kernel: Kernel, steps: list[Step], shapes: list[Shape], used: int, also_c: bool) -> Iterator[Kernel]:
+def _assign(
+    kernel: Kernel, maker: _Maker, steps: list[Step], outcomes: list[Outcome], used: int, also_c: bool
+) -> Iterator[Kernel]:
     """Give widths to the steps from `len(steps)` on; `used`: how many variables there are so far."""
     if len(steps) == len(kernel.steps):
-        with suppress(InvalidKernel):
-            yield Kernel(kernel.rank, steps)
+        yield from maker.kernel(steps, outcomes)
         return
+    shapes = [input_shape(kernel.rank), *[outcome.shape for outcome in outcomes]]
     for step in _options(kernel.steps[len(steps)], used, also_c):
-        try:
-            outcome = apply_step([*steps, step], shapes, kernel.rank)
-        except InvalidKernel:
+        outcome = maker.outcome([*steps, step], shapes)
+        if outcome is None:
             continue
         new = any(dim.variables and dim.variables[0] == FREE_VARIABLES[used] for _, dim in step.dims())
-        yield from _assign(kernel, [*steps, step], [*shapes, outcome.shape], used + new, also_c)
+        yield from _assign(kernel, maker, [*steps, step], [*outcomes, outcome], used + new, also_c)
 
 
 def _options(step: Step, used: int, also_c: bool) -> Iterator[Step]:
@@ -90,15 +171,16 @@ def _free(to: Dim, variable: Dim) -> list[Dim]:
     return [variable] if factor is ONE else [variable, factor * variable]
 
 
-def _with_counts(kernel: Kernel) -> Iterator[Kernel]:
+def _with_counts(kernel: Kernel, maker: _Maker) -> Iterator[Kernel]:
     """The kernel with numbers for G."""
     if kernel.uses_groups:
         for count in _GROUPS:
-            yield from _replaced(kernel, {"G": count})
+            yield from maker.traced(maker.replaced(kernel, {"G": count}))
 
 
-def _filled(kernel: Kernel) -> Iterator[Kernel]:
-    """The kernel with usual widths for its free variables: all combinations if they are few, otherwise one at a time."""
+def _filled(kernel: Kernel, maker: _Maker) -> Iterator[Kernel]:
+    """The kernel with usual widths for its free variables: all combinations if they are few, otherwise one at a time.
+    Nothing that has come before."""
     names = kernel.variables
     if (len(_WIDTHS) + 1) ** len(names) <= _MOST_FILLED:
         choices = product((None, *_WIDTHS), repeat=len(names))
@@ -106,17 +188,6 @@ def _filled(kernel: Kernel) -> Iterator[Kernel]:
     else:
         combinations = [{name: width} for name in names for width in _WIDTHS]
     for combination in combinations:
-        if combination:
-            yield from _replaced(kernel, combination)
-
-
-def _replaced(kernel: Kernel, values: dict[str, Dim]) -> Iterator[Kernel]:
-    """The kernel with dims for symbols; nothing if that is not legal."""
-
-    def change(dim: Dim) -> Dim:
-        for symbol, value in values.items():
-            dim = dim.replaced(symbol, value)
-        return dim
-
-    with suppress(InvalidKernel):
-        yield Kernel(kernel.rank, [replace(step, **step.map_dims(change)) for step in kernel.steps])
+        steps = maker.replaced(kernel, combination)
+        if maker.is_new(steps):
+            yield from maker.traced(steps)

@@ -7,7 +7,7 @@ import pytest
 import kas
 from kas.zoo import known_as, known_hashes
 from kas.zoo._registry import program
-from kas.zoo.variants import loosened
+from kas.zoo.variants import loosened, variants
 
 FC, RELU = {"op": "fc", "to": "C"}, {"op": "relu"}
 DEPTHWISE = {"op": "conv", "to": "C", "k": [3, 3], "depthwise": True}
@@ -116,3 +116,17 @@ def test_the_table_is_made_once() -> None:
     assert len(known_hashes()) > 1000
     assert known_hashes() is known_hashes()
     assert set(known_hashes().values()) == set(kas.zoo.names())
+
+
+def test_a_look_up_is_that_of_the_whole_table() -> None:
+    for name in kas.zoo.names():
+        made = list(variants(kas.zoo.get(name)))
+        assert len({variant.steps for variant in made}) == len(made)
+        for variant in made:
+            assert known_as(variant) == known_hashes()[variant.hash]
+
+
+def test_variants_are_legal_as_they_are() -> None:
+    for name in ("resnext", "nonlocal_attention", "style_recalibration", "low_rank_linear"):
+        for variant in variants(kas.zoo.get(name)):
+            assert kas.Kernel(variant.rank, variant.steps).outcomes == variant.outcomes
