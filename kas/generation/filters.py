@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kas.generation.centred import centred_axes
+from kas.generation.values import cancels, is_away_from_zero, made, sign, ungrouped
 from kas.language import Shape, Step
 
 __all__ = ["is_void"]
@@ -13,11 +14,8 @@ __all__ = ["is_void"]
 Rule = Callable[[Any, Sequence[Step], Sequence[Shape]], bool]
 
 _LINEAR = ("fc", "conv", "mix")
-_VIEWS = ("group", "ungroup", "transpose", "shift")
 _POINTWISE = ("gelu", "relu", "sigmoid", "tanh", "abs", "exp", "neg", "sin", "sqrt", "sqr")
 _MOVES = ("window", "unwindow", "subpixel", "upsample", "spatial_shift")  # values, as they are; some may be repeated
-_NOT_NEGATIVE = ("abs", "relu", "sigmoid", "exp", "sqr", "sqrt", "softmax")
-_KEEP_SIGN = (*_VIEWS, *_MOVES, "unfold", "fold", "scale", "bias", "pool", "col2im", "tanh", "gelu")
 _EVEN = ("sqr", "abs", "sqrt")  # after a neg or an abs it makes no difference
 _EXPLOSIVE = ("exp", "sqr", "div")
 _INVERSE = {"ungroup": "group", "group": "ungroup", "transpose": "transpose"}
@@ -40,44 +38,6 @@ def is_void(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     return rule is not None and rule(step, steps, shapes)
 
 
-def _made(tensor: int, steps: Sequence[Step]) -> Step | None:
-    """The step that makes a tensor, looking through views."""
-    while tensor:
-        step = steps[tensor - 1]
-        if step.op not in _VIEWS:
-            return step
-        tensor = step.ins[0]
-    return None
-
-
-def _sign(tensor: int, steps: Sequence[Step]) -> int:
-    """1 where all values of a tensor start at 0 or more, -1 at 0 or less, 0 where it is unknown."""
-    flip = 1
-    while tensor:
-        step = steps[tensor - 1]
-        op = step.op
-        if op in _NOT_NEGATIVE or (op in ("matmul", "bmm") and step.softmax):  # type: ignore[attr-defined]
-            return flip
-        if len(step.ins) == 2:
-            return flip * _sign_of_two(op, _sign(step.ins[0], steps), _sign(step.ins[1], steps))
-        if op == "neg":
-            flip = -flip
-        elif op not in _KEEP_SIGN:
-            return 0
-        tensor = step.ins[0]
-    return 0
-
-
-def _sign_of_two(op: str, one: int, other: int) -> int:
-    if op in ("mul", "div", "matmul", "bmm", "reassemble"):
-        return one * other
-    if op == "sub":
-        other = -other
-    if one == other:
-        return one  # add, sub, min, max
-    return {"min": min(one, other, 0), "max": max(one, other, 0)}.get(op, 0)
-
-
 def _factors(tensor: int, steps: Sequence[Step], most: int) -> int:
     """How many values are multiplied for an element of a tensor; counted up to a bit more than `most`."""
     total, todo = 0, [(tensor, 1)]
@@ -98,14 +58,16 @@ def _factors(tensor: int, steps: Sequence[Step], most: int) -> int:
 def _weight(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     if not step.ins[0]:
         return True  # a weight on the input, which the next linear map absorbs
-    first = _made(step.ins[0], steps)
+    first = made(step.ins[0], steps)
     if first is None or first.op == step.op:
         return True  # one weight over the axes of both does the same
-    return step.op == "scale" and first.op in _LINEAR  # the weight before it absorbs this one
+    if step.op == "bias":
+        return first.op == "softmax" or getattr(first, "softmax", False)  # shares of one, which a few updates would drown
+    return first.op in _LINEAR  # the weight before it absorbs this one
 
 
 def _pointwise(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    first = _made(step.ins[0], steps)
+    first = made(step.ins[0], steps)
     if first is None:
         return False
     op, before = step.op, first.op
@@ -114,13 +76,13 @@ def _pointwise(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bo
             return True  # the same function twice; an even function of a sign
         if {op, before} == {"sqr", "sqrt"}:
             return True  # the absolute value
-        again = _made(first.ins[0], steps)
+        again = made(first.ins[0], steps)
         if again is not None and again.op in _POINTWISE:
             return True  # a third function of single elements in a row
     if op in _EXPLOSIVE and before in _EXPLOSIVE:
         return True  # values grow without bound
     if op in ("relu", "abs"):
-        return _sign(step.ins[0], steps) != 0  # the identity, or nothing is left
+        return sign(step.ins[0], steps) != 0  # the identity, or nothing is left
     return op == "sqr" and 2 * _factors(step.ins[0], steps, _MOST_FACTORS // 2) > _MOST_FACTORS
 
 
@@ -143,7 +105,7 @@ def _manner(step: Any) -> Any:
 
 
 def _statistics(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    first = _made(step.ins[0], steps)
+    first = made(step.ins[0], steps)
     return first is not None and first.op in ("bias", "scale", "softmax", "normalize")  # ignores it, or nearly so
 
 
@@ -166,30 +128,32 @@ def _binary(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     i, j = step.ins
     if i == j:
         return True  # a function of one tensor, which the functions of single elements cover
-    i, j = _ungrouped(i, steps), _ungrouped(j, steps)
+    i, j = ungrouped(i, steps), ungrouped(j, steps)
     if i == j:
         return True  # one tensor, differently grouped
     left, right = steps[i - 1] if i else None, steps[j - 1] if j else None
     op = step.op
     for one, other, source in ((left, right, j), (right, left, i)):
-        if one is None or not one.ins or _ungrouped(one.ins[0], steps) != source:
+        if one is None or not one.ins or ungrouped(one.ins[0], steps) != source:
             continue
         if one.op == "bias" or (one.op in ("neg", "abs", "relu") and other is not one):
             return True  # sub(x, bias(x)) and its like: a constant, or another bias; add(x, neg x) and its like
     if left is not None and left == right and (op in ("add", "sub") or left.op not in _LINEAR):
         return True  # two equal computations without weights, or a re-parametrisation of one
+    if cancels(step, steps):
+        return True
     if op in ("max", "min"):
-        return _sign(i, steps) * _sign(j, steps) < 0  # always the same one of both
+        return sign(i, steps) * sign(j, steps) < 0  # always the same one of both
     if op == "mul":
         return _factors(i, steps, _MOST_FACTORS) + _factors(j, steps, _MOST_FACTORS) > _MOST_FACTORS
-    return op == "div" and any(one is not None and one.op in _EXPLOSIVE for one in (left, right))
+    return op == "div" and _quotient(step, steps)
 
 
-def _ungrouped(tensor: int, steps: Sequence[Step]) -> int:
-    """The tensor that another one is, but for grouping."""
-    while tensor and steps[tensor - 1].op in ("group", "ungroup"):
-        tensor = steps[tensor - 1].ins[0]
-    return tensor
+def _quotient(step: Any, steps: Sequence[Step]) -> bool:
+    """By what may be near zero, or of what is large."""
+    dividend, divisor = step.ins[::-1] if step.swap else step.ins
+    first = steps[dividend - 1] if dividend else None
+    return (first is not None and first.op in _EXPLOSIVE) or not is_away_from_zero(divisor, steps)
 
 
 def _matmul(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:

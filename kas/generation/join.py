@@ -9,6 +9,7 @@ import numpy as np
 
 from kas.generation.choice import pick
 from kas.generation.growth import Growth
+from kas.generation.quotient import divide
 from kas.language import OPS, Dim, InvalidKernel, Shape, Side
 from kas.language.primitives.binary import align
 from kas.language.primitives.matmul import Matmul
@@ -47,7 +48,11 @@ def join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> b
     shapes, moves = growth.shapes, growth.moves
     for left, right in pairs:
         if fits(shapes[left], shapes[right]):
-            move = moves.get(OPS[op], rng.random() < 0.5) if op in ("sub", "div") else moves.get(OPS[op])
+            if op == "div":
+                if divide(growth, left, right, rng):
+                    return True
+                continue
+            move = moves.get(OPS[op], rng.random() < 0.5) if op == "sub" else moves.get(OPS[op])
             if growth.add(move, (left, right)):
                 return True
     return False

@@ -1,0 +1,35 @@
+"""Quotients: only by what is away from zero."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kas.generation.growth import Growth
+from kas.generation.values import is_away_from_zero
+from kas.language import OPS
+
+__all__ = ["divide"]
+
+_POSITIVE = ("sigmoid", "exp")
+
+
+def divide(growth: Growth, left: int, right: int, rng: np.random.Generator) -> bool:
+    """Add a quotient of two tensors, the left one broadcast into the right one. Says whether one fitted.
+
+    The divisor is the one of both that is away from zero; where none is, a positive function of one of them.
+    """
+    swaps = (False, True) if rng.random() < 0.5 else (True, False)
+    for swap in swaps:
+        if is_away_from_zero(left if swap else right, growth.steps):
+            return growth.add(growth.moves.get(OPS["div"], swap), (left, right))
+    function = _POSITIVE[int(rng.random() * len(_POSITIVE))]
+    if not growth.moves.settings.permits(function):
+        return False
+    swap, trial = swaps[0], growth.copy()
+    if not trial.add(trial.moves.get(OPS[function]), (left if swap else right,)):
+        return False
+    made = len(trial.steps)
+    if not trial.add(trial.moves.get(OPS["div"], swap), (made, right) if swap else (left, made)):
+        return False
+    growth.become(trial)
+    return True
