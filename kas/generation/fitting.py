@@ -73,28 +73,30 @@ class Fitting:
             self.refusal = str(error)
             return None
 
-    def fitted(self, growth: Growth, rng: np.random.Generator) -> Drawn | None:
-        """The program as a kernel, or one like it that uses the budget better; None if it does not fit at all."""
+    def fitted(self, growth: Growth) -> Drawn | None:
+        """The program as a kernel with its sizes; None if it does not fit."""
         kernel = to_kernel(growth)
         if kernel is None:
             return None
         if self._targets is None:
             return Drawn(kernel, None, tuple(growth.origins))
         sizes = self.solve(kernel)
-        if sizes is None:
-            return None
-        best, use = Drawn(kernel, sizes, tuple(growth.origins)), _tighter(sizes)
-        if self._budget is None or use >= self._settings.min_use:
-            return best
+        return None if sizes is None else Drawn(kernel, sizes, tuple(growth.origins))
+
+    def is_used(self, drawn: Drawn) -> bool:
+        """Whether a kernel uses the budget as far as it must."""
+        return self.use(drawn) >= self._settings.min_use
+
+    def improved(self, drawn: Drawn, growth: Growth, rng: np.random.Generator) -> Drawn:
+        """The kernel of a program, or one like it with a further free width that uses the budget better."""
         wide = (other for other in widened(growth, rng) if keeps(other))
         for other in islice(wide, _WIDENINGS):
-            kernel = to_kernel(other)
-            sizes = self.solve(kernel) if kernel is not None else None
-            if kernel is not None and sizes is not None and _tighter(sizes) > use:
-                best, use = Drawn(kernel, sizes, tuple(other.origins)), _tighter(sizes)
-                if use >= self._settings.min_use:
+            found = self.fitted(other)
+            if found is not None and self.use(found) > self.use(drawn):
+                drawn = found
+                if self.is_used(drawn):
                     break
-        return best
+        return drawn
 
     def use(self, drawn: Drawn) -> float:
         """How far a kernel uses the budget, 1 where there is none."""
@@ -102,7 +104,7 @@ class Fitting:
 
     def is_good(self, drawn: Drawn) -> bool:
         """Whether a kernel uses the budget, and does so with the steps that were drawn."""
-        return self.use(drawn) >= self._settings.min_use and self._is_drawn(drawn)
+        return self.is_used(drawn) and self._is_drawn(drawn)
 
     def _is_drawn(self, drawn: Drawn) -> bool:
         """Whether the steps that were drawn carry a part of the cost worth the name, and not those that close the program."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from kas.generation.choice import pick
 from kas.generation.growth import Growth
-from kas.language import Dim, InvalidKernel, Shape, Step
+from kas.language import Dim, InvalidKernel, Shape, Side, Step
 from kas.language.dims import ONE
 from kas.language.primitives.linear import Fc
 from kas.language.primitives.products import Bmm, Reassemble, contraction
@@ -29,7 +29,8 @@ _G = Dim.of("G")
 @lru_cache(maxsize=1 << 12)
 def _products(left: Shape, right: Shape) -> tuple[tuple[bool, tuple[str, ...], tuple[bool, bool]], ...]:
     """Whether swapped, which axes to batch over and which operands to transpose, so that two tensors can be multiplied."""
-    shared = [name for name in ("g", "kh", "kw", "h", "w") if _has(left, name) and _has(right, name)]
+    ours, theirs = _single_axes(left), _single_axes(right)
+    shared = [name for name in ("g", "kh", "kw", "h", "w") if name in ours and ours[name] is theirs.get(name)]
     found = []
     for swapped in (False, True):
         pair = (right, left) if swapped else (left, right)
@@ -39,16 +40,30 @@ def _products(left: Shape, right: Shape) -> tuple[tuple[bool, tuple[str, ...], t
     return tuple(found)
 
 
-def _has(shape: Shape, name: str) -> bool:
-    return any(full[2:] == name for full, _ in shape.axes())
+def _single_axes(shape: Shape) -> dict[str, Dim]:
+    """The axes of a tensor whose names only one of its sides has."""
+    both = {name for name, _ in shape.first.axes()} & {name for name, _ in shape.second.axes()}
+    return {full[2:]: dim for full, dim in shape.axes() if full[2:] not in both}
 
 
 def _fits(batch: tuple[str, ...], t: tuple[bool, bool], left: Shape, right: Shape) -> bool:
+    contracted = _rest(left.sides[not t[0]], batch)
+    if contracted is ONE or contracted is not _rest(right.sides[t[1]], batch):
+        return False
     try:
-        parts = contraction(Bmm((0, 0), batch, t), left, right)
+        contraction(Bmm((0, 0), batch, t), left, right)
     except InvalidKernel:
         return False
-    return parts.contracted is not ONE
+    return True
+
+
+def _rest(side: Side, batch: tuple[str, ...]) -> Dim:
+    """What a side holds besides the axes of the batch."""
+    rest = ONE
+    for name, dim in side.axes():
+        if name not in batch:
+            rest = rest * dim
+    return rest
 
 
 def batched_product(growth: Growth, a: int, b: int, rng: np.random.Generator) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from kas.generation.batch import ATTEMPTS, Draw, Drawing, Program, without_collection
 from kas.generation.choice import Choice
 from kas.generation.fitting import Drawn, Fitting
 from kas.generation.grow import Grammar
-from kas.generation.growth import Growth
 from kas.generation.limits import Limits
 from kas.generation.moves import Moves
 from kas.generation.settings import GenerationSettings
@@ -22,14 +22,15 @@ from kas.solvers.targets import Target
 
 __all__ = ["Drawn", "Sampler", "sample"]
 
-Program = tuple[object, ...]  # the moves of a program and what they read
-
-_ATTEMPTS = 200  # for one kernel; 1.2 are usual
-_PATIENCE = 6  # programs in a row that cannot use the budget with drawn steps; then the best of them is taken
-
 
 class Sampler:
-    """Draws kernels for given targets and budget. `solve` says what a kernel is for them, None where it does not exist."""
+    """Draws kernels for given targets and budget. `solve` says what a kernel is for them, None where it does not exist.
+
+    Attributes:
+        largest_batch: how many kernels a stream draws side by side, at most.
+    """
+
+    largest_batch = 64
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Sampler:
         self._ops = Choice(self.settings.weights)
         self.moves = Moves(rank, Limits(rank, self.targets, self.budget, self.settings, self.also), self.settings)
         self.grammar = Grammar(self.moves)
+        self._drawing = Drawing(self.grammar, self.fitting)
 
     def solve(self, kernel: Kernel) -> Sizes | None:
         """The sizes of a kernel for the targets and budget, None if it has none there."""
@@ -77,56 +79,57 @@ class Sampler:
 
     def drawn(self, rng: np.random.Generator) -> Drawn:
         """As `draw`, with what is known about the kernel."""
-        found = self._drawn(rng, None)
-        if found is not None:
-            return found
+        self.moves.forget()
+        draw = Draw(rng)
+        self._drawing.complete([draw])
+        if draw.found is not None:
+            return draw.found
         refusal = self.fitting.refusal
         why = f"the last refusal: {refusal}" if refusal else "the settings of the generation leave too little room"
-        raise KasError(f"no kernel was found in {_ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
+        raise KasError(f"no kernel was found in {ATTEMPTS} attempts (budget {self.budget or 'none'}); {why}")
 
-    def _drawn(self, rng: np.random.Generator, before: set[Program] | None) -> Drawn | None:
-        """One kernel that fits, None if no attempt finds one; not from a program that was drawn `before`, which grows."""
-        if self.moves.forget() and before is not None:
-            before.clear()
-        low: list[tuple[float, Drawn]] = []
-        for _ in range(_ATTEMPTS):
-            growth = self.grammar.grow(rng)
-            if growth is None or (before is not None and _is_known(growth, before)):
-                continue
-            found = self.fitting.fitted(growth, rng)
-            if found is None or not self.fitting.starts_sanely(found):
-                continue
-            if self.fitting.is_good(found):
-                return found
-            low.append((self.fitting.use(found), found))
-            if len(low) == _PATIENCE:
-                break
-        return max(low, key=lambda one: one[0])[1] if low else None
-
-    def stream(self, seed: int = 0) -> Iterator[Drawn]:
-        """Kernels without end, distinct by hash, each from a random sequence of its own for the seed and its number.
+    def stream(self, seed: int = 0, most: int | None = None) -> Iterator[Drawn]:
+        """Kernels without end (or `most` of them), distinct by hash, each from a random sequence of its own for the seed and
+        its number. They are drawn in batches that begin small.
 
         Raises KasError when no new one is found.
         """
-        seen: set[str] = set()
-        programs: set[Program] = set()
-        for i, rng in _sequences(seed, 0):
-            drawn = self._new(rng, seen, programs)
-            if drawn is None and i == 0:
-                self.drawn(rng)  # says what the matter is
-            if drawn is None:
-                raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
-            yield drawn
+        sequences, seen, known = Sequences(seed), set[str](), set[Program]()
+        first, size = 0, 1
+        while most is None or first < most:
+            size = size if most is None else min(size, most - first)
+            for i, found in enumerate(self._batch(sequences.generators(range(first, first + size)), seen, known), first):
+                if found is None and i == 0:
+                    self.drawn(sequences.generators(range(1))[0])  # says what the matter is
+                if found is None:
+                    raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
+                yield found
+            first, size = first + size, min(2 * size, self.largest_batch)
 
-    def _new(self, rng: np.random.Generator, seen: set[str], programs: set[Program]) -> Drawn | None:
-        """A kernel whose hash is not among those seen, which grow; None if none is found."""
-        for _ in range(_ATTEMPTS):
-            drawn = self._drawn(rng, programs)
-            if drawn is None:
+    def _batch(self, rngs: Sequence[np.random.Generator], seen: set[str], known: set[Program]) -> list[Drawn | None]:
+        """A kernel for each random sequence, its hash not among those seen, which grow; None where none is found."""
+        with without_collection():
+            if self.moves.forget():
+                known.clear()
+            draws = [Draw(rng) for rng in rngs]
+            ended = self._drawing.complete(draws, known)
+            known.update(ended)
+            for draw in draws:
+                if draw.found is not None:
+                    _ = draw.found.kernel.hash  # is kept
+            return [self._new(draw, seen) for draw in draws]
+
+    def _new(self, draw: Draw, seen: set[str]) -> Drawn | None:
+        """What was drawn, or what is drawn after it until its hash is not among those seen."""
+        for _ in range(ATTEMPTS):
+            if draw.found is None:
                 return None
-            if drawn.kernel.hash not in seen:
-                seen.add(drawn.kernel.hash)
-                return drawn
+            name = draw.found.kernel.hash
+            if name not in seen:
+                seen.add(name)
+                return draw.found
+            draw.restart()
+            self._drawing.complete([draw])
         return None
 
     def blind(self, seed: int = 0, first: int = 0) -> Iterator[Drawn]:
@@ -134,28 +137,27 @@ class Sampler:
 
         Draw i is that of `stream`, unless that one had had it before. Raises KasError as `draw` does.
         """
-        for _, rng in _sequences(seed, first):
-            yield self.drawn(rng)
+        sequences = Sequences(seed)
+        for i in count(first):
+            yield self.drawn(sequences.generators(range(i, i + 1))[0])
 
 
-def _is_known(growth: Growth, before: set[Program]) -> bool:
-    """Whether a program is among those from before; it is afterwards."""
-    program = (*growth.made, *[step.ins for step in growth.steps])
-    if program in before:
-        return True
-    before.add(program)
-    return False
+class Sequences:
+    """A stretch of the random sequence of a seed for each number: a longer draw begins with the shorter."""
 
+    def __init__(self, seed: int):
+        self._seed, self._start = seed, np.random.PCG64(seed).state
+        self._pool: list[tuple[np.random.PCG64, np.random.Generator]] = []
 
-def _sequences(seed: int, first: int) -> Iterator[tuple[int, np.random.Generator]]:
-    """Numbers from `first` on, each with a stretch of the random sequence of its own: a longer draw begins with the shorter."""
-    bits = np.random.PCG64(seed)
-    start = bits.state
-    rng = np.random.Generator(bits)
-    for i in count(first):
-        bits.state = start
-        bits.advance(i << 64)
-        yield i, rng
+    def generators(self, numbers: range) -> list[np.random.Generator]:
+        """Generators at the start of some stretches. They are used again: at the next call the last ones are lost."""
+        while len(self._pool) < len(numbers):
+            bits = np.random.PCG64(self._seed)
+            self._pool.append((bits, np.random.Generator(bits)))
+        for number, (bits, _) in zip(numbers, self._pool, strict=False):
+            bits.state = self._start
+            bits.advance(number << 64)
+        return [rng for _, rng in self._pool[: len(numbers)]]
 
 
 def sample(
@@ -171,4 +173,4 @@ def sample(
     The first kernels of a longer draw are the shorter draw. With targets each kernel is solvable for them within the
     budget (ratios to what is replaced, as in `kas.solve`). Raises KasError if there are not that many.
     """
-    return [drawn.kernel for drawn in islice(Sampler(rank, targets, budget, settings).stream(seed), n)]
+    return [drawn.kernel for drawn in Sampler(rank, targets, budget, settings).stream(seed, most=n)]

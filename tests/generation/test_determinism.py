@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -82,6 +83,30 @@ def test_a_sampler_keeps_nothing_from_one_draw_to_the_next() -> None:
         assert [pair[number].sizes for pair in mixed] == [
             drawn.sizes for drawn in islice(Sampler(2, TARGETS[2], BUDGET).stream(seed), COUNT)
         ]
+
+
+@pytest.mark.parametrize("rank", [2, 1, 0])
+def test_the_size_of_a_batch_makes_no_difference(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tight = {"macs": 0.05, "params": 0.05}
+    drawn = []
+    for size in (1, 7, 64):
+        monkeypatch.setattr(Sampler, "largest_batch", size)
+        drawn.append(list(islice(Sampler(rank, TARGETS[rank], tight).stream(SEED), 6 * COUNT)))
+    for other in drawn[1:]:
+        assert [one.kernel for one in other] == [one.kernel for one in drawn[0]]
+        assert [one.sizes for one in other] == [one.sizes for one in drawn[0]]
+
+
+def test_drawing_leaves_the_garbage_collector_as_it_was() -> None:
+    for enabled in (False, True):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            stream = Sampler(2, TARGETS[2], BUDGET).stream(SEED)
+            for _ in range(5):
+                next(stream)
+                assert gc.isenabled() is enabled
+        finally:
+            gc.enable()
 
 
 def test_other_seeds_give_other_kernels() -> None:
