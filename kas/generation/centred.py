@@ -27,6 +27,9 @@ def centred_axes(tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) ->
         return _of_product(step, tensor, steps, shapes)
     if op in _KEPT:
         return centred_axes(step.ins[0], steps, shapes)
+    if op == "filter":
+        axes = centred_axes(step.ins[0], steps, shapes)
+        return _NOTHING if step.axis in axes else axes  # type: ignore[attr-defined]
     if op in ("fold", "mix"):
         return _after_gathering(step, centred_axes(step.ins[0], steps, shapes))
     if op in ("fc", "group", "ungroup", "transpose") or (op == "conv" and step.k == (1, 1)):  # type: ignore[attr-defined]

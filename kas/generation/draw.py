@@ -14,7 +14,7 @@ from kas.generation.moves import Move
 from kas.generation.widths import width
 from kas.language import OPS, Dim
 from kas.language.dims import ONE
-from kas.language.primitives.linear import Conv, Fc, Mix
+from kas.language.primitives.linear import Conv, Fc, Filter, Mix
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.spatial import Shift, Unfold
@@ -158,6 +158,16 @@ def _mixed(growth: Growth, i: int, name: str, rng: np.random.Generator) -> Dim:
     return growth.shapes[i].axis(name)
 
 
+def _filter(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    """Along channels as often as along all other axes."""
+    names, settings = growth.facts[i].axes, growth.moves.settings
+    along = [name for name in names if name[2:] == "c"] if rng.random() < 0.5 else []
+    along = along or [name for name in names if name[2:] in ("c", "h", "w")]
+    if not along:
+        return None
+    return growth.moves.get(Filter, pick(rng, along), pick(rng, settings.kernel_sizes), pick(rng, settings.dilations))
+
+
 Drawer = Callable[[Growth, int, np.random.Generator], "Move | None"]
 
 _DRAWERS: dict[str, Drawer] = {
@@ -172,6 +182,7 @@ _DRAWERS: dict[str, Drawer] = {
     "fc": _fc,
     "conv": _conv,
     "mix": _mix,
+    "filter": _filter,
     "scale": _over_axes(Scale),
     "bias": _over_axes(Bias),
     **windows.DRAWERS,

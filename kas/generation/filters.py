@@ -8,6 +8,8 @@ from typing import Any
 from kas.generation.centred import centred_axes
 from kas.generation.values import cancels, is_away_from_zero, made, sign, ungrouped
 from kas.language import Shape, Step
+from kas.language.dims import ONE
+from kas.language.primitives._base import channel_side
 
 __all__ = ["is_void"]
 
@@ -104,6 +106,19 @@ def _manner(step: Any) -> Any:
     return step.how if step.op == "pool" else step.grid
 
 
+def _filter(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    """A second one along the same axis; or one along channels that a dense map before it absorbs."""
+    first: Any = made(step.ins[0], steps)
+    if first is None or first.op not in ("filter", "fc", "conv"):
+        return False
+    if first.op == "filter":
+        return bool(first.axis == step.axis)
+    shape = shapes[first.ins[0]]
+    side = 0 if first.op == "conv" else channel_side(shape, first.side)
+    dense = shape.sides[side].dim("g") is ONE and not getattr(first, "depthwise", False)
+    return dense and step.axis == f"{side}.c"
+
+
 def _statistics(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     first = made(step.ins[0], steps)
     return first is not None and first.op in ("bias", "scale", "softmax", "normalize")  # ignores it, or nearly so
@@ -170,6 +185,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("group", "ungroup", "transpose"), _view),
     **dict.fromkeys(("softmax", "normalize"), _statistics),
     **dict.fromkeys(("window", "unwindow", "pool", "upsample", "col2im"), _windows),
+    "filter": _filter,
     "fold": _fold,
     **dict.fromkeys(("matmul", "bmm", "reassemble"), _matmul),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from kas.generation.settings import GenerationSettings
 from kas.language import Outcome, Shape, Step
 from kas.language.dims import Dim
-from kas.language.primitives.linear import Conv
+from kas.language.primitives.linear import Conv, Filter
 from kas.language.primitives.spatial import Unfold
 from kas.language.shapes import input_shape
 from kas.solvers.limits import parse_budget, resolve
@@ -109,6 +109,8 @@ class Limits:
         reach = step.reaches()
         if isinstance(step, Unfold):
             reach = [(f"1.{axis}", step.d * (step.k - 1) // 2) for axis in step.over]
+        elif isinstance(step, Filter):
+            reach = [(step.axis, step.d * (step.k - 1) // 2)]
         elif isinstance(step, Conv):
             taps = zip("hw", step.k, step.d, strict=True)
             reach = [(f"1.{axis}", d * (k - 1) // 2) for axis, k, d in taps if k > 1]

@@ -56,7 +56,7 @@ class Move:
         self.step = step
         self.op, self.arity, self.mixes = step.op, step.arity, step.mixes
         self.local = is_local(step)
-        self.weighted = step.op in ("fc", "conv", "mix", "scale", "bias")
+        self.weighted = step.op in ("fc", "conv", "mix", "filter", "scale", "bias")
         self.mean = isinstance(step, Fold) and step.how == "mean"
         self.distinct = isinstance(step, Binary) and step.distinct
         self.variables = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import inf
 
 from kas.language import Step
-from kas.language.primitives.linear import Conv, Mix
+from kas.language.primitives.linear import Conv, Filter, Mix
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.products import Bmm, contraction
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
@@ -47,8 +47,9 @@ def _growth(step: Step, shapes: Sequence[Shape], axis: str) -> Span:
         which = "hw".index(axis)
         wide = step.d[which] * (step.k[which] - 1) / 2
         return wide, wide
-    if isinstance(step, Unfold):
-        wide = step.d * (step.k - 1) / 2 if axis in step.over else 0.0
+    if isinstance(step, Unfold | Filter):
+        along = step.over if isinstance(step, Unfold) else step.axis[2:]
+        wide = step.d * (step.k - 1) / 2 if axis in along else 0.0
         return wide, wide
     if isinstance(step, Col2im):
         tap = shapes[step.ins[0]].axis(f"0.k{axis}").numerator if axis in step.over else 1

@@ -17,7 +17,7 @@ _FAMILY_WEIGHTS = {
     "views": 1.8,
     "spatial": 0.8,
     "reductions": 1.2,
-    "linear": 5.0,
+    "linear": 5.2,
     "scaling": 0.8,
     "pointwise": 3.0,
     "binary": 2.0,
@@ -29,6 +29,7 @@ _FAMILY_WEIGHTS = {
 # The weight of an op within its family, where it is not 1. Convolutions are what trains; a mix is rarely fast.
 _OP_WEIGHTS = {"group": 2.0, "conv": 6.0, "fc": 2.0, "relu": 5.0, "gelu": 2.0, "sigmoid": 1.5, "add": 3.0, "mul": 2.5}
 _OP_WEIGHTS |= {"sub": 1.5, "div": 1.5, "ungroup": 2.0, "window": 1.5, "unwindow": 3.0, "col2im": 1.5, "bmm": 1.5}
+_OP_WEIGHTS |= {"filter": 0.36}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class GenerationSettings:
         allowed: The only ops that occur; all if empty.
         forbidden: Ops that never occur.
         required: Ops that every sampled program has.
-        kernel_sizes: Odd sizes of convolutions and unfolds.
-        dilations: Dilations of convolutions and unfolds.
+        kernel_sizes: Odd sizes of convolutions, unfolds and filters.
+        dilations: Dilations of convolutions, unfolds and filters.
         shifts: Distances of shifts, in positions, in either direction.
         receptive_field: Fewest positions along each spatial axis that an output depends on (folds, softmaxes,
             normalisations, products and mixes over an axis reach all of it).

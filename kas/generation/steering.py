@@ -16,7 +16,7 @@ _OPEN = 2.0  # a join where more than one tensor is open
 _NEAR = 2  # how many steps before the end the program is steered to its end
 _LAST_JOIN, _LAST_LINEAR = 12.0, 6.0
 _JOINS = frozenset(p.op for family in ("binary", "matmul", "products") for p in FAMILIES[family])
-_WEIGHTED = frozenset(("fc", "conv", "mix", "scale", "bias"))
+_WEIGHTED = frozenset(("fc", "conv", "mix", "filter", "scale", "bias"))
 _LINEAR = frozenset(("fc", "conv", "mix"))
 
 State = tuple[frozenset[str], bool, bool, bool, bool, int]  # unfit, grouped, several open, near, closed, which of weighted

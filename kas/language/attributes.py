@@ -14,7 +14,8 @@ from kas.language.dims import MAX_NUMBER, Dim
 from kas.language.errors import InvalidKernel
 
 __all__ = [
-    "Codec", "axes", "choice", "dim", "dims", "flag", "flags", "integer", "names", "odd", "pair", "pairs", "side", "whole",
+    "Codec", "axes", "axis", "choice", "dim", "dims", "flag", "flags", "integer", "names", "odd", "pair", "pairs", "side",
+    "whole",
 ]  # fmt: skip
 
 
@@ -189,6 +190,17 @@ def axes() -> Any:
         return tuple(names)
 
     return _attribute(Codec("axes", read, list))
+
+
+def axis() -> Any:
+    """The name of one axis along which places have an order, such as "0.c". Whether it exists is the primitive's rule."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value[:2] not in ("0.", "1.") or value[2:] not in ("c", "h", "w"):
+            raise InvalidKernel(f"must name an axis c, h or w with its side, such as '0.c' or '1.h', not {value!r}")
+        return value
+
+    return _attribute(Codec("axis", read))
 
 
 def side() -> Any:

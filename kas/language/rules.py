@@ -137,7 +137,7 @@ def check_program(rank: int, steps: Sequence[Step], outcomes: Sequence[Outcome])
     if not any(step.mixes for step in steps):
         raise InvalidKernel(
             "no step moves information between positions or channels; a kernel needs one of "
-            "shift, unfold, fold, fc, conv, mix, softmax, normalize, transpose, matmul"
+            "shift, unfold, fold, fc, conv, mix, filter, softmax, normalize, transpose, matmul"
         )
     try:
         check_output(outcomes[-1].shape if left[0] else input_shape(rank), rank)

@@ -16,7 +16,10 @@ __all__ = ["Emit", "Emitter", "Value", "chunks", "runs"]
 
 # What makes a new tensor, and for its own gradient needs at most its operands: torch keeps the result of the others.
 _NEEDED_BY_NO_GRADIENT = frozenset(
-    ("convolve", "fc", "mix", "add", "sub", "mul", "neg", "scale", "bias", "affine", "gelu", "sin", "abs", "sqr", "local")
+    (
+        *("convolve", "fc", "mix", "filter", "local"),
+        *("add", "sub", "mul", "neg", "scale", "bias", "affine", "gelu", "sin", "abs", "sqr"),
+    )
 )
 
 

@@ -54,9 +54,9 @@ def _side_text(side: Side) -> str:
 
 
 def weight_text(step: Step, shape: Shape) -> str:
-    """The shape of a weight: `C/4×C`; `shape` is that of the step's input. Of scales and biases without axes of one."""
+    """The shape of a weight: `C/4×C`; `shape` is that of the step's input. Axes of one only of maps."""
     dims = weight_dims(step, shape)
-    if step.op in ("scale", "bias"):
+    if step.op in ("scale", "bias", "filter"):
         dims = tuple(dim for dim in dims if dim is not ONE)
     return "×".join(map(dim_text, dims)) or "1"
 

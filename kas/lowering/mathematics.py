@@ -43,6 +43,8 @@ def _text(step: Step, number: int, ins: list[tuple[str, int]]) -> tuple[str, int
         return f"{weight}·{tight}", _DOT
     if step.op == "conv":
         return f"{weight} ∗ {x if strength == _ATOM else f'({x})'}", _PRODUCT
+    if step.op == "filter":
+        return f"{weight} ∗[{_get(step, 'axis')[2:]}] {x if strength == _ATOM else f'({x})'}", _PRODUCT
     if step.op == "scale":
         return f"{weight} ⊙ {tight}", _PRODUCT
     if step.op == "bias":

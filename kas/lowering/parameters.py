@@ -10,7 +10,7 @@ from kas.language.dims import ONE, Dim
 from kas.language.kernel import Kernel
 from kas.language.primitives import Step
 from kas.language.primitives._base import channel_side, product
-from kas.language.primitives.linear import Conv, Fc, Mix
+from kas.language.primitives.linear import Conv, Fc, Filter, Mix
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.scales import Analysis, analyse
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
@@ -49,6 +49,8 @@ def weight_dims(step: Step, shape: Shape) -> tuple[Dim, ...]:
         return _fc_dims(step, shape)
     if isinstance(step, Mix):
         return (product(step.to), product(shape.axis(name) for name in step.axes))
+    if isinstance(step, Filter):
+        return (ONE, ONE, Dim.of(step.k))
     assert isinstance(step, Scale | Bias)
     over = [dim if name in step.axes else ONE for name, dim in shape.axes()]
     named = [name in step.axes for name, _ in shape.axes()]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kas.language.dims import ONE
 from kas.language.primitives._base import channel_side
-from kas.language.primitives.linear import Conv, Fc, Mix
+from kas.language.primitives.linear import Conv, Fc, Filter, Mix
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering import rules_attention as attention
@@ -78,6 +78,19 @@ def _mix_is_convolution(graph: Graph, node: Node) -> Node | None:
         return None
     convolution = Convolution(Window(), ONE, node.shape.first.product, Weight("parameter", node.number))
     return graph.make("convolve", node.ins, node.shape, attributes=convolution)
+
+
+def _filter_is_convolution(graph: Graph, node: Node) -> Node | None:
+    """A filter along the positions of an image is a depthwise convolution whose channels share their weight."""
+    step, shape = node.step, node.shape
+    assert isinstance(step, Filter)
+    if shape.first.kind != CHANNEL or shape.second.kind != SPATIAL or step.axis[0] == "0":
+        return None
+    along = [step.axis[2] == axis for axis in "hw"]
+    k, d = (tuple(value if here else 1 for here in along) for value in (step.k, step.d))
+    channels = shape.first.product
+    convolution = Convolution(Window((k[0], k[1]), (d[0], d[1])), channels, channels, Weight("repeated", node.number))
+    return graph.make("convolve", node.ins, shape, attributes=convolution)
 
 
 def _chain(graph: Graph, node: Node) -> Node | None:
@@ -161,6 +174,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "convolve": (_chain, _narrow),
     "fc": (windows.fc, windows.fc_scaled, loops.fc, _fc_is_convolution),
     "mix": (windows.mix, loops.mix, _mix_is_convolution),
+    "filter": (taps.filter_of_taps, _filter_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
     "matmul": (attention.attention,),
     "rows": (attention.projected,),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
-from kas.language.primitives.linear import Fc, Mix
+from kas.language.primitives.linear import Fc, Filter, Mix
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.reductions import Fold
 from kas.language.primitives.scaling import Bias, Scale
@@ -62,9 +62,9 @@ def _fold(graph: Graph, node: Node, source: Node, axes: Axes) -> Node | None:
 
 
 def _own_axes(graph: Graph, node: Node, source: Node, axes: Axes) -> Node | None:
-    """A scale, bias or mix commutes with a mean over the axes that it does not act on."""
-    assert isinstance(source.step, Scale | Bias | Mix)
-    own = set(source.step.axes)
+    """A scale, bias, mix or filter commutes with a mean over the axes that it does not act on."""
+    assert isinstance(source.step, Scale | Bias | Mix | Filter)
+    own = {source.step.axis} if isinstance(source.step, Filter) else set(source.step.axes)
     return _pushed(graph, node, source, axes - own, axes & own)
 
 
@@ -220,6 +220,7 @@ _MEANS: dict[str, Callable[[Graph, Node, Node, Axes], Node | None]] = {
     "scale": _own_axes,
     "bias": _own_axes,
     "mix": _own_axes,
+    "filter": _own_axes,
     "fc": _fc,
     "convolve": _convolve,
     "shift": _shift,

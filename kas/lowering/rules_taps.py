@@ -10,13 +10,14 @@ from dataclasses import replace
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
+from kas.language.primitives.linear import Filter
 from kas.language.primitives.scaling import Scale
 from kas.language.primitives.spatial import Unfold
 from kas.language.shapes import Shape
 from kas.lowering.graph import Graph, Node, Window
 from kas.lowering.pointwise import OF_NUMBER
 
-__all__ = ["below", "both", "gate", "scale", "taps", "unfold", "view", "view_of_scale", "without"]
+__all__ = ["below", "both", "filter_of_taps", "gate", "scale", "taps", "unfold", "view", "view_of_scale", "without"]
 
 
 def taps(graph: Graph, base: Node, window: Window) -> Node:
@@ -76,6 +77,15 @@ def both(graph: Graph, node: Node) -> Node | None:
     if left.window.fill:
         return None
     return taps(graph, graph.again(node, (left.ins[0], right.ins[0]), right.ins[0].shape), right.window)
+
+
+def filter_of_taps(graph: Graph, node: Node) -> Node | None:
+    """A filter along the channels of an unfolded tensor, zeros outside, is applied before the unfold."""
+    source = node.ins[0]
+    assert isinstance(node.step, Filter)
+    if source.op != "taps" or source.window.fill or node.step.axis != "0.c":
+        return None
+    return taps(graph, graph.again(node, source.ins, source.ins[0].shape), source.window)
 
 
 def gate(graph: Graph, node: Node) -> Node | None:

@@ -24,7 +24,8 @@ from kas.solvers.formulas import text as formulas
 __all__ = ["source"]
 
 _SIGNS = {
-    "⊙": "⊙ is element-wise", "⊘": "⊘ divides element-wise, by nothing smaller than 0.001", "∗": "∗ is a convolution",
+    "⊙": "⊙ is element-wise", "⊘": "⊘ divides element-wise, by nothing smaller than 0.001",
+    "∗ ": "∗ is a convolution", "∗[": "∗[c] slides one filter along c",
     "taps": "taps are the neighbours of each position", "/√d": "d is what a product sums over",
     "each[": "each is a product for each index of these axes", "reassemble": "reassemble multiplies taps by a matrix",
     "unit": "unit divides by the norm", "standardize": "standardize takes mean 0 and variance 1",

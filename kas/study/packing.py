@@ -82,6 +82,8 @@ def _digits(codec: Codec, value: Any) -> Digits:
         return [(len(value), 8), *(digit for dim in value for digit in _dim_digits(dim))]
     if kind == "axes":
         return _axes_digits(value)
+    if kind == "axis":
+        return [_index(_AXES, value)]
     if kind == "choice":
         return [_index(codec.choices, value)]
     if kind == "names":
@@ -149,6 +151,8 @@ class _Reader:
         if kind == "axes":
             bits = self.take(1 << len(_AXES))
             return [name for i, name in enumerate(_AXES) if bits >> i & 1]
+        if kind == "axis":
+            return _AXES[self.take(len(_AXES))]
         if kind == "choice":
             return codec.choices[self.take(len(codec.choices))]
         if kind == "names":

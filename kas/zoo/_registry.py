@@ -39,8 +39,6 @@ _KNOWN: dict[str, Known] = {}
 UNSAID: dict[str, str] = {
     "grid_attention": "Tu et al., MaxViT (arXiv 2204.01697): attention among 7x7 positions spread over the whole image. Needs "
     "windows by their number, whose size follows from H and W; `window` has a size, as `patchwise_attention` shows",
-    "eca": "Wang et al., ECA-Net (arXiv 1910.03151): one filter of k weights slides along the channels. Needs a view that "
-    "turns channels into positions, or a window over `c`; group and transpose only permute, fc and mix share nothing along `c`",
 }
 
 
@@ -73,8 +71,8 @@ def entry(name: str) -> Known:
         if name in UNSAID:
             raise KasError(f"{name!r} is known, but no program of the language: {UNSAID[name]}")
         near = difflib.get_close_matches(str(name), _KNOWN, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise KasError(f"there is no known kernel {name!r}; {hint}known are: {', '.join(_KNOWN)}")
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(_KNOWN)}"
+        raise KasError(f"there is no known kernel {name!r}; {hint}")
     return _KNOWN[name]
 
 

@@ -34,6 +34,20 @@ def squeeze_excitation_gate() -> Kernel:
     )
 
 
+@known(
+    2019,
+    "Wang et al., ECA-Net (arXiv 1910.03151): 3 taps along the channels",
+    "the number of taps as a function of C, (log2(C) + 1)/2 made odd; 3 is its value for 8 to 127 channels",
+)
+def eca() -> Kernel:
+    return program(
+        {"op": "fold", "axes": ["1.h", "1.w"], "how": "mean"},
+        {"op": "filter", "axis": "0.c", "k": 3},
+        {"op": "sigmoid"},
+        {"op": "mul", "ins": [3, 0]},
+    )
+
+
 @known(2018, "Roy et al., Concurrent spatial and channel squeeze and excitation (arXiv 1803.02579): the spatial one", "bias")
 def spatial_excitation() -> Kernel:
     return program({"op": "fc", "to": "1"}, {"op": "sigmoid"}, {"op": "mul", "ins": [2, 0]})

@@ -60,9 +60,9 @@ def wanted_values(settings: GenerationSettings) -> Iterable[tuple[str, str]]:
     """Attribute values that must all occur: every choice of the language, and every number of the settings."""
     for k in settings.kernel_sizes:
         yield from (("conv k", text) for text in (f"{k}x{k}", f"{k}x1", f"1x{k}"))
-        yield "unfold k", str(k)
+        yield from ((f"{op} k", str(k)) for op in ("unfold", "filter"))
     for d in settings.dilations:
-        yield from (("conv d", f"{d}x{d}"), ("unfold d", str(d)))
+        yield from (("conv d", f"{d}x{d}"), ("unfold d", str(d)), ("filter d", str(d)))
     for by in settings.shifts:
         yield from (("shift by", str(by)), ("shift by", str(-by)))
     for name in ("conv depthwise", "matmul softmax", "sub swap", "div swap"):
@@ -70,6 +70,7 @@ def wanted_values(settings: GenerationSettings) -> Iterable[tuple[str, str]]:
     yield from (("matmul t", f"{a} {b}") for a, b in product("T-", "T-"))
     yield from (("unfold over", over) for over in ("h", "w", "hw"))
     yield from (("shift axes", axes) for axes in ("1.h", "1.w", "1.h 1.w"))
+    yield from (("filter axis", axis) for axis in ("0.c", "1.h", "1.w"))
     yield from (("fold how", how) for how in ("mean", "max"))
     yield from (("normalize how", how) for how in ("l2", "standard"))
     for op, taps in (("fold", True), ("softmax", True), ("normalize", True), ("scale", False), ("bias", False)):

@@ -123,6 +123,8 @@ class Facts:
         return self.is_local or any(self._gathers(step) for step in self.kernel.steps)
 
     def _gathers(self, step: Step) -> bool:
+        if step.op == "filter":
+            return str(step.to_dict()["axis"])[2:] in ("h", "w")
         if step.op in ("fold", "softmax", "normalize", "mix"):
             return any(name[2:] in ("h", "w") for name in step.to_dict()["axes"])
         if step.op != "matmul":

@@ -14,7 +14,7 @@ from kas.language import Dim, Kernel
 from kas.language.dims import ONE
 from kas.language.normal.form import Form
 from kas.language.normal.layout import cut
-from kas.language.primitives.linear import Mix
+from kas.language.primitives.linear import Filter, Mix
 
 _PLAIN = {
     "gelu": torch.nn.functional.gelu,
@@ -217,7 +217,7 @@ class Evaluator:
         return weight
 
     def mixed(self, token: int) -> bool:
-        return isinstance(self.kernel.steps[token - 1], Mix)
+        return isinstance(self.kernel.steps[token - 1], Mix | Filter)
 
     def lin(self, x: Tensor, node: Any) -> Tensor:
         side, groups, _, to, taps = node.attrs
@@ -232,6 +232,18 @@ class Evaluator:
         value = torch.einsum("goi,ngiq->ngoq", weight, value.reshape(value.shape[0], g, -1, value.shape[3]))
         value = value.reshape(value.shape[0], out, -1)
         return value if side == 0 else value.transpose(1, 2)
+
+    def slide(self, x: Tensor, node: Any) -> Tensor:
+        layout, k, d = node.attrs
+        sizes, (axis,) = self.pieces(layout)
+        y, weight = x.reshape(-1, *sizes), self.weights[node.token].reshape(-1)
+        total = torch.zeros_like(y)
+        for j in range(k):
+            for to in range(y.shape[axis]):
+                source = to + (j - (k - 1) // 2) * d
+                if 0 <= source < y.shape[axis]:
+                    total.select(axis, to).add_(weight[j] * y.select(axis, source))
+        return total.reshape(x.shape)
 
     def mix(self, x: Tensor, node: Any) -> Tensor:
         flat = [piece for side in node.attrs[0] for piece in side]

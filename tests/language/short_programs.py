@@ -67,6 +67,8 @@ def _random_entry(rng: np.random.Generator, shapes: list[Any], rank: int, open_:
         elif codec.kind == "axes":
             chosen = [n for n in names if rng.random() < 0.45] or names[:1]
             entry[name] = [n for n in chosen if n[0] == chosen[0][0]] if op in ("fold", "softmax") and chosen else chosen
+        elif codec.kind == "axis":
+            entry[name] = str(rng.choice([n for n in names if n[2:] in ("c", "h", "w")] or ["0.c"]))
         elif codec.kind == "dims":
             entry[name] = [str(rng.choice(_DIMS["mix"])) for _ in entry["axes"]]
         elif codec.kind == "choice":

@@ -166,12 +166,12 @@ BAD: list[tuple[Any, str]] = [
     (
         _kernel(step("relu")),
         "no step moves information between positions or channels; a kernel needs one of "
-        "shift, unfold, fold, fc, conv, mix, softmax, normalize, transpose, matmul",
+        "shift, unfold, fold, fc, conv, mix, filter, softmax, normalize, transpose, matmul",
     ),
     (
         _kernel(),
         "no step moves information between positions or channels; a kernel needs one of "
-        "shift, unfold, fold, fc, conv, mix, softmax, normalize, transpose, matmul",
+        "shift, unfold, fold, fc, conv, mix, filter, softmax, normalize, transpose, matmul",
     ),
     (
         _kernel(FC, FC),

@@ -60,6 +60,7 @@ TO = {
     1: ["C", "C/2", "8", "C/4", "2*C", "3*C", "1", "H/2"],
     0: ["C", "C/2", "8", "C/4", "2*C", "1"],
 }
+SIZES_OF = {"unfold": [3, 5], "filter": [3, 5]}
 PARTS = [[[1, 0], [-1, 0]], [[0, 1], [0, 0], [0, -2], [1, 1]]]
 WEIGHTS = dict.fromkeys(["fold", "unfold"], 5) | dict.fromkeys(["fc", "mix", "scale", "matmul", "group", "mul"], 3)
 
@@ -102,12 +103,13 @@ def _random_step(rng, rank, shapes):
     other = rng.randrange(len(shapes))
     random_values = {
         "by": rng.choice({"group": ["G", "C", "4", "2", "C/4"], "spatial_shift": PARTS}.get(name, [1, -1, 2])),
+        "axis": rng.choice([axis for axis in axes if axis[2:] in ("c", "h", "w")] or ["0.c"]),
         "size": 2,
         "grid": rng.random() < 0.5,
         "pad": rng.choice(["zero", "edge", "roll"]),
         "batch": [axis for axis in ("g", "kh", "kw", "h", "w") if rng.random() < 0.4] or ["g"],
         "over": rng.choice(["h", "w", "hw"]),
-        "k": [rng.choice([1, 3]), rng.choice([1, 3])] if name == "conv" else rng.choice([3, 5] if name == "unfold" else [2, 3]),
+        "k": [rng.choice([1, 3]), rng.choice([1, 3])] if name == "conv" else rng.choice(SIZES_OF.get(name, [2, 3])),
         "to": [rng.choice([*TO[rank], "1", "1"]) for _ in some] if name == "mix" else rng.choice(TO[rank]),
         "axes": rng.sample(some, len(some)) if name == "mix" else some,
         "how": rng.choice(["l2", "standard"] if name == "normalize" else ["mean", "mean", "max"]),

@@ -254,6 +254,32 @@ PROGRAMS |= {
     ),
 }  # fmt: skip
 
+# One filter along an axis: of images (a convolution), of channels, of what has no positions, of matrices.
+MEAN = op("fold", axes=["1.h", "1.w"], how="mean")
+GATED = (op("sigmoid"), op("mul", ins=[3, 0]))
+PROGRAMS |= {
+    "filter of rows": program(op("filter", axis="1.h", k=3)),
+    "filter of columns, spread": program(op("tanh"), op("filter", axis="1.w", k=5, d=2), op("bias", axes=["0.c"])),
+    "filter of channels": program(op("filter", axis="0.c", k=3), op("relu")),
+    "filter of channels in groups, spread": program(
+        op("group", by="G"), op("filter", axis="0.c", k=3, d=2), op("add", ins=[0, 2])
+    ),
+    "filter of averaged channels": program(MEAN, op("filter", axis="0.c", k=5), *GATED),
+    "filter of channels, averaged": program(op("filter", axis="0.c", k=5), MEAN, *GATED),
+    "filter of rows, averaged": program(op("filter", axis="1.h", k=3), op("fold", axes=["1.h"], how="mean"), *GATED),
+    "filter of channels of taps": program(UNFOLD, op("filter", axis="0.c", k=3), op("fc", to="C")),
+    "filter of channels of raised taps": program(UNFOLD, op("exp"), op("filter", axis="0.c", k=3), op("fc", to="C")),
+    "filter of rows of taps": program(
+        op("unfold", over="h", k=3), op("filter", axis="1.h", k=3), op("filter", axis="1.w", k=3), op("fc", to="C")
+    ),
+    "filter of scores": program(
+        op("matmul", ins=[0, 0], t=[True, False]), op("filter", axis="0.h", k=3), op("filter", axis="1.w", k=3),
+        op("matmul", ins=[0, 3], t=[False, True]),
+    ),
+    "filter of rows and channels of a row": program(op("filter", axis="0.c", k=7), op("filter", axis="1.h", k=3), rank=1),
+    "filter of nothing but channels": program(op("filter", axis="0.c", k=5), op("fc", to="C"), rank=0),
+}  # fmt: skip
+
 # Further orders of the same steps: views between a scale and the fold or fc that makes it a convolution.
 PROGRAMS |= {
     "viewed depthwise by scale": program(

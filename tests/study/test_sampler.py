@@ -101,7 +101,8 @@ def test_a_study_keeps_the_ops_with_which_it_was_created() -> None:
         assert not {"relu", "conv"} & {step.op for step in kernel.steps}
 
 
-EARLIER = [one.op for family, ops in FAMILIES.items() if family not in ("windows", "products") for one in ops]
+LATER = ("windows", "products")
+EARLIER = [one.op for family, ops in FAMILIES.items() if family not in LATER for one in ops if one.op != "filter"]
 
 
 def test_a_study_of_an_earlier_version_goes_on_with_its_ops() -> None:

@@ -36,6 +36,18 @@ class SqueezeExcitationGate(Reference):
         return self.layer(x)
 
 
+class EfficientChannelAttention(Reference):
+    """As in the paper's listing: the channels' means as a sequence, a 1-D convolution of it, a sigmoid, a gate."""
+
+    def build(self, c, g):
+        self.filter = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        means = F.adaptive_avg_pool2d(x, 1)
+        scores = self.filter(means.squeeze(-1).transpose(-1, -2)).transpose(-1, -2).unsqueeze(-1)
+        return x * torch.sigmoid(scores).expand_as(x)
+
+
 class SpatialExcitation(Reference):
     def build(self, c, g):
         self.scores = conv(c, 1)
@@ -117,6 +129,7 @@ class LargeKernelAttention(Reference):
 REFERENCES = {
     "squeeze_excitation": SqueezeExcitationBlock,
     "squeeze_excitation_gate": SqueezeExcitationGate,
+    "eca": EfficientChannelAttention,
     "spatial_excitation": SpatialExcitation,
     "style_recalibration": StyleRecalibration,
     "selective_kernels": SelectiveKernels,

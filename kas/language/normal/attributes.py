@@ -10,11 +10,12 @@ from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.mixes import joined, whole_side
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import align
-from kas.language.shapes import Shape
+from kas.language.shapes import CHANNEL, SPATIAL, Shape, Side
 
-__all__ = ["broadcast", "conv_attrs", "fc_attrs", "mix_attrs", "perm_attrs", "unf_attrs"]
+__all__ = ["broadcast", "conv_attrs", "fc_attrs", "filter_attrs", "mix_attrs", "perm_attrs", "unf_attrs"]
 
 Attrs = tuple[Any, ...]
+MixSide = tuple[tuple[Dim, "Dim | None"], ...]
 cached = lru_cache(maxsize=4096)
 
 
@@ -62,6 +63,20 @@ def mix_attrs(shape: Shape, axes: tuple[str, ...], to: tuple[Dim, ...]) -> tuple
         sides.append(joined([(dim, new.get(f"{number}.{name}")) for name, dim in side.axes()]))
     dense = whole_side(tuple(sides))
     return ("mix", (tuple(sides),)) if dense is None else ("lin", dense)
+
+
+@cached
+def filter_attrs(shape: Shape, axis: str, k: int, d: int) -> tuple[Attrs | None, str, Attrs]:
+    """Of `filter`. Along the positions of an image: of the taps, and of a mix of them to one; else None, and its own."""
+    if axis[0] == "0" or shape.first.kind != CHANNEL or shape.second.kind != SPATIAL:
+        return None, "slide", (layout_of(shape, (axis,)), k, d)
+    sides = joined([*[(dim, None) for _, dim in shape.first.axes()], (Dim.of(k), ONE)]), _untouched(shape.second)
+    dense = whole_side(sides)
+    return (0, (_tap(shape, axis[2:], k, d),), ONE), *(("mix", (sides,)) if dense is None else ("lin", dense))
+
+
+def _untouched(side: Side) -> MixSide:
+    return joined([(dim, None) for _, dim in side.axes()])
 
 
 @cached

@@ -123,7 +123,7 @@ def _holder(graph: Graph, number: int, uses: dict[int, list[Number]], homes: dic
     if node.token and (node.op == "w" or len(homes[node.token]) == 1):
         return node.token
     candidates: list[int] = []
-    if node.op in ("lin", "mix", "roll", "perm", "unf", "mean", "mm"):
+    if node.op in ("lin", "mix", "slide", "roll", "perm", "unf", "mean", "mm"):
         candidates = [edge >> 1 for edge in node.ins]
     elif node.op == "mul":
         candidates = [edge >> 1 for exponent, _, edge in node.ins if exponent == 1]

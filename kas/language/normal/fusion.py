@@ -224,8 +224,10 @@ class Pass:
 
 
 def _joint_taps(a: Attrs, b: Attrs) -> Attrs | None:
-    """The taps of the sum of two convolutions; None if one is dilated differently."""
+    """The taps of the sum of two convolutions; None if one is dilated differently, or has several taps of one axis."""
     found = {where: (k, d) for where, k, d in a}
+    if len(found) < len(a) or len({where for where, _, _ in b}) < len(b):
+        return None  # taps of taps of one axis
     for where, k, d in b:
         mine = found.get(where, (1, d))
         if mine[1] != d:

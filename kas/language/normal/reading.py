@@ -9,7 +9,7 @@ from typing import Any
 from kas.language.dims import Dim
 from kas.language.kernel import Kernel
 from kas.language.normal.arithmetic import add, extreme, multiply, quotient, scaled
-from kas.language.normal.attributes import broadcast, conv_attrs, fc_attrs, mix_attrs, perm_attrs, unf_attrs
+from kas.language.normal.attributes import broadcast, conv_attrs, fc_attrs, filter_attrs, mix_attrs, perm_attrs, unf_attrs
 from kas.language.normal.chains import chain
 from kas.language.normal.fixed import FIXED, fixed
 from kas.language.normal.graph import Graph, Node, Number, Term
@@ -107,6 +107,13 @@ def _mix(state: _Reading, step: Any, shape: Shape, token: int) -> int:
     return state.weighted(token, edge) if state.factors else edge
 
 
+def _filter(state: _Reading, step: Any, shape: Shape, token: int) -> int:
+    unf, op, attrs = filter_attrs(shape, step.axis, step.k, step.d)
+    edge = state.edges[step.ins[0]]
+    edge = state.graph.make(op, attrs, edge if unf is None else state.graph.make("unf", unf, edge), token)
+    return state.weighted(token, edge) if state.factors else edge
+
+
 @cached
 def _weight_layout(shape: Shape, axes: tuple[str, ...]) -> Layout | None:
     return or_full(layout_of(shape, axes))
@@ -183,6 +190,7 @@ _READERS: dict[str, Callable[[_Reading, Any, Shape, int], int]] = {
     "fc": _fc,
     "conv": _conv,
     "mix": _mix,
+    "filter": _filter,
     "scale": _scale,
     "bias": _bias,
     "matmul": _matmul,

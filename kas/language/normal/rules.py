@@ -9,22 +9,22 @@ operand of the op that the row names (ANY: every op). Sums, products, extremes (
 
 from __future__ import annotations
 
-from kas.language.normal import folds, functions, maps, means, mixes, moves, pools, views
+from kas.language.normal import folds, functions, maps, means, mixes, moves, pools, slides, views
 from kas.language.normal.graph import Rule
 from kas.language.normal.moves import POINTWISE
 
 __all__ = ["RULES", "TABLE"]
 
 ANY = ("any",)
-ADD, MUL, MAX, ROLL, PERM, UNF, MEAN, PEAK, LIN, MIX, MM = (
-    (op,) for op in ("add", "mul", "max", "roll", "perm", "unf", "mean", "peak", "lin", "mix", "mm")
+ADD, MUL, MAX, ROLL, PERM, UNF, MEAN, PEAK, LIN, MIX, MM, SLIDE = (
+    (op,) for op in ("add", "mul", "max", "roll", "perm", "unf", "mean", "peak", "lin", "mix", "mm", "slide")
 )
 SHIFTS = ("roll", "perm")
 SHIFTS_AND_TAPS = ("roll", "perm", "unf")
 RISING = ("relu", "sigmoid", "tanh", "exp")
 NODES = (
     *("in", "w", "add", "mul", "max", "min", "roll", "perm", "unf", "mean", "peak", "softmax", "l2", "standard"),
-    *("lin", "mix", "mm", "fixed", *POINTWISE),
+    *("lin", "mix", "slide", "mm", "fixed", *POINTWISE),
 )
 
 TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
@@ -57,6 +57,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("mean", LIN, means.mean_lin, "a mean over positions commutes with a map of channels"),
     ("mean", UNF, pools.lin_out, "an average over taps commutes with a map of channels"),
     ("mean", MIX, mixes.mean_mix, "a mean over axes that are not mixed commutes with the mix"),
+    ("mean", SLIDE, slides.mean_slide, "a mean over other axes commutes with a filter along one"),
     ("mean", MM, means.mean_chain, "the mean over the rows of A B is (the mean over the rows of A) B"),
     ("peak", ANY, folds.nothing, "a fold over no axis does nothing"),
     ("peak", ADD, folds.peak_number, "max(q x) = q max(x) for q > 0"),
@@ -87,6 +88,10 @@ TABLE: tuple[tuple[str, tuple[str, ...], Rule, str], ...] = (
     ("mix", UNF, mixes.mix_unf, "a mix of channels commutes with taps"),
     ("mix", ROLL, mixes.mix_roll, "a roll of an axis that is not mixed commutes"),
     ("mix", MUL, mixes.constant_out, "a factor that does not vary along the mixed axes commutes"),
+    ("slide", ADD, moves.linear_number("slide"), "f(q x) = q f(x)"),
+    ("slide", ROLL, slides.slide_roll, "a roll of another axis commutes"),
+    ("slide", PERM, slides.slide_perm, "a shuffle of the other side commutes"),
+    ("slide", MUL, slides.constant_out, "a factor that does not vary along the axis commutes"),
     ("relu", ADD, functions.relu_number, "relu(q x) = q relu(x) for q > 0"),
     ("relu", ANY, functions.nothing_below_zero, "relu of what is never negative does nothing"),
     ("relu", SHIFTS_AND_TAPS, functions.move_out("relu"), "f(S x) = S f(x); through zero padding where f(0) = 0"),

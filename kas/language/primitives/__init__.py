@@ -1,5 +1,9 @@
 """The primitives: a family a file, and the one table that names them all.
 
+`filter` has `axis` (one of `c`, `h`, `w` with its side, as `0.c`), odd `k` > 1 and `d` (default 1): one filter of `k` weights slides
+along the axis of any tensor, zero padded, the same for everything else: `y[i] = sum_j w[j] x[i + (j - (k-1)/2)*d]`; k parameters,
+k times the product of the tensor in MACs, per sample.
+
 Windows and products, none of which has parameters; all but `bmm` need `[channel | spatial]`, and `over` is `h`, `w` or `hw`:
 
 | op | attributes | result | MACs, per sample |
@@ -27,7 +31,7 @@ FAMILIES: dict[str, tuple[type[Step], ...]] = {
     "views": (views.Group, views.Ungroup, views.Transpose),
     "spatial": (spatial.Shift, spatial.Unfold),
     "reductions": (reductions.Fold, reductions.Softmax, reductions.Normalize),
-    "linear": (linear.Fc, linear.Conv, linear.Mix),
+    "linear": (linear.Fc, linear.Conv, linear.Mix, linear.Filter),
     "scaling": (scaling.Scale, scaling.Bias),
     "pointwise": (
         pointwise.Gelu,

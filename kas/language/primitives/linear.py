@@ -1,4 +1,4 @@
-"""Linear maps with a weight: fc, conv and mix. None has a bias."""
+"""Linear maps with a weight: fc, conv, mix and filter. None has a bias."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kas.language.errors import InvalidKernel
 from kas.language.primitives._base import Outcome, Step, channel_side, check_dim, check_image, named_axes, product
 from kas.language.shapes import Shape
 
-__all__ = ["Conv", "Fc", "Mix"]
+__all__ = ["Conv", "Fc", "Filter", "Mix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,25 @@ class Mix(Step):
             result = result.with_axis(name, dim)
         weight = (*self.to, *old)
         return Outcome(result, weight, product(weight) * (shape.product / product(old)))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Step):
+    """One filter of k taps slides along an axis, zero padded, the same everywhere else. Weight `[k]`.
+
+    `y[i] = sum_j w[j] x[i + (j - (k-1)/2)*d]`.
+    """
+
+    op: ClassVar[str] = "filter"
+    mixes: ClassVar[bool] = True
+    axis: str = attributes.axis()
+    k: int = attributes.odd(3)
+    d: int = attributes.integer(1)
+
+    def apply(self, *shapes: Shape) -> Outcome:
+        shape, taps = shapes[0], Dim.of(self.k)
+        named_axes(shape, (self.axis,))
+        return Outcome(shape, (taps,), taps * shape.product)
 
 
 def _per_group(to: Dim, groups: Dim, what: str) -> tuple[Dim, ...]:

@@ -22,7 +22,7 @@ __all__ = ["Analysis", "analyse", "is_sane"]
 _DEAD = 1e-21  # share of the output's variance under which a weight has no effect: it cancels exactly
 _SANE = (0.1, 10.0)  # the measured scale differs from the estimate by less than 10 times in 99 % of kernels
 _DEPENDENCE = 1e-2
-_WEIGHTED = ("fc", "conv", "mix", "scale", "bias")
+_WEIGHTED = ("fc", "conv", "mix", "filter", "scale", "bias")
 
 
 class Analysis(Walk):

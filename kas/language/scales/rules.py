@@ -72,6 +72,12 @@ def _mix(walk: Walk, step: Any, number: int) -> Signal:
     return _mapped(walk, number, bits_of(step.axes), new)
 
 
+def _filter(walk: Walk, step: Any, number: int) -> Signal:
+    """The same weights everywhere: what varies along the axis still does, and the taps outside are zero."""
+    mapped, slot = _mapped(walk, number, 0, 0), SLOTS[step.axis]
+    return mapped._replace(centred=0) if mapped.centred & slot else mapped
+
+
 def _scale(walk: Walk, step: Any, number: int) -> Signal:
     x, over = walk.signals[step.ins[0]], bits_of(step.axes)
     spread = _summed(walk, step, number)
@@ -232,6 +238,7 @@ RULES: dict[str, Callable[[Walk, Any, int], Signal]] = {
     "fc": _fc,
     "conv": _conv,
     "mix": _mix,
+    "filter": _filter,
     "scale": _scale,
     "bias": _bias,
     "matmul": _matmul,

@@ -15,13 +15,14 @@ from kas.language.kernel import Kernel
 from kas.language.primitives import Step
 from kas.language.primitives._base import channel_side
 from kas.language.primitives.binary import Add, Binary, align
-from kas.language.primitives.linear import Conv, Fc, Mix
+from kas.language.primitives.linear import Conv, Fc, Filter, Mix
 from kas.language.primitives.reductions import Fold
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.spatial import Shift, Unfold
 from kas.language.shapes import CHANNEL, SPATIAL, Shape, Side
 from kas.lowering.fusing.affine import Affine, Source
 from kas.lowering.fusing.maps import HERE, ConvMap, Floats, Indices, Offset
+from kas.lowering.fusing.sliding import sliding
 
 __all__ = ["Program", "affine", "is_image", "is_view"]
 
@@ -177,6 +178,12 @@ def _mix(program: Program, step: Step, number: int) -> Affine | None:
     return Affine.of((step.ins[0], ConvMap.of_entries(new.size, old.size, {HERE: (i, j, values)})))
 
 
+def _filter(program: Program, step: Step, number: int) -> Affine | None:
+    assert isinstance(step, Filter)
+    grid = program.grid(program.kernel.shapes[number].first)
+    return Affine.of((step.ins[0], sliding(step.axis, step.d, program.weights[number].ravel(), grid)))
+
+
 def _per_channel(program: Program, step: Scale | Bias, number: int) -> Floats | None:
     """The weight of a scale or bias, one value for each channel."""
     if any(name[0] == "1" for name in step.axes):
@@ -233,6 +240,7 @@ _READERS: dict[str, Callable[[Program, Step, int], Affine | None]] = {
     "fc": _fc,
     "conv": _conv,
     "mix": _mix,
+    "filter": _filter,
     "scale": _scale,
     "bias": _bias,
     "add": _sum,
