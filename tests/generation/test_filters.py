@@ -28,6 +28,12 @@ ATTENTION = made("matmul", (0, 0), t=[True, False], softmax=True)
 VOID = {
     "a weight on the input": [made("bias", axes=["0.c"])],
     "a scale after a linear map": [CONV, made("scale", 1, axes=["0.c"])],
+    "a filter twice": [made("filter", axis="1.h", k=3), made("filter", 1, axis="1.h", k=5)],
+    "a filter along channels that were mapped": [
+        CONV,
+        made("shift", 1, axes=["1.h"], by=1),
+        made("filter", 2, axis="0.c", k=3),
+    ],
     "relu twice": [CONV, made("relu", 1), made("relu", 2)],
     "relu of what is never negative": [CONV, made("sigmoid", 1), made("shift", 2, axes=["1.h"], by=1), made("relu", 3)],
     "relu of what is never positive": [CONV, made("relu", 1), made("neg", 2), made("relu", 3)],
@@ -118,6 +124,18 @@ VOID = {
     "a bias on a softmax": [SOFT, made("bias", 1, axes=["0.c"])],
 }
 FINE = {
+    "filters along two axes": [made("filter", axis="1.h", k=3), made("filter", 1, axis="0.c", k=3)],
+    "a filter of rows that were mapped": [CONV, made("filter", 1, axis="1.h", k=3)],
+    "a filter along channels of a depthwise map": [
+        made("conv", to="C", k=[3, 3], depthwise=True),
+        made("filter", 1, axis="0.c", k=3),
+    ],
+    "a filter across groups that were mapped apart": [
+        made("group", by="G"),
+        made("fc", 1, to="C"),
+        made("filter", 2, axis="0.c", k=3),
+    ],
+    "relu of a filter": [made("filter", axis="0.c", k=3), made("relu", 1)],
     "relu of a linear map": [CONV, made("relu", 1)],
     "relu of a minimum with what may be negative": [
         CONV,

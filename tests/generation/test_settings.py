@@ -15,7 +15,7 @@ from kas.language import OPS, Shape
 
 TARGETS = [kas.Target("a", 64, 64, (32, 32)), kas.Target("b", 128, 128, (16, 16))]
 BUDGET = {"macs": 0.5, "params": 0.5}
-WEIGHTED = {"fc", "conv", "mix", "scale", "bias"}
+WEIGHTED = {"fc", "conv", "mix", "filter", "scale", "bias"}
 
 
 def ops(kernel: kas.Kernel) -> set[str]:

@@ -121,7 +121,24 @@ def test_a_broadcast_needs_a_whole_multiplier(steps: tuple[str, ...]) -> None:
         program(*steps)
 
 
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (("filter axis=0.kh k=3",), "'axis' must name an axis c, h or w with its side, such as '0.c' or '1.h', not '0.kh'"),
+        (("filter axis=c k=3",), "'axis' must name an axis c, h or w with its side, such as '0.c' or '1.h', not 'c'"),
+        (("fold axes=1.h how=mean", "filter axis=1.h k=3"), "the axis '1.h' is empty; the tensor is [c=C | w=W]"),
+        (("filter axis=0.c k=2",), "'k' must be an odd integer of at least 3, not 2"),
+        (("filter axis=0.c k=3 d=0",), "'d' must be an integer of at least 1, not 0"),
+    ],
+)
+def test_a_filter_that_is_none(steps: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InvalidKernel) as caught:
+        program(*steps)
+    assert str(caught.value).endswith(message)
+
+
 def test_ranks() -> None:
     assert str(program("conv to=C k=3,1", rank=1).shapes[1]) == "[c=C | h=H]"
     assert str(program("fc to=C", rank=0).shapes[1]) == "[c=C | ·]"
     assert cost(program("fc to=C", rank=0), 8, ()).macs == 64
+    assert cost(program("filter axis=0.c k=3", rank=0), 8, ()).macs == 24

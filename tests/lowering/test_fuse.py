@@ -88,6 +88,11 @@ DEPTHWISE = op("conv", to="C", k=[3, 3], depthwise=True)
         ([op("group", by="G"), CONV, op("add", ins=[2, 2])], "group conv"),
         ([op("group", by="G"), FC, op("group", by="G"), op("transpose"), op("ungroup"), FC], "fc"),
         ([CONV, op("fold", axes=["0.c"], how="mean"), op("add", ins=[2, 0])], "conv add"),
+        # one filter for everything
+        ([op("filter", axis="0.c", k=3, d=2), FC], "fc"),
+        ([CONV, op("filter", axis="0.c", k=5)], "conv"),
+        ([op("filter", axis="1.h", k=3), op("add", ins=[1, 0])], "conv"),
+        ([op("group", by="G"), op("filter", axis="0.c", k=3), FC], "group fc"),
         # shifts are circular
         ([FC, op("shift", axes=["1.h"], by=1), FC], "shift fc"),
         ([op("shift", axes=["1.h"], by=1), op("shift", axes=["1.w"], by=1), FC], "shift shift fc"),

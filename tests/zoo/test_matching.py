@@ -76,10 +76,35 @@ MATCHES = {
     ),
     "values of another width": ("self_attention", attention("x0", "x1")),
     "keys for queries": ("self_attention", attention("x0", "C/2", first=(2, 1))),
+    "a filter before the mean": (
+        "eca",
+        program(
+            {"op": "filter", "axis": "0.c", "k": 3},
+            {"op": "fold", "axes": ["1.h", "1.w"], "how": "mean"},
+            {"op": "sigmoid"},
+            {"op": "mul", "ins": [3, 0]},
+        ),
+    ),
+    "a filter of channels, folded one axis after the other": (
+        "eca",
+        program(
+            {"op": "fold", "axes": ["1.h"], "how": "mean"},
+            {"op": "filter", "axis": "0.c", "k": 3},
+            {"op": "fold", "axes": ["1.w"], "how": "mean"},
+            {"op": "sigmoid"},
+            {"op": "mul", "ins": [4, 0]},
+        ),
+    ),
     "a wide feed-forward": ("feed_forward", program({"op": "fc", "to": "4*C"}, RELU, FC)),
 }
 OTHERS = {
     "5x5": program({"op": "conv", "to": "C", "k": [5, 5]}),
+    "five taps along the channels": program(
+        {"op": "fold", "axes": ["1.h", "1.w"], "how": "mean"},
+        {"op": "filter", "axis": "0.c", "k": 5},
+        {"op": "sigmoid"},
+        {"op": "mul", "ins": [3, 0]},
+    ),
     "relu last": program(conv("C"), RELU),
     "a shuffle alone": program({"op": "group", "by": "G"}, {"op": "transpose"}),
     "bottleneck without a relu": program({"op": "fc", "to": "x0"}, conv("x0"), RELU, FC),
