@@ -34,6 +34,8 @@ _RISKY = frozenset(
         "reassemble",
     )
 )
+_SHARING = frozenset(("softmax", "normalize", "matmul", "bmm"))
+_SMALL = 3  # a width that the solver may make 1 in another of its solutions
 
 
 class Sanity:
@@ -41,24 +43,29 @@ class Sanity:
 
     def __init__(self, targets: Sequence[Target]):
         self._largest = max(targets, key=lambda one: prod(one.size))
-        self._others = [target for target in targets if target is not self._largest]
+        self._targets = list(targets)
         self._envs = {target.name: {"C": target.channels, **dict(zip("HW", target.size, strict=False))} for target in targets}
 
     def holds(self, kernel: Kernel, sizes: Sizes) -> bool:
         """Whether a kernel's output is expected to have a sane scale, to depend on the input, and every weight an effect.
 
-        Judged at the target with the most positions, where means are smallest, and at one where some width is 1, so that
-        a softmax over it is a constant, if there is one. Some 50 microseconds each.
+        Judged at the target with the most positions, where means are smallest; and, where something is shared out, at
+        one where some width is so small that other sizes may make it 1, which leaves a constant. Some 50 microseconds each.
         """
-        if _RISKY.isdisjoint([step.op for step in kernel.steps]):
+        ops = [step.op for step in kernel.steps]
+        if _RISKY.isdisjoint(ops):
             return True  # linear maps, sums and rectifiers: the initial weights keep their scale
-        values = sizes.values
-        if not self._holds_at(self._largest.name, kernel, sizes.groups, values):
+        values, name = sizes.values, self._largest.name
+        if not self._holds_at(name, kernel, sizes.groups, values[name]):
             return False
-        for target in self._others:
-            if 1 in values[target.name].values():
-                return self._holds_at(target.name, kernel, sizes.groups, values)
+        if _SHARING.isdisjoint(ops):
+            return True
+        for target in self._targets:
+            widths = values[target.name]
+            if min(widths.values(), default=_SMALL + 1) <= _SMALL:
+                least = {name: width if width > _SMALL else 1 for name, width in widths.items()}
+                return self._holds_at(target.name, kernel, sizes.groups, least)
         return True
 
-    def _holds_at(self, target: str, kernel: Kernel, groups: int, values: Mapping[str, dict[str, int]]) -> bool:
-        return is_sane(kernel.steps, kernel.shapes, {**self._envs[target], "G": groups, **values[target]})
+    def _holds_at(self, target: str, kernel: Kernel, groups: int, values: Mapping[str, int]) -> bool:
+        return is_sane(kernel.steps, kernel.shapes, {**self._envs[target], "G": groups, **values})

@@ -87,6 +87,12 @@ VOID = {
         made("group", 1, by="G"),
         made("fold", 2, axes=["0.g", "0.c"], how="mean"),
     ],
+    "mean over a smooth function of a softmax": [
+        SOFT,
+        made("neg", 1),
+        made("gelu", 2),
+        made("fold", 3, axes=["1.h", "1.w"], how="mean"),
+    ],
     "mean over an attention map": [ATTENTION, made("fold", 1, axes=["1.h", "1.w"], how="mean")],
     "mean over the side that a product keeps": [
         SOFT,
@@ -149,6 +155,11 @@ FINE = {
     "mean over one of the axes of a softmax": [SOFT, made("fold", 1, axes=["1.h"], how="mean")],
     "mean over other axes than those of a softmax": [SOFT, made("fold", 1, axes=["0.c"], how="mean")],
     "mean of a function of a softmax": [SOFT, made("sqr", 1), made("fold", 2, axes=["1.h", "1.w"], how="mean")],
+    "mean of a smooth function of what was normalised": [
+        made("normalize", axes=["0.c"], how="standard"),
+        made("gelu", 1),
+        made("fold", 2, axes=["0.c"], how="mean"),
+    ],
     "mean over a convolution of a softmax": [
         SOFT,
         made("conv", 1, to="C", k=[3, 3]),

@@ -55,7 +55,7 @@ def _bmm(walk: Walk, step: Any, number: int) -> Signal:
         result = with_squares(result, left, right, (length, walk.value(parts.rows)), layout(parts.result).bits | BATCH)
     if not step.softmax:
         return result
-    return softened(result, bits_of(tuple(f"1.{name}" for name in parts.kept_r)), walk.lengths(number), number)
+    return softened(walk, result, bits_of(tuple(f"1.{name}" for name in parts.kept_r)), number)
 
 
 def _named(shape: Any, batch: dict[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import exp, inf, log, sqrt
 
 from kas.language.scales.signal import POSITIVE, SLOTS, Parts, Signal, added, constant, extreme, rescaled
+from kas.language.scales.walk import Walk
 
 __all__ = ["folded", "normalised", "softened"]
 
@@ -54,11 +55,12 @@ def folded(x: Signal, over: int, how: str, lengths: Lengths, number: int) -> Sig
     return Signal(mean, parts, x.low, x.high, number)
 
 
-def softened(x: Signal, over: int, lengths: Lengths, number: int) -> Signal:
+def softened(walk: Walk, x: Signal, over: int, number: int) -> Signal:
     """A softmax over axes: what does not vary along them cancels."""
-    length = count(over, lengths)
+    length = count(over, walk.lengths(number))
     parts = {bits: variance for bits, variance in x.parts.items() if bits & over}
     moving = sum(parts.values())
+    walk.sharpest = max(walk.sharpest, moving)
     if moving <= 0.0 or length == 1:
         return constant(1 / length, number)
     second = (exp(moving) if moving < log(length) else length) / length**2  # between evenly spread and all on one

@@ -111,6 +111,7 @@ def _summed(walk: Walk, step: Any, number: int) -> float:
 
 def _bias(walk: Walk, step: Any, number: int) -> Signal:
     x = walk.signals[step.ins[0]]
+    walk.faintest = min(walk.faintest, x.second)
     parts = dict(x.parts)
     added(parts, bits_of(step.axes) | weight_bit(number), _FORMAL * max(x.second, _FORMAL))
     return Signal(x.mean, few(parts), x.low, x.high, x.root, x.centred)
@@ -154,8 +155,7 @@ def _fold(walk: Walk, step: Any, number: int) -> Signal:
 
 
 def _softmax(walk: Walk, step: Any, number: int) -> Signal:
-    i = step.ins[0]
-    return softened(walk.signals[i], bits_of(step.axes), walk.lengths(i), number)
+    return softened(walk, walk.signals[step.ins[0]], bits_of(step.axes), number)
 
 
 def _normalize(walk: Walk, step: Any, number: int) -> Signal:
@@ -210,7 +210,7 @@ def _matmul(walk: Walk, step: Any, number: int) -> Signal:
         result = with_squares(result, left, right, (length, rows), layout(walk.shapes[number]).bits | BATCH)
     if not step.softmax:
         return result
-    return softened(result, layout(walk.shapes[number]).sides[1], walk.lengths(number), number)
+    return softened(walk, result, layout(walk.shapes[number]).sides[1], number)
 
 
 def _contracted(x: Signal, over: int, to: int, lengths: dict[int, int]) -> list[tuple[int, float, int]]:
