@@ -10,6 +10,7 @@ from collections.abc import Container
 from math import inf
 
 from kas.language.dims import ONE
+from kas.language.primitives.linear import Filter
 from kas.language.shapes import Side
 from kas.lowering.fusing.affine import Affine
 from kas.lowering.fusing.maps import HERE
@@ -31,11 +32,23 @@ def price_of_step(program: Program, number: int, linear: Container[int]) -> floa
         return 0
     if step.op == "unfold" and all(i in linear for i, other in enumerate(kernel.steps, 1) if number in other.ins):
         return 0
+    if step.op == "bias" and _of_filter(program, number):
+        return 0
     macs = 0 if outcome.macs is None else outcome.macs.value(program.env)
     if step.op == "fold" and outcome.elementwise is not None:
         macs = outcome.elementwise[1].value(program.env)
     sizes = (program.channels(i) for i in (*(_folded(program, i) for i in step.ins), number))
     return macs + PASS * max(sizes) * program.positions(number)
+
+
+def _of_filter(program: Program, number: int) -> bool:
+    """Whether a bias of all channels is that of the convolution which the optimized lowering makes of a filter of positions."""
+    steps, source = program.kernel.steps, program.kernel.steps[number - 1].ins[0]
+    first = steps[source - 1] if source else None
+    if not isinstance(first, Filter) or first.axis[0] == "0" or sum(source in step.ins for step in steps) > 1:
+        return False
+    channels = tuple(f"0.{name}" for name, _ in program.kernel.shapes[number].first.axes())
+    return getattr(steps[number - 1], "axes", ()) == channels
 
 
 def _folded(program: Program, tensor: int) -> int:
