@@ -170,7 +170,8 @@ class HealthSettings:
     Args:
         enabled: Whether to check at all.
         batch_size: Training samples that the check looks at.
-        max_gradient_ratio: Largest gradient norm at the start, in norms of the original's.
+        max_gradient_ratio: Largest gradient norm at the start, in norms of the original's. Training clips the norm of a step's
+            gradient, so that only an explosion does harm.
         min_gradient: Smallest gradient of a weight, relative to the median weight and to the original's smallest.
         min_dependence: Smallest variation of a replaced layer's output over samples, in variations of the original's.
         max_scale: Largest scale of a replaced layer's output, in scales of the original layer's; smallest: its inverse.
@@ -178,7 +179,7 @@ class HealthSettings:
 
     enabled: bool = True
     batch_size: int = 32
-    max_gradient_ratio: float = 10.0
+    max_gradient_ratio: float = 100.0
     min_gradient: float = 1e-5
     min_dependence: float = 1e-3
     max_scale: float = 1e4
