@@ -20,7 +20,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.primitives.spatial import Shift, Unfold
 from kas.language.primitives.views import Group, Transpose, Ungroup
 
-__all__ = ["draw_local", "draw_unary", "draw_wide", "operand"]
+__all__ = ["draw_local", "draw_unary", "draw_wide", "operand", "takes_local", "takes_wide"]
 
 _G = Dim.of("G")
 _GROUPS = {_G: 3.0, Dim.of(2): 0.5, Dim.of(4): 0.7, Dim.of(8): 0.5}
@@ -203,8 +203,23 @@ def draw_local(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     return _DRAWERS[pick(rng, allowed)](growth, i, rng) if allowed and growth.moves.rank else None
 
 
+def takes_local(growth: Growth, i: int) -> bool:
+    """Whether a step can read the neighbours of positions of a tensor."""
+    weights, facts = growth.moves.settings.weights, growth.facts[i]
+    if "conv" in weights or "unfold" in weights:
+        return bool(facts.present) and facts.image and not facts.mixed
+    return bool(facts.positions)
+
+
 def draw_wide(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     """A linear map with a width that may be free; None if tensor `i` has no channels or none is allowed."""
-    weights = growth.moves.settings.weights
-    allowed = [op for op in ("conv", "conv", "fc") if op in weights]
+    weights, facts = growth.moves.settings.weights, growth.facts[i]
+    ops = ("conv", "conv", "fc") if facts.image and not facts.mixed else ("fc",)
+    allowed = [op for op in ops if op in weights]
     return _DRAWERS[pick(rng, allowed)](growth, i, rng) if allowed else None
+
+
+def takes_wide(growth: Growth, i: int) -> bool:
+    """Whether a linear map of the channels of a tensor can have any width, which those of several groups but G cannot."""
+    facts = growth.facts[i]
+    return facts.channels is not None and (facts.g is ONE or facts.g is _G)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from kas.generation.choice import pick
 from kas.generation.close import close
-from kas.generation.draw import draw_local, draw_unary, draw_wide, operand
+from kas.generation.draw import draw_local, draw_unary, draw_wide, operand, takes_local, takes_wide
 from kas.generation.growth import CLOSING, Growth
 from kas.generation.join import fits_either, join, matrix_product, solve_join
-from kas.generation.moves import Moves
+from kas.generation.moves import Move, Moves
 from kas.generation.products import batched_product, reassembly
 from kas.generation.reach import receptive_field
 from kas.generation.settings import GenerationSettings
@@ -22,7 +24,9 @@ __all__ = ["Draft", "Grammar", "add_step", "finish", "to_kernel"]
 _SHORTER = 1.25  # over 1, short programs are likelier: they are the fast ones, and train better; 1 is all lengths alike
 _TRIES = 12  # draws for each wanted step; about a third do not fit
 _WIDE = 0.97  # share of programs for a budget that are drawn with a free width, without which few use it
-_INSIST = 0.8  # chance that a free width that is due is drawn at once; not all tensors can have one
+_TRIES_AT_ONCE = 3  # for a step that reads neighbours, of which windows may be too large
+_LATE = 2  # steps left, with so few of which a free width is due at the latest
+_INSIST = 0.9  # chance that a free width that is due is drawn at once; not all tensors can have one
 
 
 class Grammar:
@@ -51,7 +55,9 @@ class Grammar:
         growth, settings = draft.growth, self.settings
         if draft.local and not growth.local:
             return None
-        if not finish(growth, rng) or len(growth.steps) < settings.min_steps:
+        drawn = len(growth.steps)
+        closed = finish(growth, rng) or _finish_shorter(growth, drawn - 1, rng)
+        if not closed or len(growth.steps) < settings.min_steps or (draft.local and not growth.local):
             return None
         return growth if all(op in {step.op for step in growth.steps} for op in settings.required) else None
 
@@ -87,7 +93,7 @@ class Draft:
         if self._tries == 0 or (left <= 0 and not (pending and done < self._settings.max_steps)):
             return False
         self._tries -= 1
-        if not self._duties.perform(growth, rng):
+        if not self._duties.perform(growth, left, rng):
             op = self._op(left, rng)
             if add_step(growth, op, self._steering.near(left), rng) and op in pending:
                 pending.remove(op)
@@ -107,23 +113,25 @@ class Duties:
         self._settings = grammar.settings
         self._local_at = int(rng.random() * max(goal // 2, 1)) if local else goal
         asked = bool(grammar.moves.limits.ceilings) and grammar.steering.any_wide
-        self._wide_at = int(rng.random() * max(goal - 1, 1)) if asked and rng.random() < _WIDE else goal
+        self._asks_width = asked and rng.random() < _WIDE
+        self._wide_at = int(rng.random() * max(goal - 1, 1)) if self._asks_width else goal
         self._first = 0 if self._settings.receptive_field > 1 else min(self._local_at, self._wide_at)
 
-    def perform(self, growth: Growth, rng: np.random.Generator) -> bool:
-        """Add a step that a duty asks for, if one is due. Says whether one was added."""
-        done = len(growth.steps)
-        if done < self._first:
+    def perform(self, growth: Growth, left: int, rng: np.random.Generator) -> bool:
+        """Add a step that a duty asks for, if one is due; `left` need not finish the program. Says whether one was added."""
+        done, late = len(growth.steps), left <= _LATE
+        if done < self._first and not late:
             return False
-        i = growth.last
-        growth.wide = done >= self._wide_at and not growth.variables
+        due = done >= self._wide_at or (late and self._asks_width)
+        growth.wide = due and not growth.variables and not growth.is_dear
         if (done >= self._local_at and not growth.local) or self._short_sighted(growth):
-            move = draw_local(growth, i, rng)
-        elif growth.wide and rng.random() < _INSIST:
-            move = draw_wide(growth, i, rng)
-        else:
-            return False
-        return move is not None and growth.add(move, (i,))
+            i = _newest(growth, takes_local)
+            if i is not None:
+                return any(_add_unary(growth, draw_local(growth, i, rng), i) for _ in range(_TRIES_AT_ONCE))
+        if growth.wide and rng.random() < _INSIST:
+            i = _newest(growth, takes_wide)
+            return i is not None and _add_unary(growth, draw_wide(growth, i, rng), i)
+        return False
 
     def _short_sighted(self, growth: Growth) -> bool:
         """Whether the newest tensor sees fewer positions than the settings ask for."""
@@ -133,6 +141,18 @@ class Duties:
         return receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank) < wanted
 
 
+def _newest(growth: Growth, takes: Callable[[Growth, int], bool]) -> int | None:
+    """The newest open tensor that a step can read, None if it can read none."""
+    for i in reversed(growth.open):
+        if takes(growth, i):
+            return i
+    return None
+
+
+def _add_unary(growth: Growth, move: Move | None, i: int) -> bool:
+    return move is not None and growth.add(move, (i,))
+
+
 def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
     """Draw a step of a primitive and add it; `near` the end rather of what is open. Says whether one fitted."""
     if op == "reassemble" or (op == "col2im" and not growth.facts[growth.last].taps):
@@ -140,8 +160,7 @@ def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> b
     if OPS[op].arity == 2:
         return _add_join(growth, op, near, rng)
     i = growth.last if near else operand(growth, rng)
-    move = draw_unary(op, growth, i, rng)
-    return move is not None and growth.add(move, (i,))
+    return _add_unary(growth, draw_unary(op, growth, i, rng), i)
 
 
 def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
@@ -165,6 +184,12 @@ def finish(growth: Growth, rng: np.random.Generator) -> bool:
     closed = close(growth, rng)
     growth.origin = before
     return closed and keeps(growth)
+
+
+def _finish_shorter(growth: Growth, steps: int, rng: np.random.Generator) -> bool:
+    """Close a program that could not be closed after its first steps. Says whether this worked."""
+    ins = [step.ins for step in growth.steps[:steps]]
+    return growth.rebuild(growth.made[:steps], ins, growth.origins[:steps]) and finish(growth, rng)
 
 
 def keeps(growth: Growth) -> bool:

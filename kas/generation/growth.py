@@ -61,6 +61,11 @@ class Growth:
         return len(self.open) == 1 and self.mixes and self.facts[self.open[0]].output
 
     @property
+    def is_dear(self) -> bool:
+        """Whether the steps so far use some limit of the budget as far as it must be used."""
+        return any(amount >= enough for amount, enough in zip(self.spent, self.moves.limits.enough, strict=True))
+
+    @property
     def needed(self) -> int:
         """How many steps are needed, as a rule, to close the program."""
         return len(self.open) - 1 + self.facts[self.open[-1]].distance

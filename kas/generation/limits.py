@@ -62,6 +62,7 @@ class Limits:
         self._templates = [t.adapter.templates for t in chosen]
         self._limits = _ceilings(budget, chosen) if budget is not None and targets else {}
         self.ceilings = tuple(self._limits.values())
+        self.enough = tuple([settings.min_use * most for most in self.ceilings])
         self._input = [input_shape(rank).product.value(env) for env in self._envs]
         self._totals: dict[Dim, int] = {}
         self._exists: dict[Dim, bool] = {}
