@@ -10,7 +10,7 @@ from kas.lowering.code import Form
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Convolution, Node, Window
 
-__all__ = ["batched", "emit_convolve", "emit_cover", "emit_covered", "emit_local", "padded"]
+__all__ = ["added_product", "batched", "emit_convolve", "emit_cover", "emit_covered", "emit_local", "padded"]
 
 
 def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
@@ -52,6 +52,15 @@ def _emit_point(emitter: Emitter, conv: Convolution, base: Node) -> tuple[str, F
     weight = _weight(emitter, conv, x, (g, out, inner))
     bias = f" + {emitter.parameter(conv.bias, (count(g), count(out), 1))}" if conv.bias else ""
     return f"torch.matmul({weight}, {emitter.reshaped(base, (g, inner, positions))}){bias}", (g, out, positions)
+
+
+def added_product(emitter: Emitter, node: Node, other: Node) -> tuple[str, Form]:
+    """The product of `_emit_point`, in one group and without a bias, added to another value."""
+    conv, base = node.convolution, node.ins[0]
+    inner, positions = base.shape.first.product, base.shape.second.product
+    weight = _weight(emitter, conv, emitter.values[base].name, (conv.out, inner))
+    total = emitter.reshaped(other, (conv.out, positions))
+    return batched(emitter, weight, emitter.reshaped(base, (inner, positions)), total), (conv.out, positions)
 
 
 def _bias(emitter: Emitter, conv: Convolution, shape: Form) -> str:

@@ -81,13 +81,16 @@ class Emitter:
         self.values[node] = value
         self._owner[value.name] = self._owner.get(value.name, 0) + self._readers[node]
 
-    def write(self, node: Node, expression: str, form: Form) -> None:
-        """Enter the value of a node; a line for it, unless it is a variable already. The names of dead values go first."""
+    def write(self, node: Node, expression: str, form: Form, reads: Iterable[Node] | None = None) -> None:
+        """Enter the value of a node; a line for it, unless it is a variable already. The names of dead values go first.
+
+        `reads`: what the expression reads, where that is not what the node does.
+        """
         alias = expression.isidentifier() and (expression in self._owner or expression in self._temporary)
         if alias:
             self._temporary = [name for name in self._temporary if name != expression]
             self.start(node, Value(expression, form))
-        for read in node.ins:
+        for read in node.ins if reads is None else reads:
             name = self.values[read].name
             self._owner[name] -= 1
             if not self._owner[name]:

@@ -94,7 +94,7 @@ def _role(body: ast.Module, read: dict[str, _Value], shape: str) -> str:
     if isinstance(node, ast.Call):
         called = ast.unparse(node.func)
         if called in _CALLS:
-            product = re.search(r"torch\.(bmm|matmul)\(", ast.unparse(node))
+            product = re.search(r"torch\.(bmm|baddbmm|matmul)\(", ast.unparse(node))
             return "attention" if called == "torch.softmax" and product else _CALLS[called]
         if called in ("torch.bmm", "torch.baddbmm", "torch.matmul", "F.linear", "F.conv1d", "F.conv2d"):
             return _product_role(called, node, read, shape)

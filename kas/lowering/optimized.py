@@ -10,17 +10,31 @@ from collections.abc import Mapping
 from functools import partial
 
 from kas.language.kernel import Kernel
-from kas.lowering import binary, linear, loops, matmul, pointwise, products, reductions, scaling, spatial, views, windows
+from kas.lowering import (
+    attention,
+    binary,
+    linear,
+    loops,
+    matmul,
+    pointwise,
+    products,
+    reductions,
+    scaling,
+    spatial,
+    views,
+    windows,
+)
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Graph, Node, Rule
 from kas.lowering.output import arranged
 from kas.lowering.rules import RULES, rules_without
+from kas.lowering.sums import absorbed, emit_absorbed
 
 __all__ = ["optimized", "plan"]
 
 _EMIT: dict[str, Emit] = {}
-for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul, windows, products):
+for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul, attention, windows, products):
     _EMIT.update(_family.OPTIMIZED)
 _EMIT |= loops.OPTIMIZED
 _EMIT["loop"] = partial(loops.emit_loop, lambda: _EMIT)
@@ -35,8 +49,13 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
     code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
     emitter = Emitter(code, readers)
     emitter.start(source, Value("x", form_of(source.shape)))
+    sums = absorbed(nodes, readers)
+    written_later = {one for chain in sums.values() for one in chain}
     for node in nodes:
-        emitter.write(node, *_EMIT[node.op](emitter, node))
+        if node in sums:
+            emitter.write(node, *emit_absorbed(emitter, node, sums[node]))
+        elif node not in written_later:
+            emitter.write(node, *_EMIT[node.op](emitter, node))
     value = emitter.values[output]
     result = arranged(code, value.name, value.form, output.shape)
     if code.lines and code.lines[-1][0] == result == value.name:

@@ -7,12 +7,13 @@ from functools import partial
 
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import product
-from kas.language.primitives.products import Bmm, contraction
+from kas.language.primitives.products import Bmm, Contraction, contraction
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
 from kas.lowering.code import Code, Form, axis_position, form_of
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
+from kas.lowering.matmul import scaled
 
 __all__ = ["OPTIMIZED", "PLAIN"]
 
@@ -21,29 +22,46 @@ View = Callable[[Form], str]  # the expression of an input in a form
 
 def _bmm(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape]) -> tuple[str, Form]:
     """Both operands as `[N, batch, rows, columns]`, one `torch.matmul`, and the axes put in the order of the result."""
-    left, right = shapes
-    parts = contraction(step, left, right)
-    over_l, over_r = int(not step.t[0]), int(step.t[1])
-    l = _matrices(code, tensors[0], left, step.batch, [(1 - over_l, parts.kept_l), (over_l, parts.over_l)])  # noqa: E741
-    r = _matrices(code, tensors[1], right, step.batch, [(over_r, parts.over_r), (1 - over_r, parts.kept_r)])
+    parts = contraction(step, *shapes)
+    l, r = _operands(code, step, tensors, shapes)  # noqa: E741
     root = code.root(parts.contracted)
     result = f"torch.matmul({l}, {r})" + (f" / {root}" if root else "")
     if step.softmax:
         result = f"torch.softmax({result}, 3)"
     elif root:
         result = f"({result})"
+    return _placed(code, step, parts, result, (parts.batch, parts.rows, parts.columns))
+
+
+def _operands(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape], joined: bool = False) -> tuple[str, str]:
+    """Both operands as `[N, batch, rows, columns]`, or joined as `[N * batch, rows, columns]`."""
+    parts = contraction(step, *shapes)
+    over_l, over_r = int(not step.t[0]), int(step.t[1])
+    left = [(1 - over_l, parts.kept_l), (over_l, parts.over_l)]
+    right = [(over_r, parts.over_r), (1 - over_r, parts.kept_r)]
+    return (
+        _matrices(code, tensors[0], shapes[0], step.batch, left, joined),
+        _matrices(code, tensors[1], shapes[1], step.batch, right, joined),
+    )
+
+
+def _placed(code: Code, step: Bmm, parts: Contraction, result: str, form: Form | None) -> tuple[str, Form]:
+    """The product with its axes in the order of the result; `form` is None where the batch is joined."""
     made = [f"{home}.{name}" for home, name in zip(parts.homes, step.batch, strict=True)]
     made += [f"0.{name}" for name in parts.kept_l] + [f"1.{name}" for name in parts.kept_r]
     wanted = [name for name, _ in parts.result.axes()]
-    sides = (parts.batch, parts.rows, parts.columns)
-    result = code.view(result, sides, tuple(parts.result.axis(name) for name in made))
+    axes = tuple(parts.result.axis(name) for name in made)
+    result = code.reshape(result, axes) if form is None else code.view(result, form, axes)
     if made != wanted:
         result += f".permute(0, {', '.join(str(1 + made.index(name)) for name in wanted)})"
     return result, form_of(parts.result)
 
 
-def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sides: list[tuple[int, tuple[str, ...]]]) -> str:
-    """A tensor, one torch axis for each non-empty axis, as `[N, batch, rows, columns]`."""
+Part = tuple[int, tuple[str, ...]]  # the number of a side and some of its axes
+
+
+def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sides: list[Part], joined: bool) -> str:
+    """A tensor, one torch axis for each non-empty axis, as `[N, batch, rows, columns]` or `[N * batch, rows, columns]`."""
     own = [name for name, _ in shape.axes()]
     order = [next(full for full in own if full[2:] == name) for name in batch]
     dims = [product(shape.axis(name) for name in order)]
@@ -53,6 +71,9 @@ def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sid
         order += full
     if order != own:
         tensor = f"{tensor}.permute(0, {', '.join(str(axis_position(shape, name)) for name in order)})"
+    if joined:
+        code.names.add("n")
+        return f"{tensor}.reshape(n * {code.size(dims[0])}, {code.size(dims[1])}, {code.size(dims[2])})"
     return code.view(tensor, tuple(shape.axis(name) for name in order), tuple(dims))
 
 
@@ -80,8 +101,13 @@ def _plain_reassemble(site: Site) -> str:
 
 
 def _emit_bmm(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    assert isinstance(node.step, Bmm)
-    return _bmm(emitter.code, node.step, [emitter.axes(i) for i in node.ins], [i.shape for i in node.ins])
+    """One product of `N * batch` matrices, divided in the call."""
+    step, code, shapes = node.step, emitter.code, [i.shape for i in node.ins]
+    assert isinstance(step, Bmm)
+    parts = contraction(step, *shapes)
+    left, right = _operands(code, step, [emitter.axes(i) for i in node.ins], shapes, joined=True)
+    result = scaled(emitter.values[node.ins[0]].name, left, right, code.root(parts.contracted))
+    return _placed(code, step, parts, f"torch.softmax({result}, 2)" if step.softmax else result, None)
 
 
 def _emit_reassemble(emitter: Emitter, node: Node) -> tuple[str, Form]:

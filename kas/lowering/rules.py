@@ -13,6 +13,7 @@ from kas.lowering import rules_attention as attention
 from kas.lowering import rules_loops as loops
 from kas.lowering import rules_maxima as maxima
 from kas.lowering import rules_means as means
+from kas.lowering import rules_products as products
 from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
@@ -157,7 +158,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(("gelu", "sigmoid", "tanh", "exp", "sin", "sqrt", "sqr"), (taps.below,)),
     **dict.fromkeys(("add", "sub", "max", "min", "div"), (taps.both,)),
     "mul": (taps.both, taps.gate),
-    "scale": (taps.scale,),
+    "scale": (taps.scale, products.scale_of_product),
     "fold": (
         windows.fold_base,
         windows.fold_apart,
@@ -177,12 +178,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "filter": (taps.filter_of_taps, _filter_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
     "matmul": (attention.attention,),
+    "bmm": (attention.batched,),
     "rows": (attention.projected,),
 }
 
 # Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.
 ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
-    "fused attention": (attention.attention,),
+    "fused attention": (attention.attention, attention.batched),
     "loops over taps": (loops.fold, loops.mix, loops.fc),
     "product of weights": (_chain,),
     "channels last": (_narrow,),

@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 from lowering_comparison import difference
-from lowering_programs import FC, TAPS, UNFOLD, op, program
+from lowering_programs import FC, GROUPS, MAPS, TAPS, UNFOLD, attention, op, program
 
 from kas import zoo
 from kas.lowering import build
@@ -19,6 +19,7 @@ ALL = [op("fold", axes=["1.h", "1.w"], how="mean"), op("fold", axes=["0.c"], how
 ROW = op("unfold", over="w", k=5)
 ROWS, COLUMNS, CHANNELS = (op("fold", axes=[axis], how="mean") for axis in ("1.h", "1.w", "0.c"))
 BIAS = op("bias", axes=["0.c"])
+SCALED = op("scale", axes=["0.c"])
 MAXIMUM = op("fold", axes=["1.h", "1.w"], how="max")
 
 
@@ -36,6 +37,12 @@ def taps_mean_of(*steps, taps=("0.kw",), back="add"):
     """The same for a value over taps."""
     folds = [ALL[0], op("fold", axes=["0.c", *taps], how="mean")]
     return program(*steps, *folds, op(back, ins=[len(steps) + 2, 0]))
+
+
+def in_windows(over, batch):
+    """Attention by head of every second place, along one or two axes."""
+    windows = (op("window", ins=[i], over=over, size=2) for i in (4, 5, 6))
+    return program(*MAPS, *GROUPS, *windows, *attention(batch, 7), op("unwindow", over=over), op("ungroup"), FC)
 
 
 # name: program, a pattern that the forward must have, one that it must not have
@@ -292,6 +299,72 @@ RULES = {
         "softmax",
         "scaled_dot",
     ),
+    "attention by head": (program(*MAPS, *GROUPS, *attention(["g"], 4), op("ungroup"), FC), "scaled_dot_product", "softmax"),
+    "attention by row": (program(*MAPS, *attention(["h"])), r"torch\.cat(.*\n)+.*scaled_dot_product", "softmax"),
+    "attention by column, the values first": (
+        program(
+            *MAPS,
+            op("bmm", ins=[1, 2], batch=["w"], t=[True, False], softmax=True),
+            op("bmm", ins=[3, 4], batch=["w"], t=[False, True]),
+        ),
+        "scaled_dot_product",
+        "softmax",
+    ),
+    "attention by row, the scores first": (
+        program(
+            *MAPS,
+            op("bmm", ins=[1, 2], batch=["h"], t=[True, False], softmax=True),
+            op("bmm", ins=[4, 3], batch=["h"], t=[False, True]),
+            op("matmul", ins=[0, 5]),
+            op("matmul", ins=[6, 0]),
+        ),
+        "scaled_dot_product",
+        "softmax",
+    ),
+    "attention by head with a softmax of its own": (
+        program(
+            *MAPS,
+            *GROUPS,
+            op("bmm", ins=[4, 5], batch=["g"], t=[True, False]),
+            op("softmax", axes=["1.h", "1.w"]),
+            op("bmm", ins=[6, 8], batch=["g"], t=[False, True]),
+            op("ungroup"),
+        ),
+        "scaled_dot_product",
+        "softmax",
+    ),
+    "attention in windows": (in_windows("h", ["g", "kh"]), "scaled_dot_product", "softmax"),
+    "no fused attention in small windows": (in_windows("hw", ["g", "kh", "kw"]), "softmax", "scaled_dot_product"),
+    "no fused attention by row to wider values": (
+        program(op("fc", to="8"), op("fc", ins=[0], to="8"), op("fc", ins=[0], to="C"), *attention(["h"])),
+        "softmax",
+        "scaled_dot_product",
+    ),
+    # products
+    "a map added": (and_input(op("tanh"), FC), r"baddbmm\(x\.reshape.*self\.w2", r" \+ |add_"),
+    "a product added": (
+        and_input(op("matmul", ins=[0, 0], t=[False, True]), op("matmul", ins=[1, 0])),
+        r"baddbmm\(x\.reshape.*alpha",
+        r" \+ |add_",
+    ),
+    "no map added that others read": (
+        program(op("tanh"), FC, op("sigmoid"), op("add", ins=[2, 0]), op("mul", ins=[3, 4])),
+        r"\+|add_",
+        "baddbmm",
+    ),
+    "a scale of the rows of a product": (
+        program(op("fc", to="4"), op("matmul", ins=[0, 1], t=[False, True]), op("matmul", ins=[2, 1]), SCALED),
+        r"\* self\.w4(.*\n)+.*baddbmm",
+        r"baddbmm(.*\n)+.*\* self\.w4(.*\n)+return \w+ \*",
+    ),
+    "no scale of the columns of a small product": (
+        program(
+            op("fc", to="8"), op("matmul", ins=[0, 1], t=[False, True]), op("scale", axes=["1.c"]), op("matmul", ins=[3, 1])
+        ),
+        r"baddbmm(.*\n)+.*\* self\.w3",
+        r"x\.reshape\(.*self\.w3",
+    ),
+    "squares in one pass": (program(op("normalize", axes=["1.h", "1.w"], how="l2")), "vector_norm", r"square\(\)\.sum"),
 }
 
 ROOM = {"sizes": [(14, 16), (16, 14)]}  # over fewer positions attention is not fused and an fc is no loop
