@@ -6,6 +6,7 @@ needs nothing here.
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 from kas.language import OPS, Dim, InvalidKernel, Step
@@ -18,6 +19,16 @@ _NUMBERS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 25, 32, 49, 64, 81)
 # Further numbers, of dims without C: they stand where C would be missing above a G, which no dim has.
 _RARE_NUMBERS = (10, 11, 13, 14, 15, 18, 20, 24, 27, 36, 48, 96, 100, 121, 128, 256)
 _DIVISORS = (1, 2, 3, 4, 8, 16)
+# Fractions that have no digits of their own, `x0/7` or `14*C` among them: they stand where a number and a divisor share a
+# factor, which no dim has. Append only: a place in the table is stored.
+_FURTHER = (
+    *((1, 5), (1, 6), (1, 7), (1, 9), (1, 10), (1, 12), (1, 14), (1, 25), (1, 32), (1, 49)),
+    *((2, 5), (2, 7), (2, 9), (3, 5), (3, 7), (4, 5), (4, 7), (4, 9)),
+    *((10, 1), (14, 1), (15, 1), (18, 1), (20, 1), (21, 1), (24, 1), (27, 1), (28, 1), (35, 1), (36, 1), (45, 1), (63, 1)),
+)
+_UNREDUCED = [(number, divisor) for number in _NUMBERS for divisor in _DIVISORS if gcd(number, divisor) > 1]
+_STANDING_FOR = dict(zip(_FURTHER, _UNREDUCED, strict=False))
+_MEANT_BY = {pair: fraction for fraction, pair in _STANDING_FOR.items()}
 _AXES = tuple(f"{side}.{name}" for side in "01" for name in ("g", "c", "kh", "kw", "h", "w"))
 # The powers of C, H, W, G and the free variable (0 for none) that a packed dim can have: (base, lowest).
 _POWERS = (("C", 4, 0), ("H", 2, 0), ("W", 2, 0), ("G", 3, -1))
@@ -42,7 +53,10 @@ def _index(items: tuple[Any, ...], value: Any) -> tuple[int, int]:
 
 def _dim_digits(dim: Dim) -> Digits:
     rare = dim.numerator in _RARE_NUMBERS and not dim.power_of("C") and not dim.power_of("G")
-    digits = [_index(_RARE_NUMBERS if rare else _NUMBERS, dim.numerator), _index(_DIVISORS, dim.denominator)]
+    number, divisor = fraction = dim.numerator, dim.denominator
+    if not rare:
+        number, divisor = _STANDING_FOR.get(fraction, fraction)
+    digits = [_index(_RARE_NUMBERS if rare else _NUMBERS, number), _index(_DIVISORS, divisor)]
     for symbol, base, low in _POWERS:
         digit = 0 if rare and symbol == "G" else dim.power_of(symbol) - low
         if not 0 <= digit < base:
@@ -127,10 +141,13 @@ class _Reader:
         return digit
 
     def dim(self) -> str:
-        number, divisor = self.take(len(_NUMBERS)), _DIVISORS[self.take(len(_DIVISORS))]
+        place, divisor = self.take(len(_NUMBERS)), _DIVISORS[self.take(len(_DIVISORS))]
         powers = {symbol: self.take(base) + low for symbol, base, low in _POWERS}
         rare = powers["G"] < 0 and not powers["C"]
-        dim = Dim.of((_RARE_NUMBERS if rare else _NUMBERS)[number]) / Dim.of(divisor)
+        number = (_RARE_NUMBERS if rare else _NUMBERS)[place]
+        if not rare:
+            number, divisor = _MEANT_BY.get((number, divisor), (number, divisor))
+        dim = Dim.of(number) / Dim.of(divisor)
         for symbol, power in ({**powers, "G": 0} if rare else powers).items():
             for _ in range(abs(power)):
                 dim = dim * Dim.of(symbol) if power > 0 else dim / Dim.of(symbol)

@@ -43,6 +43,37 @@ def test_every_attribute_of_a_step_is_packed() -> None:
             assert unpack(step.op, packed) == step.to_dict()
 
 
+_DIMS = [
+    *(
+        f"{number}{sign}{dim}"
+        for number in (10, 14, 15, 18, 20, 24, 36, 63)
+        for sign, dim in (("*", "C"), ("*", "x3"), ("", ""))
+    ),
+    *("C/5", "x0/7", "2*C/7", "x1/6", "C/9", "4*x2/9", "x0/25", "x0/49", "C/32", "28*x15", "35*C", "21*x0"),
+    *("C*x0/7", "10*C*H*W", "14*C/G", "C*H/5", "5*G", "11", "13", "256"),
+]
+
+
+@pytest.mark.parametrize("dim", _DIMS)
+def test_uncommon_fractions_are_packed(dim: str) -> None:
+    kernel = [{"op": "fc", "ins": [0], "to": dim}, {"op": "fc", "ins": [1], "to": "C"}]
+    step = kas.Kernel.from_dict({"format": "kas.kernel/1", "rank": 2, "steps": kernel}).steps[0]
+    packed = pack(step)
+    assert packed is not None
+    assert unpack("fc", packed) == step.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("packed", "to"),
+    [
+        *((104448, "C"), (107520, "C/4"), (984192, "3*x2/2"), (6144, "C/G"), (178688, "9*C*H*W")),
+        *((960, "256"), (320, "18")),
+    ],
+)
+def test_programs_of_older_studies_are_read_as_they_were_written(packed: int, to: str) -> None:
+    assert unpack("fc", packed) == {"op": "fc", "ins": [0], "to": to}
+
+
 def test_a_program_with_rare_numbers_does_not_fit_and_travels_as_an_attribute() -> None:
     steps = [{"op": "fc", "ins": [0], "to": "1234567"}, {"op": "fc", "ins": [1], "to": "C"}]
     kernel = kas.Kernel.from_dict({"format": "kas.kernel/1", "rank": 2, "steps": steps})
