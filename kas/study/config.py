@@ -186,16 +186,19 @@ def _apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _check_names(config: StudyConfig, where: str) -> None:
-    """Check the known kernels that a study names. Raises KasError with the nearest name, or for a forbidden seed."""
+    """Check the known kernels that a study names.
+
+    Raises KasError with the nearest name for an unknown one, with the reason for one that no program is, for a forbidden seed.
+    """
     from kas import zoo
 
     search = config.search
     for key, given in (("seeds", search.seeds or ()), ("forbidden_families", search.forbidden_families)):
         for name in given:
-            if name not in zoo.names():
-                near = schema.nearest(name, list(zoo.names()))
-                hint = f"did you mean {near}?" if near else f"known: {', '.join(zoo.names())}"
-                raise KasError(f"{where}: search.{key}: {name!r} is no known kernel; {hint}")
+            try:
+                zoo.entry(name)
+            except KasError as error:
+                raise KasError(f"{where}: search.{key}: {error}") from None
     families = {zoo.get(name).family: name for name in search.forbidden_families}
     for name in search.seeds or ():
         if (other := families.get(zoo.get(name).family)) is not None:

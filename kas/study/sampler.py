@@ -29,6 +29,7 @@ DEFAULT_SEEDS = {
     1: ("depthwise_separable1d", "grouped1d3", "bottleneck1d"),
     0: ("low_rank_linear", "grouped_linear"),
 }
+RANKS = {2: "images", 1: "sequences", 0: "linear layers"}
 _FEWEST_PARENTS = 3  # before so many trials are complete, kernels are drawn blindly
 Parents = list[tuple[Kernel, tuple[int, float]]]  # each with its front and how crowded it is there
 
@@ -53,7 +54,8 @@ class KernelSampler(BaseGASampler):
         also: further targets at which kernels must exist, outside the budget.
         forbidden_families: known kernels (or names of `kas.zoo`) of whose families (`kernel.family`) none is suggested.
 
-    Raises KasError for an unknown or forbidden seed kernel, a budget that is none, or targets of another rank.
+    Raises KasError for an unknown or forbidden seed kernel, one of another rank, a budget that is none, or targets of another
+    rank.
     """
 
     def __init__(
@@ -88,11 +90,14 @@ class KernelSampler(BaseGASampler):
             fitting = [k for k in known if self.source.fits(k) and not forbidden & {step.op for step in k.steps}]
             return [k for k in fitting if not self._is_forbidden(k)]
         chosen = [_kernel(seed) for seed in seeds]
-        for kernel in chosen:
+        for seed, kernel in zip(seeds, chosen, strict=True):
             if kernel.rank != self.rank:
-                raise KasError(f"the seed {kernel!r} is of rank {kernel.rank}; the search is for kernels of rank {self.rank}")
+                raise KasError(
+                    f"the seed {seed!r} is a kernel of rank {kernel.rank} ({RANKS[kernel.rank]}); the search is for kernels of "
+                    f"rank {self.rank} ({RANKS[self.rank]}), such as {', '.join(DEFAULT_SEEDS[self.rank])}"
+                )
             if self._is_forbidden(kernel):
-                raise KasError(f"the seed {kernel!r} is of a forbidden family: leave it out, or allow the family")
+                raise KasError(f"the seed {seed!r} is of a forbidden family: leave it out, or allow the family")
         return chosen
 
     def _is_forbidden(self, kernel: Kernel) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,10 +48,18 @@ def run_study(
     this on one study. workers: how many processes of this machine do, at least; their trainings share its CPU cores.
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
-    after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: a configuration
-    that differs from the study's, missing data, device or model, nothing to replace, a storage that cannot be opened.
+    after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
+    device or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which leave no
+    trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
+    from kas.study.bench import Bench
+    from kas.study.preflight import check_budget
+    from kas.study.seeding import study_sampler
+
     place = StudyFolder(folder)
+    bench = Bench(config, place, workers)
+    check_budget(bench.deployed.targets, bench.budget)
+    sampler, left_out = study_sampler(config, bench)
     with ExitStack() as stack:
         storage = open_storage(url, folder)
         stack.callback(close_storage, storage)
@@ -60,10 +68,11 @@ def run_study(
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)
         stack.enter_context(_logging_to(place.log))
-        session = _Session(config, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener, workers)
+        session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
-            result = session.work(interruption)
+            session.announce(left_out)
+            result = session.work(interruption, sampler)
         except KeyboardInterrupt:
             _log.info("interrupted")
             result = Result(130)
@@ -77,39 +86,32 @@ class _Session:
 
     def __init__(
         self,
-        config: StudyConfig,
+        bench: Bench,
         place: StudyFolder,
         storage_name: str,
         study: optuna.Study,
         storage: BaseStorage,
         mutex: StudyMutex,
         listener: Listener,
-        workers: int,
     ) -> None:
-        self.config, self.place, self.storage_name = config, place, storage_name
-        self.study, self.storage, self.mutex, self.listener, self.workers = study, storage, mutex, listener, workers
+        self.bench, self.config, self.place, self.storage_name = bench, bench.config, place, storage_name
+        self.study, self.storage, self.mutex, self.listener = study, storage, mutex, listener
 
-    def work(self, interruption: Interruption) -> Result:
-        """Everything between opening the study and summing it up."""
-        from kas.study.bench import Bench
+    def work(self, interruption: Interruption, sampler: optuna.samplers.BaseSampler) -> Result:
+        """Everything between announcing the study and summing it up."""
         from kas.study.front import export_front, remeasure_front
         from kas.study.genome import suggest_program
-        from kas.study.preflight import check_budget
         from kas.study.publication import Publication
         from kas.study.reference import ensure_reference
         from kas.study.trial import Pipeline
 
-        bench = Bench(self.config, self.place, self.workers)
-        check_budget(bench.deployed.targets, bench.budget)
-        self._announce(bench.device_name)
-        self._record_targets(bench)
-        claims = Claims(self.study, self.mutex)
+        bench, claims = self.bench, Claims(self.study, self.mutex)
 
         def wait() -> None:
             interruption.wait(POLL_S)
 
         ensure_reference(self.study, bench, claims, self.listener, wait)
-        self.study.sampler = _sampler(self.config, bench)
+        self.study.sampler = sampler
         ops = list(self.study.user_attrs[keys.OPS])
 
         def suggest(trial: optuna.Trial) -> Kernel:
@@ -145,7 +147,8 @@ class _Session:
             reason=result.reason,
         )
 
-    def _announce(self, device: str) -> None:
+    def announce(self, left_out: Sequence[str]) -> None:
+        """Say that the study is open; when it is new, record its targets and say which seeds are left out."""
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -153,34 +156,18 @@ class _Session:
                 storage=self.storage_name,
                 wanted=self.config.trials,
                 finished=records.finished(self.study),
-                device=device,
+                device=self.bench.device_name,
                 cost=self.config.objectives.cost,
                 epochs=self.config.training.epochs,
             )
         )
-
-    def _record_targets(self, bench: Bench) -> None:
         if keys.TARGETS not in self.study.user_attrs:
-            networks = {"deployed": bench.deployed, "trained": bench.trained}
+            networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
             data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
             self.study.set_user_attr(keys.TARGETS, json.dumps(data))
-
-
-def _sampler(config: StudyConfig, bench: Bench) -> optuna.samplers.BaseSampler:
-    from kas.study.sampler import KernelSampler
-
-    return KernelSampler(
-        list(bench.deployed.targets),
-        bench.budget,
-        settings=config.search.generation,
-        seeds=config.search.seeds,
-        population_size=config.search.population,
-        mutation=config.search.mutation,
-        blind=config.search.blind,
-        seed=config.seed,
-        also=list(bench.trained.targets),
-        forbidden_families=config.search.forbidden_families,
-    )
+            for line in left_out:
+                _log.warning(line)
+                self.listener.message(line)
 
 
 @contextmanager

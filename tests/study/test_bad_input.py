@@ -43,7 +43,8 @@ def run(folder: Path, text: str = GOOD, *arguments: str) -> str:
             "small.yaml: objectives.cost must be one of latency, work, not 'wrok'; did you mean work?",
         ),
         ("training: {optimizer: adam}", "small.yaml: training.optimizer is 'adam'; it must be one of adamw, sgd; did you"),
-        ("search: {seeds: [botleneck]}", "search.seeds: 'botleneck' is no known kernel; did you mean bottleneck"),
+        ("search: {seeds: [botleneck]}", "search.seeds: there is no known kernel 'botleneck'; did you mean 'bottleneck'?"),
+        ("search: {seeds: [grid_attention]}", "search.seeds: 'grid_attention' is known, but no program of the language: Tu et"),
         ("search: {generation: {forbidden: [matmull]}}", "search.generation.forbidden"),
         ("format: kas.study/2", "small.yaml: is a study of a newer kas (kas.study/2); this kas reads kas.study/1: update kas"),
         ("a: [1\nb: 2", "small.yaml, line 2: is not YAML"),
@@ -80,6 +81,7 @@ def test_a_wrong_override(tmp_path: Path) -> None:
         (["data.factory=math:sqrt"], ["data.factory"]),
         (["targets.names=[nothing.*]"], ["no layer to replace", "name"]),
         (["budget={memory: 0.01}"], ["no kernel at all satisfies the budget", "memory", "would do"]),
+        (["search.seeds=[conv1d3]"], ["seed 'conv1d3' is a kernel of rank 1 (sequences)", "of rank 2 (images)", "bottleneck"]),
     ],
     ids=lambda value: value[0] if value and "=" in value[0] else "",
 )
@@ -88,6 +90,7 @@ def test_what_only_the_run_can_see(tmp_path: Path, overrides: list[str], message
     assert error.startswith("error: ")
     for message in messages:
         assert message in error
+    assert not (tmp_path / "runs").exists()  # nothing is made that would be in the way of the corrected command
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

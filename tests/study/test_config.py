@@ -85,8 +85,9 @@ def test_differences_leave_out_what_may_change(tmp_path: Path) -> None:
         ("training: {optimizer: adam}", "small.yaml: training.optimizer is 'adam'; it must be one of adamw, sgd; did you"),
         ("training: {epochs: many}", "small.yaml: training.epochs must be a whole number, not 'many'"),
         ("budget: {mcas: 0.3}", "small.yaml: budget.mcas is an unknown key; did you mean macs?"),
-        ("search: {seeds: [botleneck]}", "small.yaml: search.seeds: 'botleneck' is no known kernel; did you mean bottleneck"),
-        ("search: {forbidden_families: [conv3]}", "forbidden_families: 'conv3' is no known kernel; did you mean conv3x3"),
+        ("search: {seeds: [botleneck]}", "small.yaml: search.seeds: there is no known kernel 'botleneck'; did you mean 'bottl"),
+        ("search: {seeds: [grid_attention]}", "search.seeds: 'grid_attention' is known, but no program of the language: Tu et"),
+        ("search: {forbidden_families: [conv3]}", "forbidden_families: there is no known kernel 'conv3'; did you mean 'conv3x"),
         (
             "search: {forbidden_families: [conv3x3], seeds: [ghost, repvgg]}",
             "search.seeds: 'repvgg' is of the family of 'conv3x3', which forbidden_families excludes",

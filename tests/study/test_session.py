@@ -11,6 +11,7 @@ import optuna
 import pytest
 import torch
 
+from kas import zoo
 from kas.evaluation.settings import CostSettings, DataSettings, TrainingSettings
 from kas.generation import GenerationSettings
 from kas.language import KasError, Kernel
@@ -72,6 +73,26 @@ def test_a_study_by_work_is_repeatable_and_measures_nothing(tmp_path: Path) -> N
     assert all(record.latency_ms is None and record.speedup is None for record in first.records)
     assert first.reference is not None
     assert first.reference.latency_ms is None
+
+
+def test_a_seed_that_fits_no_budget_is_named_and_costs_no_trial(tmp_path: Path) -> None:
+    class Messages(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def message(self, text: str) -> None:
+            self.lines.append(text)
+
+    search = replace(CONFIG.search, seeds=["gated_convolution", "bottleneck"])
+    for trials, warnings in ((1, 1), (2, 0)):  # told when the study is made, not each time it goes on
+        listener = Messages()
+        summary = run_study(replace(WORK, trials=trials, search=search), tmp_path / "tiny", None, listener)
+        assert summary.records[0].hash == zoo.get("bottleneck").hash
+        assert all(record.outcome != "infeasible" for record in summary.records[:1])
+        warned = [line for line in listener.lines if line.startswith("warning: ")]
+        assert len(warned) == warnings
+    assert "warning: the seed gated_convolution is left out" in (log := (tmp_path / "tiny/log.txt").read_text())
+    assert "with the budget macs 0.3: the budget cannot be met: macs is limited to" in log
 
 
 def test_checkpoints_of_a_deleted_study_are_not_used(tmp_path: Path) -> None:

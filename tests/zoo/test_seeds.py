@@ -42,10 +42,10 @@ def test_a_study_file_may_name_any(tmp_path: Path) -> None:
 def test_an_unknown_seed_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "typo.yaml"
     path.write_text("search: {seeds: [self_atention]}")
-    with pytest.raises(kas.KasError, match=r"search\.seeds: 'self_atention' is no known kernel; did you mean self_attention"):
+    with pytest.raises(kas.KasError, match="seeds: there is no known kernel 'self_atention'; did you mean 'self_attention'"):
         load_config(path)
 
 
 def test_a_seed_of_another_rank_is_refused() -> None:
-    with pytest.raises(kas.KasError, match="is of rank 1; the search is for kernels of rank 2"):
+    with pytest.raises(kas.KasError, match=r"is a kernel of rank 1 \(sequences\); the search is for kernels of rank 2 \(im"):
         KernelSampler(rank=2, seeds=["conv1d3"])
