@@ -3,7 +3,7 @@
 The classes, each decided by the program alone:
 
 * unfold: it has an unfold.
-* attention: it has a product with a softmax of scores (a matmul read by a softmax, or with its own).
+* attention: it has a product with a softmax of scores (a matmul or bmm read by a softmax, or with its own).
 * broadcast, fold: plain makes a tensor in memory of which nothing but its fold is ever read, and which an expert need not make.
   That is a fold of a tensor that nothing else reads (views left out), made by
   - for a mean over any axes: fc, conv, mix, matmul without a softmax, unfold, scale, bias, neg, shift, add, sub: what they
@@ -37,6 +37,7 @@ _VIEWS = ("group", "ungroup", "transpose")
 _AFTER_MEAN = ("fc", "conv", "mix", "unfold", "scale", "bias", "neg", "shift", "add", "sub")  # what the mean can go before
 _AFTER_MAXIMUM = ("relu", "sigmoid", "tanh", "exp")
 _TAPS = {"0.kh", "0.kw"}
+_PRODUCTS = ("matmul", "bmm")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def classes(kernel: Kernel) -> set[str]:
     for step in kernel.steps:
         if step.op == "unfold":
             found.add("unfold")
-        if step.op == "matmul" and any(_is_attention(kernel, i) for i in step.ins):
+        if step.op in _PRODUCTS and any(_is_attention(kernel, i) for i in step.ins):
             found.add("attention")
         if isinstance(step, Fold) and _made_to_be_folded(kernel, step):
             found.add("broadcast, fold")
@@ -128,8 +129,8 @@ def _is_attention(kernel: Kernel, tensor: int) -> bool:
     if step is None:
         return False
     if step.op == "softmax":
-        return _behind_views(kernel, step.ins[0]) == "matmul"
-    return step.op == "matmul" and bool(getattr(step, "softmax", False))
+        return _behind_views(kernel, step.ins[0]) in _PRODUCTS
+    return step.op in _PRODUCTS and bool(getattr(step, "softmax", False))
 
 
 def label(kernel: Kernel) -> str:

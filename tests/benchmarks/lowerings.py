@@ -1,13 +1,15 @@
 """The plain against the optimized lowering: equality, latency and peak memory of sampled and of all known kernels, by class.
 
     OMP_NUM_THREADS=1 taskset -c 1 nice python tests/benchmarks/lowerings.py [--kernels 300] [--quick] [--inductor 30]
-        [--hand-written] [--batch 1 32] [--sizes 0 1 2] [--budget 0.3] [--seed 0] [--only PART-OF-A-NAME] [--rows FILE.json]
-    python tests/benchmarks/lowerings.py --join FILE.json FILE.json    (the table of the rows of several runs)
+        [--hand-written] [--batch 1 32] [--sizes 0 1 2] [--budget 0.3] [--seed 0] [--only PART-OF-A-NAME] [--rows FILE.jsonl]
+    python tests/benchmarks/lowerings.py --join FILE.jsonl FILE.jsonl    (the table of the rows of several runs)
 
 Kernels are drawn from the default distribution for four targets (channels, size): (64,32), (128,16), (256,8), (512,4), at 0.3
 of the MACs of the 3x3 convolutions, and built at the first three. Equality: float64, outputs and gradients, 1e-9 relative,
 batch 2. Latency: inference, eager, one thread, processor time, medians of calls that take turns; the ratio is plain over
-optimized; what is below 0.95 is measured a second time, longer, and the second ratio counts. Peak: bytes of live tensors.
+optimized; what is below 0.95 is measured a second time, longer, and the second ratio counts. Where the first turn is long and
+its ratio clear (over 1.5), two turns are enough. Peak: bytes of live tensors, at the first batch.
+With `--rows`, what is measured of a kernel is written at once, and a kernel that the file has is not measured again.
 `--quick` measures 30 kernels at one size. `--hand-written` adds depthwise, grouped, dilated and attention forms against
 torch's own modules. `--inductor N` compiles N kernels (needs a C++ compiler). All kernels are traced whole (fullgraph),
 without a backend. Exit code 1 if an output, a gradient or a trace is wrong.
@@ -23,6 +25,7 @@ import sys
 import time
 import warnings
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ from lowering_measures import compiled, differences, hand_written, inference, pe
 
 TOLERANCE = 1e-9
 SLOW = 0.95
+CLEAR, LONG = 1.5, 50.0  # a ratio that more turns do not bring near one; milliseconds of a call that takes no more turns then
 
 Row = dict[str, Any]
 
@@ -48,13 +52,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.04, help="for one ratio, once")
     parser.add_argument("--only", default="", help="kernels whose name has this")
-    parser.add_argument("--rows", type=Path, help="where to write each measurement as JSON")
+    parser.add_argument("--rows", type=Path, help="where to write each measurement, a line of JSON")
     parser.add_argument("--no-equality", action="store_true", help="latency and memory only")
     parser.add_argument("--no-latency", action="store_true", help="equality and traces only")
     parser.add_argument("--join", type=Path, nargs="+", metavar="FILE", help="measure nothing, print the table of these rows")
     wanted = parser.parse_args()
     if wanted.join:
-        table([row for file in wanted.join for row in json.loads(file.read_text())])
+        table([row for file in wanted.join for row in _read(file)])
         return 0
     if wanted.quick:
         wanted.kernels, wanted.sizes = min(wanted.kernels, 30), [1]
@@ -70,8 +74,6 @@ def main() -> int:
     rows = [] if wanted.no_latency else latency(chosen, wanted)
     if rows:
         table(rows)
-    if wanted.rows:
-        wanted.rows.write_text(json.dumps(rows))
     if wanted.hand_written:
         beside_torch()
     if wanted.inductor:
@@ -112,38 +114,59 @@ def _image(number: int) -> tuple[int, int, int]:
     return channels, side, side
 
 
+def _read(file: Path | None) -> list[Row]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file and file.exists() else []
+
+
 def latency(chosen: list[Case], wanted: argparse.Namespace) -> list[Row]:
-    """A row for each kernel, size and batch."""
-    rows = []
+    """A row for each kernel, size and batch, those of the file included."""
+    rows = _read(wanted.rows)
+    known = {row["name"] for row in rows}
     for case in chosen:
-        for number in wanted.sizes:
-            if case.values[number] is None:
-                continue
-            plain, optimized = (case.at(number, lowering).eval() for lowering in ("plain", "optimized"))
-            optimized.load_state_dict(plain.state_dict())
-            for batch in wanted.batch:
-                x = torch.randn(batch, *_image(number))
-                calls = [inference(plain, x), inference(optimized, x)]
-                found = times(calls, wanted.seconds, 3)
-                ratio, again = ratio_of_times(*found), False
-                if ratio < SLOW:
-                    found, again = times(calls, 6 * wanted.seconds, 9), True
-                    ratio = ratio_of_times(*found)
-                peaks = [peak_bytes(module, x) for module in (plain, optimized)]
-                rows.append(
-                    {
-                        "name": case.name,
-                        "classes": sorted(classes(case.kernel)),
-                        "size": number,
-                        "batch": batch,
-                        "ratio": ratio,
-                        "again": again,
-                        "ms": [statistics.median(own) for own in found],
-                        "memory": peaks[0] / max(1, peaks[1]),
-                        "program": label(case.kernel),
-                    }
-                )
+        if case.name in known:
+            continue
+        own = list(_rows(case, wanted))
+        rows += own
+        if wanted.rows:
+            with wanted.rows.open("a") as stream:
+                stream.writelines(json.dumps(row) + "\n" for row in own)
     return rows
+
+
+def _rows(case: Case, wanted: argparse.Namespace) -> Iterator[Row]:
+    """The measurements of one kernel."""
+    for number in wanted.sizes:
+        if case.values[number] is None:
+            continue
+        plain, optimized = (case.at(number, lowering).eval() for lowering in ("plain", "optimized"))
+        optimized.load_state_dict(plain.state_dict())
+        for batch in wanted.batch:
+            x = torch.randn(batch, *_image(number))
+            found, again = _times([inference(plain, x), inference(optimized, x)], wanted.seconds)
+            row = {
+                "name": case.name,
+                "classes": sorted(classes(case.kernel)),
+                "size": number,
+                "batch": batch,
+                "ratio": ratio_of_times(*found),
+                "again": again,
+                "ms": [statistics.median(own) for own in found],
+                "program": label(case.kernel),
+            }
+            if batch == wanted.batch[0]:
+                peaks = [peak_bytes(module, x) for module in (plain, optimized)]
+                row["memory"] = peaks[0] / max(1, peaks[1])
+            yield row
+
+
+def _times(calls: list[Callable[[], None]], seconds: float) -> tuple[list[list[float]], bool]:
+    """The times of both calls, and whether they were measured a second time."""
+    found = times(calls, 0, 2)
+    if statistics.median(found[0]) < LONG or ratio_of_times(*found) < CLEAR:
+        found = times(calls, seconds, 3)
+    if ratio_of_times(*found) >= SLOW:
+        return found, False
+    return times(calls, 6 * seconds, 9), True
 
 
 def _mean(values: list[float]) -> float:
@@ -164,7 +187,8 @@ def table(rows: list[Row]) -> None:
                 slow = sum(ratio < SLOW for ratio in ratios) / len(ratios)
                 batch = "/".join(map(str, which))
                 line = f"{name:18}{share:>7.1%}{batch:>6}{len(mine):>6}{_mean(ratios):>7.2f}{ratios[len(ratios) // 10]:>7.2f}"
-                print(f"{line}{ratios[0]:>7.2f}{slow:>7.1%}{_mean([row['memory'] for row in mine]):>8.2f}")
+                peaks = [row["memory"] for row in mine if "memory" in row]
+                print(f"{line}{ratios[0]:>7.2f}{slow:>7.1%}" + (f"{_mean(peaks):>8.2f}" if peaks else ""))
     by_kernel = defaultdict(list)
     for row in rows:
         by_kernel[row["name"], row["program"]].append(row["ratio"])
