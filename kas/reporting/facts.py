@@ -25,7 +25,7 @@ def sentence(summary: Summary) -> str:
     if best is None or not best.values:
         return "No kernel is cheaper than the original at nearly its accuracy yet."
     lead = best.values[0] - summary.original.accuracy
-    gain = f"{wording.speedup(best.speedup or 1 / best.values[1])} faster"
+    gain = f"{wording.speedup(best.speedup or 1 / best.values[1])} as fast as the original"
     if not summary.measured:
         gain = f"{best.values[1]:.2f} of the work"
     spread = f" (spread {wording.spread(best.speedup_range)})" if best.speedup_range else ""

@@ -123,7 +123,7 @@ def _hover(summary: Summary, row: Row) -> str:
     ]
     lines += [f"{_escape(name)}: {value}" for name, value in values]
     if row.latency_ms is not None and summary.is_kas:
-        lines.append(f"{wording.milliseconds(row.latency_ms)}, speedup {wording.speedup(row.speedup)}")
+        lines.append(f"{wording.milliseconds(row.latency_ms)}, speed-up {wording.speedup(row.speedup)}")
     return "<br>".join(lines)
 
 

@@ -142,7 +142,7 @@ def _numbers(attributes: Mapping[str, Any]) -> str:
     shown = [
         ("accuracy", wording.plain(values["accuracy"])),
         ("latency", wording.milliseconds(values["latency_ms"])),
-        ("speedup", wording.speedup(values["speedup"]) + spread),
+        ("speed-up", wording.speedup(values["speedup"]) + spread),
         ("MACs", wording.count(values["macs"])),
         ("parameters", wording.count(values["params"])),
         ("kernel", f"`{hash_[:12]}`" if (hash_ := text(attributes.get("hash"))) else wording.NOTHING),

@@ -12,13 +12,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 __all__ = ["Row", "loads", "number", "read_row", "remeasured", "text"]
 
+_LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+
 
 @dataclass(frozen=True)
 class Row:
     """One trial. `outcome` is the kas outcome, or Optuna's state for a trial without one.
 
-    `values` are there only if all are finite. Units: latency in ms, `ratio` and its quartiles candidate over original,
-    speedup original over candidate, seconds.
+    `values` are there only if all are finite. Units: latency in ms, that of the original in the same paired session beside
+    it, `ratio` and its quartiles candidate over original, speedup original over candidate, seconds.
     """
 
     number: int
@@ -30,6 +32,7 @@ class Row:
     program: str | None = None
     accuracy: float | None = None
     latency_ms: float | None = None
+    original_latency_ms: float | None = None
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
@@ -57,7 +60,7 @@ def read_row(trial: FrozenTrial) -> Row:
     """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
     attributes = trial.user_attrs
     values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-    numbers = ("accuracy", "latency_ms", "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "epochs")
+    numbers = ("accuracy", *_LATENCY, "macs", "params", "epochs")
     return Row(
         number=trial.number,
         outcome=_outcome(trial),
@@ -78,8 +81,7 @@ def remeasured(row: Row, again: Mapping[str, Any]) -> Row:
     ratio = number(measured.get("ratio"))
     if ratio is None or not row.counts or row.values is None:
         return row
-    names = ("latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
-    known: dict[str, Any] = {name: number(measured.get(name)) for name in names}
+    known: dict[str, Any] = {name: number(measured.get(name)) for name in _LATENCY}
     return replace(row, values=(row.values[0], ratio), **known)
 
 

@@ -42,7 +42,7 @@ def test_a_note_of_a_kernel() -> None:
         "",
         "- accuracy: 0.9012",
         "- latency: 31.4 ms",
-        "- speedup: 1.53× (1.52 to 1.56)",
+        "- speed-up: 1.53× (1.52 to 1.56)",
         "- MACs: 41.0 M",
         "- parameters: 300 k",
         "- kernel: `0123456789ab`",

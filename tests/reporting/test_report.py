@@ -67,7 +67,7 @@ def test_the_original_is_the_first_row_of_the_front() -> None:
     study = kas_study()
     page = Page(render_report(study, {study.best_trials[0].user_attrs["hash"]: DRAWING}))
     head, original, *kernels = page.rows["kernels"]
-    assert words(head) == "Kernel Accuracy Latency Speedup MACs Parameters Trial"
+    assert words(head) == "Kernel Accuracy Latency Speed-up MACs Parameters Trial"
     assert words(original) == "Original the network as it is 91.3 % 48.2 ms 1.00× 142 M 1.33 M"
     assert {int(row[-1]) for row in kernels} == {trial.number for trial in study.best_trials}
     assert sum(name == "data-picture" for _, name, _ in page.attributes) == 1
@@ -76,6 +76,7 @@ def test_the_original_is_the_first_row_of_the_front() -> None:
     assert first.user_attrs["hash"][:12] in words(kernels[0])
     assert "1 conv(0) to=C k=[3,3] d=[1,1] depthwise=true 2 relu(1) 3 fc(2) to=C" in words(kernels[0])
     assert f"{first.user_attrs['speedup']:.2f}×" in words(kernels[0])
+    assert f"{first.user_attrs['latency_ms']:.1f} ms of 48.2 ms" in words(kernels[0])
 
 
 def test_every_trial_and_every_outcome_is_listed() -> None:
@@ -95,11 +96,7 @@ def test_the_plots_hold_the_trials() -> None:
     assert set(figures) == {"front", "hypervolume"}
     traces = {trace["name"]: trace for trace in figures["front"]["data"]}
     complete = [trial for trial in study.trials if trial.values]
-    drawn = {
-        point
-        for name in ("trials", "Pareto front")
-        for point in zip(traces[name]["x"], traces[name]["y"], strict=True)
-    }
+    drawn = {point for name in ("trials", "Pareto front") for point in zip(traces[name]["x"], traces[name]["y"], strict=True)}
     assert drawn == {(round(trial.values[1], 6), round(trial.values[0], 6)) for trial in complete}
     assert (traces["original"]["x"], traces["original"]["y"]) == ([1.0], [0.913])
     assert figures["front"]["layout"]["xaxis"]["title"]["text"] == "latency (x original)"
