@@ -44,7 +44,8 @@ def describe_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"{platform.processor()} (MPS)"
-    return f"{_processor()} ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"{_processor()} ({threads} thread{'s' if threads > 1 else ''})"
 
 
 def synchronize(device: torch.device) -> None:
