@@ -139,9 +139,11 @@ def _numbers(attributes: Mapping[str, Any]) -> str:
     values = {name: number(attributes.get(name)) for name in ("accuracy", "latency_ms", "speedup", "macs", "params")}
     low, high = number(attributes.get("ratio_low")), number(attributes.get("ratio_high"))
     spread = f" ({wording.spread((1 / high, 1 / low))})" if low and high else ""
+    then = number(attributes.get("original_latency_ms"))
+    original = f", the original {wording.milliseconds(then)}" if then else ""
     shown = [
         ("accuracy", wording.plain(values["accuracy"])),
-        ("latency", wording.milliseconds(values["latency_ms"])),
+        ("latency", wording.milliseconds(values["latency_ms"]) + original),
         ("speed-up", wording.speedup(values["speedup"]) + spread),
         ("MACs", wording.count(values["macs"])),
         ("parameters", wording.count(values["params"])),
@@ -151,18 +153,27 @@ def _numbers(attributes: Mapping[str, Any]) -> str:
 
 
 def _front_table(summary: Summary) -> str:
-    lines = ["| | accuracy | latency | cost ratio | trial |", "|---|---|---|---|---|"]
+    """The original network and the front; "original then" is the original's latency in the same measurement as a kernel's."""
+    costs = ("latency", "original then", "speed-up") if summary.measured else ("work",)
+    columns = ("accuracy", *costs, "trial")
+    lines = [_line("", *columns), _line("---", *["---:"] * len(columns))]
     if summary.original is not None:
-        accuracy = wording.accuracy(summary.original.accuracy, summary.share)
-        lines.append(f"| **original** | {accuracy} | {wording.milliseconds(summary.original.latency_ms)} | 1.00× | |")
+        known = (wording.milliseconds(summary.original.latency_ms), "", "1.00×") if summary.measured else ("1.00×",)
+        lines.append(_line("**original**", wording.accuracy(summary.original.accuracy, summary.share), *known, ""))
     for row in summary.front[:_FRONT_LIMIT]:
-        accuracy, cost = wording.accuracy((row.values or (None,))[0], summary.share), (row.values or (0, 0))[1]
+        accuracy, cost = row.values[:2] if row.values else (None, None)
+        measured = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))
+        known = (*measured, wording.speedup(1 / cost if cost else None)) if summary.measured else (wording.speedup(cost),)
         name = f"`{_cell(row.hash[:12])}`" if row.hash else ""
-        latency = wording.milliseconds(row.latency_ms)
-        lines.append(f"| {name} | {accuracy} | {latency} | {wording.speedup(cost)} | {row.number} |")
+        lines.append(_line(name, wording.accuracy(accuracy, summary.share), *known, str(row.number)))
     if len(summary.front) > _FRONT_LIMIT:
-        lines.append(f"| and {len(summary.front) - _FRONT_LIMIT} more | | | | |")
+        lines.append(_line(f"and {len(summary.front) - _FRONT_LIMIT} more", *[""] * len(columns)))
     return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    """A row of a markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(value: str) -> str:

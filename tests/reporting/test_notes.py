@@ -24,6 +24,7 @@ ATTRIBUTES: dict[str, Any] = {
     "outcome": "ok",
     "accuracy": 0.9012,
     "latency_ms": 31.42,
+    "original_latency_ms": 48.2,
     "speedup": 1.534,
     "ratio_low": 0.64,
     "ratio_high": 0.66,
@@ -41,7 +42,7 @@ def test_a_note_of_a_kernel() -> None:
         "**ok**",
         "",
         "- accuracy: 0.9012",
-        "- latency: 31.4 ms",
+        "- latency: 31.4 ms, the original 48.2 ms",
         "- speed-up: 1.53× (1.52 to 1.56)",
         "- MACs: 41.0 M",
         "- parameters: 300 k",
@@ -106,8 +107,10 @@ def test_the_note_of_a_study() -> None:
     assert lines[0] == "## digits"
     assert "- **Device**: AMD EPYC 7B13, 2 threads" in lines
     table = [line for line in lines if line.startswith("|")]
-    assert table[2] == "| **original** | 91.3 % | 48.2 ms | 1.00× | |"
+    assert table[2] == "| **original** | 91.3 % | 48.2 ms |  | 1.00× |  |"
     assert len(table) == 3 + len(study.best_trials)
+    fastest = min(study.best_trials, key=lambda trial: trial.values[1]).user_attrs
+    assert f"| {fastest['latency_ms']:.1f} ms | 48.2 ms | {fastest['speedup']:.2f}× |" in table[3]
 
 
 def test_the_note_of_a_study_escapes_and_stays_short() -> None:
@@ -118,7 +121,7 @@ def test_the_note_of_a_study_escapes_and_stays_short() -> None:
         study.add_trial(create_trial(values=[0.5 + number / 200, 0.5 + number / 200], user_attrs=attributes))
     note = notes.study_note(summarize(study))
     assert note.startswith("## a\\|b &lt;i&gt;\n")
-    assert "| and 40 more | | | | |" in note
+    assert "| and 40 more |  |  |  |" in note
     assert "| `ababab` | 50.0 % |" in note
     assert len(note) < 2500
 
