@@ -26,6 +26,7 @@ from kas.language import KasError, Kernel
 from kas.study.__main__ import main
 from kas.study.config import StudyConfig
 from kas.study.create import create_or_join
+from kas.study.settings import SearchSettings
 from kas.study.storage import open_mutex, open_storage
 
 # A grammar that draws some known kernels often.
@@ -171,7 +172,8 @@ def test_the_command_draws_for_a_study_file(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_command_looks_through_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo"
-    study = create_or_join(StudyConfig(name="demo"), open_storage(None, folder), open_mutex(None, folder, "demo"))
+    config = StudyConfig(name="demo", search=SearchSettings(seeds=["ghost"]))
+    study = create_or_join(config, open_storage(None, folder), open_mutex(None, folder, "demo"))
     program = zoo.get("bottleneck").to_json()
     for text in (zoo.get("ghost").to_json(), program, program.replace("C/4", "x0"), zoo.get("conv3x3").to_json()):
         attributes = {"program": text, "outcome": "unhealthy"}
@@ -180,7 +182,10 @@ def test_the_command_looks_through_a_study(tmp_path: Path, capsys: pytest.Captur
     assert {name: (one["first"], one["count"]) for name, one in found.items()} == {
         "ghost": (1, 1), "bottleneck": (2, 2), "conv3x3": (4, 1),
     }  # fmt: skip
-    assert "4 trials, 3 known kernels among them" in said(capsys, "demo", "--dir", str(tmp_path))
+    text = said(capsys, "demo", "--dir", str(tmp_path))
+    assert "4 trials, 3 known kernels among them" in text
+    assert "ghost (seed)" in text
+    assert text.count("(seed)") == 1  # the other two, spelled as in the zoo, were found
 
 
 @pytest.mark.parametrize(

@@ -160,15 +160,15 @@ def _of_study(args: Any) -> int:
     from kas.study import records
     from kas.study.commands._rediscovery import hits_table, to_dict
     from kas.study.commands._studies import open_study
+    from kas.study.create import stored_config
     from kas.study.progress import make_console
+    from kas.study.sampler import DEFAULT_SEEDS
 
-    study, tally, given = open_study(Place.of(args), args.name), Tally(), list[str]()
+    study, tally = open_study(Place.of(args), args.name), Tally()
     kernels = [Kernel.from_json(record.program) for record in records.read(study) if record.program and record.is_finished]
     for number, kernel in enumerate(kernels, 1):
         if (name := zoo.known_as(kernel)) is not None:
             tally.add(name, number, kernel.to_json())
-            if kernel == zoo.get(name) and tally.hits[name].count == 1:
-                given.append(name)
     tally.samples = len(kernels)
     rank = kernels[0].rank if kernels else RANK
     if args.json:
@@ -177,6 +177,8 @@ def _of_study(args: Any) -> int:
     console = make_console()
     console.print(f"study {args.name}: {len(kernels)} trials, {len(tally.hits)} known kernels among them")
     if tally.hits:
+        seeds = stored_config(study).search.seeds
+        given = DEFAULT_SEEDS[rank] if seeds is None else seeds
         console.print("", hits_table(tally, independent=False, given=given), sep="\n")
     return 0
 
