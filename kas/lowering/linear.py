@@ -167,11 +167,11 @@ def _emit_filter(emitter: Emitter, node: Node) -> tuple[str, Form]:
     form = tuple(dim for dim in (before, own, after) if dim is not ONE)
     reach, behind = step.d * (step.k - 1) // 2, "" if after is ONE else ", :"
     padded = emitter.variable(f"F.pad({emitter.reshaped(node.ins[0], form)}, ({'0, 0, ' * bool(behind)}{reach}, {reach}))")
-    weight, _ = emitter.raw(node.number)
+    weight = emitter.variable(f"{emitter.raw(node.number)[0]}.flatten()")
     size, first = code.size(own), "i" if step.d == 1 else f"{step.d} * i"
-    total = emitter.variable(f"{weight}[0, 0, 0] * {padded}[..., :{size}{behind}]")
+    total = emitter.variable(f"{weight}[0] * {padded}[..., :{size}{behind}]")
     slices = f"{padded}[..., {first} : {first} + {size}{behind}]"
-    code.add("", f"for i in range(1, {step.k}):\n    {total} = torch.addcmul({total}, {weight}[0, 0, i], {slices})", "")
+    code.add("", f"for i in range(1, {step.k}):\n    {total} = torch.addcmul({total}, {weight}[i], {slices})", "")
     return total, form
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from kas.language.kernel import Kernel
@@ -26,7 +27,7 @@ from kas.lowering import (
 )
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
-from kas.lowering.graph import Graph, Node, Rule
+from kas.lowering.graph import Attributes, Graph, Node, Rule
 from kas.lowering.output import arranged
 from kas.lowering.rules import RULES, rules_without
 from kas.lowering.sums import absorbed, emit_absorbed
@@ -81,7 +82,7 @@ def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RUL
             graph.shared.add(node)
         tensors.append(node)
     output = tensors[next(i for i in range(len(tensors)) if not reads[i])]
-    return source, output, _needed(graph, source, output)
+    return source, *_taps_once(_needed(graph, source, output), output)
 
 
 def _needed(graph: Graph, source: Node, output: Node) -> list[Node]:
@@ -93,6 +94,25 @@ def _needed(graph: Graph, source: Node, output: Node) -> list[Node]:
                 needed.add(node)
                 todo.append(node)
     return [node for node in graph.nodes if node in needed and node is not source]
+
+
+def _taps_once(nodes: list[Node], output: Node) -> tuple[Node, list[Node]]:
+    """Output and nodes, with the taps of one image that are made in memory under several names made once."""
+    made: dict[tuple[Node, Attributes], Node] = {}
+    new: dict[Node, Node] = {}
+    for node in nodes:
+        ins = tuple(new.get(read, read) for read in node.ins)
+        new[node] = node if ins == node.ins else replace(node, ins=ins)
+        if node.op != "taps":
+            continue
+        image = ins[0]
+        while image.op == "view" and image.shape.second == image.ins[0].shape.second:
+            image = image.ins[0]
+        first = made.setdefault((image, node.attributes), new[node])
+        if first is not new[node]:
+            new[node] = Node("view", (first,), node.shape)
+    read = {one for node in new.values() for one in node.ins} | {new[output]}
+    return new[output], [node for node in new.values() if node in read]
 
 
 def _behind(node: Node) -> Node:

@@ -364,6 +364,12 @@ RULES = {
         r"baddbmm(.*\n)+.*\* self\.w3",
         r"x\.reshape\(.*self\.w3",
     ),
+    # taps that are made
+    "taps once under two names": (
+        program(UNFOLD, op("group", by="G"), op("shift", ins=[1], axes=["1.h"], by=1), op("mul", ins=[2, 3]), FC),
+        "stack|unfold",
+        r"(stack|F\.unfold)(.*\n)+.*(stack|F\.unfold)",
+    ),
     "squares in one pass": (program(op("normalize", axes=["1.h", "1.w"], how="l2")), "vector_norm", r"square\(\)\.sum"),
 }
 
