@@ -85,8 +85,8 @@ def save_front_card(study: optuna.Study) -> None:
     for trace in figure["data"]:
         if trace["name"] == "trials":
             trace.update({key: trace[key][-_CARD_POINTS:] for key in ("x", "y", "text")})
-    figure["layout"]["title"] = {"text": "Accuracy against cost", "font": {"size": 15}}
-    figure["layout"]["margin"] |= {"t": 64}
+    figure["layout"]["title"] = {"text": "Accuracy against cost", "font": {"size": 15}, "x": 0.03, "xanchor": "left"}
+    figure["layout"]["margin"] |= {"t": 80}  # the title, then the legend
     save_plotly_graph_object(study, go.Figure(figure), graph_object_id=CARD)
 
 
