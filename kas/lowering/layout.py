@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import networkx
 import numpy
-from scipy.optimize import linprog
 
 __all__ = ["Layout", "layout"]
 
@@ -48,35 +46,32 @@ def layout(
     gap: float,
     ports: Mapping[tuple[int, int], float] | None = None,
 ) -> Layout:
-    """Places for the nodes of `widths`, at least `gap` apart within a layer. Edges lead from earlier to later layers.
+    """Places for the nodes of `widths`, at least `gap` apart within a layer. Edges lead from smaller to larger numbers.
 
     `ports`: how far from the centre of its target an edge ends (0 where it is not given); edges are straight if they can be.
     """
-    graph = networkx.DiGraph()
-    graph.add_nodes_from(widths)
-    graph.add_edges_from(edges)
     found = Layout()
-    for depth, nodes in enumerate(networkx.topological_generations(graph)):
-        found.layer.update(dict.fromkeys(nodes, depth))
-    links = _places(graph, found)
+    for node in sorted(widths):
+        found.layer[node] = max((found.layer[source] + 1 for source, target in edges if target == node), default=0)
+    links = _places(edges, found)
     _order(found, links)
     _exchange(found, links)
     _positions(found, links, widths, gap, ports or {})
     return found
 
 
-def _places(graph: networkx.DiGraph, found: Layout) -> list[tuple[Key, Key]]:
+def _places(edges: Sequence[tuple[int, int]], found: Layout) -> list[tuple[Key, Key]]:
     """Fill the layers; returns the links between places of neighbouring layers."""
     found.layers = [[] for _ in range(1 + max(found.layer.values()))]
     links: set[tuple[Key, Key]] = set()
-    for node in sorted(graph.nodes):
-        start = found.layer[node]
-        end = max((found.layer[target] for target in graph.successors(node)), default=start + 1)
+    for node, start in found.layer.items():
+        readers = [target for source, target in edges if source == node]
+        end = max((found.layer[target] for target in readers), default=start + 1)
         for depth in range(start, end):
             found.layers[depth].append((node, depth))
             if depth > start:
                 links.add(((node, depth - 1), (node, depth)))
-        for target in graph.successors(node):
+        for target in readers:
             links.add(((node, found.layer[target] - 1), (target, found.layer[target])))
     return sorted(links)
 
@@ -147,6 +142,11 @@ def _positions(
     The sum of the weighted horizontal lengths of the links is the least, as in Gansner et al., A technique for drawing
     directed graphs (1993), section 4; long edges and chains weigh the most.
     """
+    if all(len(places) == 1 for places in found.layers) and not any(ports.values()):  # all below one another
+        found.x = {places[0]: 0.0 for places in found.layers}
+        return
+    from scipy.optimize import linprog  # takes half a second to load
+
     keys = [key for places in found.layers for key in places]
     column = {key: i for i, key in enumerate(keys)}
     readers, read = Counter(source for source, _ in links), Counter(target for _, target in links)
