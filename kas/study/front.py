@@ -45,7 +45,8 @@ def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> No
         if not once:
             return
         listener.message(f"measuring {len(once)} kernels of the front again")
-        for record in once:
+        for position, record in enumerate(once, 1):
+            listener.stage(record.number, "latency", f"again, {position} of {len(once)}")
             pooled = {**pooled, str(record.hash): _measure_again(bench, record)}
             study.set_user_attr(keys.FRONT, pooled)
 
