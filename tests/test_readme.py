@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import kas
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
@@ -149,3 +151,16 @@ def test_scripts(script: str, place: Path) -> None:
 def test_the_script_with_optuna_is_short() -> None:
     script = next(script for script in SCRIPTS if "suggest_kernel" in script)
     assert sum(bool(line.strip()) for line in script.splitlines()) <= 15
+
+
+KEPT = sorted((ROOT / "studies/results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_a_kernel_that_is_kept_is_what_its_name_says_and_checks_itself(path: Path, place: Path) -> None:
+    kernel = kas.Kernel.from_json(path.read_text())
+    assert kernel.hash == path.stem
+    source = path.with_suffix(".py")
+    assert f"Kernel {kernel.hash}" in source.read_text()
+    done = run([str(source)], place)
+    assert (done.returncode, done.stdout.strip()) == (0, "ok"), done.stdout + done.stderr
