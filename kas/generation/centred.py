@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kas.generation.values import are_shares
 from kas.language import Shape, Step
 from kas.language.primitives._base import channel_side
 
@@ -32,24 +33,12 @@ def centred_axes(tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) ->
         axes = centred_axes(step.ins[0], steps, shapes)
         return _NOTHING if step.axis in axes else axes  # type: ignore[attr-defined]
     if op in _SMOOTH:
-        return centred_axes(step.ins[0], steps, shapes) if _are_shares(step.ins[0], steps) else _NOTHING
+        return centred_axes(step.ins[0], steps, shapes) if are_shares(step.ins[0], steps) else _NOTHING
     if op in ("fold", "mix"):
         return _after_gathering(step, centred_axes(step.ins[0], steps, shapes))
     if op in ("fc", "group", "ungroup", "transpose") or (op == "conv" and step.k == (1, 1)):  # type: ignore[attr-defined]
         return _after_channels(step, tensor, steps, shapes)
     return _NOTHING
-
-
-def _are_shares(tensor: int, steps: Sequence[Step]) -> bool:
-    """Whether a tensor is a softmax, but for views and signs."""
-    while tensor:
-        step = steps[tensor - 1]
-        if step.op == "softmax" or getattr(step, "softmax", False):
-            return True
-        if step.op not in ("neg", "shift", "group", "ungroup", "transpose"):
-            return False
-        tensor = step.ins[0]
-    return False
 
 
 def _of_product(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:

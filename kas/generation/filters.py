@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from kas.generation.centred import centred_axes
-from kas.generation.values import cancels, is_away_from_zero, made, sign, ungrouped
+from kas.generation.values import are_shares, cancels, is_away_from_zero, made, sign, ungrouped
 from kas.language import Shape, Step
 from kas.language.dims import ONE
 from kas.language.primitives._base import channel_side
@@ -64,7 +65,7 @@ def _weight(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     if first is None or first.op == step.op:
         return True  # one weight over the axes of both does the same
     if step.op == "bias":
-        return first.op == "softmax" or getattr(first, "softmax", False)  # shares of one, which a few updates would drown
+        return are_shares(step.ins[0], steps)  # of one, which a few updates would drown
     return first.op in _LINEAR  # the weight before it absorbs this one
 
 
@@ -121,7 +122,22 @@ def _filter(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
 
 def _statistics(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     first = made(step.ins[0], steps)
-    return first is not None and first.op in ("bias", "scale", "softmax", "normalize")  # ignores it, or nearly so
+    if first is not None and first.op in ("bias", "scale", "softmax", "normalize"):
+        return True  # ignores it, or nearly so
+    return step.op == "normalize" and _are_few(shapes[step.ins[0]], step.axes, shapes[0])
+
+
+@lru_cache(maxsize=1 << 12)
+def _are_few(shape: Shape, axes: tuple[str, ...], source: Shape) -> bool:
+    """Whether so few values are normalised together, taps or a row of a small image, that all may be zero, or alike.
+
+    The gradient is 1000 times the usual one there, as behind a rectifier.
+    """
+    dims = [shape.axis(name) for name in axes]
+    if any(dim.power_of("C") or dim.variables for dim in dims):
+        return False
+    image = sum(dim is not ONE for dim in source.second.dims)
+    return sum(dim.power_of("H") + dim.power_of("W") for dim in dims) < max(1, image)
 
 
 def _fold(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kas.language import Step
 
-__all__ = ["cancels", "is_away_from_zero", "made", "sign", "ungrouped"]
+__all__ = ["are_shares", "cancels", "is_away_from_zero", "made", "sign", "ungrouped"]
 
 _VIEWS = ("group", "ungroup", "transpose", "shift")
 _COPIES = (*_VIEWS, "window", "unwindow", "subpixel", "upsample")  # every value of the result is a value of the operand
@@ -31,6 +31,18 @@ def ungrouped(tensor: int, steps: Sequence[Step]) -> int:
     while tensor and steps[tensor - 1].op in ("group", "ungroup"):
         tensor = steps[tensor - 1].ins[0]
     return tensor
+
+
+def are_shares(tensor: int, steps: Sequence[Step]) -> bool:
+    """Whether the values of a tensor are those of a softmax, but for signs and places."""
+    while tensor:
+        step = steps[tensor - 1]
+        if step.op == "softmax" or getattr(step, "softmax", False):
+            return True
+        if step.op not in _COPIES and step.op not in ("neg", "unfold", "spatial_shift"):
+            return False
+        tensor = step.ins[0]
+    return False
 
 
 def sign(tensor: int, steps: Sequence[Step]) -> int:

@@ -127,6 +127,15 @@ VOID = {
     ],
     "a product that is divided away": [CONV, made("sigmoid", 1), made("mul", (0, 2)), made("div", (3, 2))],
     "a maximum with a minimum of the same": [CONV, made("min", (0, 1)), made("max", (2, 1))],
+    "a normalisation of taps": [made("unfold", over="w", k=7, d=1), made("normalize", 1, axes=["0.kw"], how="standard")],
+    "a normalisation of a row": [CONV, made("relu", 1), made("normalize", 2, axes=["1.w"], how="l2")],
+    "a normalisation of groups": [made("group", by="G"), made("normalize", 1, axes=["0.g"], how="l2")],
+    "a bias on an unfolded softmax": [
+        SOFT,
+        made("neg", 1),
+        made("unfold", 2, over="w", k=3, d=1),
+        made("bias", 3, axes=["0.kw"]),
+    ],
     "a bias on a softmax": [SOFT, made("bias", 1, axes=["0.c"])],
 }
 FINE = {
@@ -196,6 +205,9 @@ FINE = {
         made("add", (1, 3)),
         made("div", (0, 4)),
     ],
+    "a normalisation of an image": [CONV, made("normalize", 1, axes=["1.h", "1.w"], how="standard")],
+    "a normalisation of channels in a row": [CONV, made("normalize", 1, axes=["0.c", "1.w"], how="standard")],
+    "a normalisation of an inner width": [made("fc", to="x0"), made("normalize", 1, axes=["0.c"], how="l2")],
     "twice the same": [CONV, made("add", (0, 1)), made("add", (2, 1))],
     "the difference of a sum and another": [CONV, CONV, made("add", (0, 1)), made("sub", (3, 2))],
     "a bias on what is made of a softmax": [SOFT, CONV, made("mul", (1, 2)), made("bias", 3, axes=["0.c"])],

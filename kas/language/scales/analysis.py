@@ -25,7 +25,7 @@ _SANE = (0.1, 10.0)  # the measured scale differs from the estimate by less than
 _DEPENDENCE = 1e-2
 _WEIGHTED = ("fc", "conv", "mix", "filter", "scale", "bias")
 _SHARPEST = 30.0  # variance of logits over which nearly all of a softmax is on one, and its gradient is gone
-_FAINTEST = 1e-4  # second moment of values that the first updates of a bias would drown
+_FAINTEST = 1e-3  # second moment of values that the first updates of a bias would drown
 _CONSTANT = ("scale", "bias")
 
 
