@@ -8,7 +8,7 @@ from kas.generation.values import are_shares
 from kas.language import Shape, Step
 from kas.language.primitives._base import channel_side
 
-__all__ = ["centred_axes"]
+__all__ = ["centred_axes", "has_constant_mean"]
 
 _NOTHING: frozenset[str] = frozenset()
 _KEPT = ("neg", "shift", "bias", "scale")
@@ -39,6 +39,18 @@ def centred_axes(tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) ->
     if op in ("fc", "group", "ungroup", "transpose") or (op == "conv" and step.k == (1, 1)):  # type: ignore[attr-defined]
         return _after_channels(step, tensor, steps, shapes)
     return _NOTHING
+
+
+def has_constant_mean(tensor: int, over: tuple[str, ...], steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    """Whether the mean of a tensor over some axes does not depend on the input, or that of a term of it, if it is a sum."""
+    axes = centred_axes(tensor, steps, shapes)
+    if axes:
+        return axes.issubset(over)
+    step = steps[tensor - 1] if tensor else None
+    if step is None or step.op not in ("add", "sub", "neg"):
+        return False
+    terms = [i for i in step.ins if shapes[i] is shapes[tensor]]  # another one is repeated over some axes
+    return any(has_constant_mean(i, over, steps, shapes) for i in terms)
 
 
 def _of_product(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:

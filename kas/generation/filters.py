@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kas.generation.centred import centred_axes
+from kas.generation.centred import has_constant_mean
 from kas.generation.values import are_shares, cancels, is_away_from_zero, made, sign, ungrouped
 from kas.language import Shape, Step
 from kas.language.dims import ONE
@@ -149,10 +149,7 @@ def _fold(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     first = steps[i - 1]
     if first.op == "fold" and first.how == step.how:
         return True  # one joint fold does the same
-    if step.how == "mean":
-        axes = centred_axes(i, steps, shapes)
-        return bool(axes) and axes.issubset(step.axes)  # a constant
-    return False
+    return step.how == "mean" and has_constant_mean(i, step.axes, steps, shapes)
 
 
 def _binary(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:

@@ -27,8 +27,8 @@ def made(tensor: int, steps: Sequence[Step]) -> Step | None:
 
 
 def ungrouped(tensor: int, steps: Sequence[Step]) -> int:
-    """The tensor that another one is, but for grouping."""
-    while tensor and steps[tensor - 1].op in ("group", "ungroup"):
+    """The tensor that another one is, but for how its channels are grouped or numbered as taps."""
+    while tensor and steps[tensor - 1].op in ("group", "ungroup", "subpixel"):
         tensor = steps[tensor - 1].ins[0]
     return tensor
 

@@ -93,6 +93,12 @@ VOID = {
         made("gelu", 2),
         made("fold", 3, axes=["1.h", "1.w"], how="mean"),
     ],
+    "mean over a sum with a softmax": [
+        SOFT,
+        CONV,
+        made("sub", (1, 2)),
+        made("fold", 3, axes=["1.h", "1.w"], how="mean"),
+    ],
     "mean over an attention map": [ATTENTION, made("fold", 1, axes=["1.h", "1.w"], how="mean")],
     "mean over the side that a product keeps": [
         SOFT,
@@ -100,6 +106,7 @@ VOID = {
         made("fold", 2, axes=["1.h", "1.w"], how="mean"),
     ],
     "one tensor twice": [CONV, made("add", (1, 1))],
+    "x and its subpixels": [CONV, made("subpixel", 1, over="hw", k=2), made("sub", (1, 2))],
     "x and its grouping": [CONV, made("group", 1, by="G"), made("sub", (1, 2))],
     "x and x with a bias": [CONV, made("bias", 1, axes=["0.c"]), made("sub", (1, 2))],
     "maximum of signs": [made("relu"), made("relu"), made("neg", 2), made("max", (1, 3))],
@@ -168,6 +175,12 @@ FINE = {
         made("normalize", axes=["0.c"], how="standard"),
         made("gelu", 1),
         made("fold", 2, axes=["0.c"], how="mean"),
+    ],
+    "mean over a sum with a softmax over other axes": [
+        SOFT,
+        CONV,
+        made("add", (1, 2)),
+        made("fold", 3, axes=["0.c"], how="mean"),
     ],
     "mean over a convolution of a softmax": [
         SOFT,
