@@ -111,13 +111,14 @@ class Sampler:
         with without_collection():
             if self.moves.forget():
                 known.clear()
-            draws = [Draw(rng) for rng in rngs]
-            ended = self._drawing.complete(draws, known)
-            known.update(ended)
-            for draw in draws:
-                if draw.found is not None:
-                    _ = draw.found.kernel.hash  # is kept
-            return [self._new(draw, seen) for draw in draws]
+            return self._drawn_together([Draw(rng) for rng in rngs], seen, known)
+
+    def _drawn_together(self, draws: list[Draw], seen: set[str], known: set[Program]) -> list[Drawn | None]:
+        known.update(self._drawing.complete(draws, known))
+        for draw in draws:
+            if draw.found is not None:
+                _ = draw.found.kernel.hash  # is kept
+        return [self._new(draw, seen) for draw in draws]
 
     def _new(self, draw: Draw, seen: set[str]) -> Drawn | None:
         """What was drawn, or what is drawn after it until its hash is not among those seen."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from math import gcd
+from operator import add, sub
 
 from kas.language.errors import Infeasible, InvalidKernel
 
@@ -20,7 +21,6 @@ MAX_NUMBER = 2**31 - 1
 
 _INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
 _NO_POWERS = (0,) * len(SYMBOLS)
-_C, _G, _FIRST_FREE = _INDEX["C"], _INDEX["G"], _INDEX["x0"]
 _FACTOR = r"(?:[1-9][0-9]*|C|H|W|G|x(?:1[0-5]|[0-9]))"
 _TEXT = re.compile(rf"{_FACTOR}(?:[*/]{_FACTOR})*", re.ASCII)
 
@@ -74,7 +74,7 @@ class Dim:
             product = _make(
                 self.numerator * other.numerator,
                 self.denominator * other.denominator,
-                tuple(a + b for a, b in zip(self.powers, other.powers, strict=True)),
+                tuple(map(add, self.powers, other.powers)),
             )
             self._products[other] = product
         return product
@@ -85,7 +85,7 @@ class Dim:
             quotient = _make(
                 self.numerator * other.denominator,
                 self.denominator * other.numerator,
-                tuple(a - b for a, b in zip(self.powers, other.powers, strict=True)),
+                tuple(map(sub, self.powers, other.powers)),
             )
             self._quotients[other] = quotient
         return quotient
@@ -150,9 +150,9 @@ def _intern(numerator: int, denominator: int, powers: tuple[int, ...]) -> Dim:
     if known is None:
         known = Dim.__new__(Dim)
         known.numerator, known.denominator, known.powers = key
-        known.factors = tuple((symbol, power) for symbol, power in zip(SYMBOLS, powers, strict=True) if power)
-        known.variables = tuple(v for v, p in zip(FREE_VARIABLES, powers[_FIRST_FREE:], strict=True) if p)
-        known.text = _text(*key)
+        known.factors = tuple([(symbol, power) for symbol, power in zip(SYMBOLS, powers, strict=True) if power])
+        known.variables = tuple([symbol for symbol, _ in known.factors if symbol[0] == "x"])
+        known.text = _text(known)
         known.fault = _fault(known)
         known._products, known._quotients = {}, {}
         known = _INTERNED.setdefault(key, known)
@@ -164,29 +164,30 @@ def _make(numerator: int, denominator: int, powers: tuple[int, ...]) -> Dim:
     return _intern(numerator // divisor, denominator // divisor, powers)
 
 
-def _text(numerator: int, denominator: int, powers: tuple[int, ...]) -> str:
-    above = [s for s, p in zip(SYMBOLS, powers, strict=True) for _ in range(p)]
-    below = [s for s, p in zip(SYMBOLS, powers, strict=True) for _ in range(-p)]
-    if numerator != 1 or not above:
-        above.insert(0, str(numerator))
-    if denominator != 1:
-        below.insert(0, str(denominator))
-    return "*".join(above) + "".join(f"/{factor}" for factor in below)
+def _text(dim: Dim) -> str:
+    above = [symbol for symbol, power in dim.factors for _ in range(power)]
+    below = [symbol for symbol, power in dim.factors for _ in range(-power)]
+    if dim.numerator != 1 or not above:
+        above.insert(0, str(dim.numerator))
+    if dim.denominator != 1:
+        below.insert(0, str(dim.denominator))
+    return "*".join(above) + "".join([f"/{factor}" for factor in below])
 
 
 def _fault(dim: Dim) -> str:
     """Why a monomial is no legal dim: the invariants that hold for every dim and every quotient of a rule."""
-    free = dim.powers[_FIRST_FREE:]
-    if any(p < 0 for p in free):
+    powers = dict(dim.factors)
+    free = [powers[name] for name in dim.variables]
+    if free and min(free) < 0:
         return "has a free variable in the denominator"
     if sum(free) > 1:
         return "has more than one free variable, or one with a power over 1"
     for symbol in ("C", "H", "W"):
-        if dim.powers[_INDEX[symbol]] < 0:
+        if powers.get(symbol, 0) < 0:
             return f"has {symbol} in the denominator, where only integers and G may stand"
-    if -dim.powers[_G] > dim.powers[_C]:
+    if -powers.get("G", 0) > powers.get("C", 0):
         return "divides by G more often than C stands above"
-    if dim.denominator != 1 and not any(dim.powers):
+    if dim.denominator != 1 and not powers:
         return "is not an integer"
     if dim.numerator > MAX_NUMBER or dim.denominator > MAX_NUMBER:
         return "has a number of 2^31 or more"

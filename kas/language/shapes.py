@@ -64,7 +64,11 @@ class Side:
 
     def with_axes(self, **dims: Dim) -> Side:
         """This side with some axes changed; names that it does not have are ignored."""
-        return Side(self.kind, tuple([dims.get(name, old) for name, old in zip(self.names, self.dims, strict=True)]))
+        names, changed = self.names, list(self.dims)
+        for name, dim in dims.items():
+            if name in names:
+                changed[names.index(name)] = dim
+        return Side(self.kind, tuple(changed))
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={dim}" for name, dim in self._axes) or "·"

@@ -15,7 +15,7 @@ from kas.language.normal.fixed import FIXED, fixed
 from kas.language.normal.graph import Graph, Node, Number, Term
 from kas.language.normal.layout import Layout, cut, layout_of, or_full
 from kas.language.normal.maps import weight
-from kas.language.shapes import CHANNEL, Shape, input_shape
+from kas.language.shapes import CHANNEL, Shape
 
 __all__ = ["read"]
 
@@ -30,7 +30,7 @@ class _Reading:
 
     def __init__(self, kernel: Kernel, graph: Graph, factors: Mapping[int, Number]):
         self.kernel, self.graph, self.factors = kernel, graph, factors
-        self.shapes = [input_shape(kernel.rank), *[outcome.shape for outcome in kernel.outcomes]]
+        self.shapes = kernel.shapes
         graph.nodes.append(_input(self.shapes[0]))
         self.edges = [0]
 

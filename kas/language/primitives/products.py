@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from kas.language import attributes
@@ -97,6 +98,7 @@ def _names(side: Side) -> tuple[str, ...]:
     return tuple(name for name, _ in side.axes())
 
 
+@lru_cache(maxsize=1 << 12)
 def _without(side: Side, names: tuple[str, ...]) -> Side:
     return side.with_axes(**dict.fromkeys(names, ONE))
 

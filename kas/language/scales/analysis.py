@@ -8,7 +8,6 @@ takes values as normal and unrelated tensors as independent. It is no proof: a s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from math import sqrt
 
 from kas.language.primitives import Step
@@ -37,10 +36,7 @@ class Analysis(Walk):
         super().__init__(steps, shapes, env)
         for number, step in enumerate(steps, 1):
             self.signals.append(RULES[step.op](self, step, number))
-
-    @cached_property
-    def output(self) -> Signal:
-        return self.signals[self.readers.index([])]
+        self.output: Signal = self.signals[self.readers.index([])]
 
     @property
     def scale(self) -> float:
