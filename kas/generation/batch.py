@@ -10,8 +10,7 @@ import gc
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-
+from kas.generation.choice import Random
 from kas.generation.fitting import Drawn, Fitting
 from kas.generation.grow import Grammar
 from kas.generation.growth import Growth
@@ -35,7 +34,7 @@ class Draw:
 
     __slots__ = ("attempts", "drawn", "found", "growth", "low", "program", "rng")
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: Random):
         self.rng = rng
         self.growth: Growth | None = None
         self.program: Program = ()

@@ -1,27 +1,54 @@
-"""Random choices with an explicit generator."""
+"""Random choices with an explicit source of random numbers."""
 
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-__all__ = ["Choice", "pick", "shuffled"]
+__all__ = ["Buffered", "Choice", "Random", "pick", "shuffled"]
 
 T = TypeVar("T")
+_BLOCK = 64  # random numbers; a kernel takes about as many
 
 
-def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+class Random(Protocol):
+    """A source of random numbers, such as a numpy generator."""
+
+    def random(self) -> float:
+        """A number from 0 (included) to 1."""
+        ...
+
+
+class Buffered:
+    """The random numbers of a generator, taken in blocks, which is many times as fast as one by one.
+
+    Attributes:
+        random: the next number.
+    """
+
+    __slots__ = ("random",)
+
+    def __init__(self, generator: np.random.Generator):
+        self.random: Callable[[], float] = _in_blocks(generator).__next__
+
+
+def _in_blocks(generator: np.random.Generator) -> Iterator[float]:
+    while True:
+        yield from generator.random(_BLOCK).tolist()
+
+
+def pick(rng: Random, items: Sequence[T]) -> T:
     """One item, all alike."""
     return items[int(rng.random() * len(items))]
 
 
-def shuffled(rng: np.random.Generator, items: Sequence[T]) -> list[T]:
+def shuffled(rng: Random, items: Sequence[T]) -> list[T]:
     """The items in a random order."""
-    order = rng.random(len(items)).tolist()
+    order = [rng.random() for _ in items]
     return [items[i] for i in sorted(range(len(items)), key=order.__getitem__)]
 
 
@@ -39,6 +66,6 @@ class Choice(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._items)
 
-    def draw(self, rng: np.random.Generator) -> T:
+    def draw(self, rng: Random) -> T:
         """One item. There must be one."""
         return self._items[bisect(self._sums, rng.random() * self._total, 0, len(self._items) - 1)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from kas.generation.choice import pick
+from kas.generation.choice import Random, pick
 from kas.generation.growth import Growth
 from kas.generation.join import fits, join, matrix_product, solve_join
 from kas.generation.windows import restore
@@ -20,7 +18,7 @@ _C = Dim.of("C")
 _MOST_STEPS = 16  # closing ends long before; nearly every program can be closed by folding what is open
 
 
-def close(growth: Growth, rng: np.random.Generator) -> bool:
+def close(growth: Growth, rng: Random) -> bool:
     """Close the program with as few steps as it takes. Says whether it worked."""
     settings = growth.moves.settings
     joins = [op for op in ("add", "mul", "add", "mul", "max") if settings.permits(op)]
@@ -42,7 +40,7 @@ def close(growth: Growth, rng: np.random.Generator) -> bool:
     return growth.closed
 
 
-def _merge(growth: Growth, a: int, b: int, joins: list[str], rng: np.random.Generator) -> bool:
+def _merge(growth: Growth, a: int, b: int, joins: list[str], rng: Random) -> bool:
     """Join two open tensors: as they are, after solving, after a linear map, or after folding one of them."""
     if joins and join(growth, pick(rng, joins), a, b, rng):
         return True
@@ -92,7 +90,7 @@ def _fold_away(growth: Growth, i: int) -> bool:
     return False
 
 
-def _mix_channels(growth: Growth, i: int, rng: np.random.Generator) -> bool:
+def _mix_channels(growth: Growth, i: int, rng: Random) -> bool:
     """The program is complete but moves nothing: a convolution or a linear map at its end."""
     settings = growth.moves.settings
     if growth.facts[i].image and growth.moves.rank and rng.random() < 0.5:
@@ -103,7 +101,7 @@ def _mix_channels(growth: Growth, i: int, rng: np.random.Generator) -> bool:
     return growth.add(growth.moves.get(Fc, _C), (i,))
 
 
-def _reach_output(growth: Growth, i: int, joins: list[str], rng: np.random.Generator) -> bool:
+def _reach_output(growth: Growth, i: int, joins: list[str], rng: Random) -> bool:
     """One step from the only open tensor towards the form of an output."""
     shape, facts = growth.shapes[i], growth.facts[i]
     move = restore(growth, i)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-import numpy as np
-
 from kas.generation import windows
-from kas.generation.choice import Choice, pick
+from kas.generation.choice import Choice, Random, pick
 from kas.generation.growth import Growth
 from kas.generation.moves import Move
 from kas.generation.widths import width
@@ -29,7 +27,7 @@ _OWN_GROUP = 1.5  # a group for each channel
 _ANOTHER = 0.15  # chance that a step reads another open tensor than the newest
 
 
-def operand(growth: Growth, rng: np.random.Generator) -> int:
+def operand(growth: Growth, rng: Random) -> int:
     """The tensor that a step reads: mostly the newest open one, sometimes another, sometimes one that was read before."""
     point = rng.random()
     branch = growth.moves.settings.branch
@@ -40,7 +38,7 @@ def operand(growth: Growth, rng: np.random.Generator) -> int:
     return pick(rng, growth.open)
 
 
-def _group(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _group(growth: Growth, i: int, rng: Random) -> Move | None:
     c = growth.facts[i].c
     options = _groups(c) if c is not ONE else None
     return growth.moves.get(Group, options.draw(rng)) if options else None
@@ -55,13 +53,13 @@ def _groups(c: Dim) -> Choice[Dim]:
 
 
 def _view(kind: type[Ungroup] | type[Transpose]) -> Drawer:
-    def make(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    def make(growth: Growth, i: int, rng: Random) -> Move | None:
         return growth.moves.get(kind) if growth.facts[i].channels is not None else None
 
     return make
 
 
-def _shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _shift(growth: Growth, i: int, rng: Random) -> Move | None:
     axes = growth.facts[i].positions
     if not axes:
         return None
@@ -70,7 +68,7 @@ def _shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     return growth.moves.get(Shift, chosen, by if rng.random() < 0.5 else -by)
 
 
-def _unfold(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _unfold(growth: Growth, i: int, rng: Random) -> Move | None:
     free, settings = growth.facts[i].present, growth.moves.settings
     if not free:
         return None
@@ -78,22 +76,22 @@ def _unfold(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     return growth.moves.get(Unfold, over, pick(rng, settings.kernel_sizes), pick(rng, settings.dilations))
 
 
-def _fold(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _fold(growth: Growth, i: int, rng: Random) -> Move | None:
     axes = _some_axes(growth, i, rng, one_side=True)
     return growth.moves.get(Fold, axes, "mean" if rng.random() < 0.6 else "max") if axes else None
 
 
-def _softmax(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _softmax(growth: Growth, i: int, rng: Random) -> Move | None:
     axes = _some_axes(growth, i, rng, one_side=True)
     return growth.moves.get(Softmax, axes) if axes else None
 
 
-def _normalize(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _normalize(growth: Growth, i: int, rng: Random) -> Move | None:
     axes = _some_axes(growth, i, rng, one_side=rng.random() < 0.7)
     return growth.moves.get(Normalize, axes, "l2" if rng.random() < 0.5 else "standard") if axes else None
 
 
-def _some_axes(growth: Growth, i: int, rng: np.random.Generator, *, one_side: bool) -> tuple[str, ...]:
+def _some_axes(growth: Growth, i: int, rng: Random, *, one_side: bool) -> tuple[str, ...]:
     """Axes to gather over: the taps of an unfold before anything else, then all channels or all positions, or one axis."""
     facts = growth.facts[i]
     if facts.taps and rng.random() < 0.7:
@@ -105,7 +103,7 @@ def _some_axes(growth: Growth, i: int, rng: np.random.Generator, *, one_side: bo
 
 
 def _over_axes(kind: type[Scale] | type[Bias]) -> Drawer:
-    def make(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+    def make(growth: Growth, i: int, rng: Random) -> Move | None:
         axes = _weight_axes(growth, i)
         if not axes:
             return None
@@ -121,12 +119,12 @@ def _weight_axes(growth: Growth, i: int) -> tuple[str, ...]:
     return facts.axes if growth.moves.settings.fixed_size else facts.free
 
 
-def _fc(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _fc(growth: Growth, i: int, rng: Random) -> Move | None:
     facts = growth.facts[i]
     return None if facts.channels is None else growth.moves.get(Fc, width(growth, facts.g, rng))
 
 
-def _conv(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _conv(growth: Growth, i: int, rng: Random) -> Move | None:
     facts, settings = growth.facts[i], growth.moves.settings
     if not facts.image or facts.mixed:
         return None
@@ -141,7 +139,7 @@ def _conv(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     return growth.moves.get(Conv, to, (k[0], k[1]), d, depthwise)
 
 
-def _mix(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _mix(growth: Growth, i: int, rng: Random) -> Move | None:
     axes = _weight_axes(growth, i)
     if not axes:
         return None
@@ -149,7 +147,7 @@ def _mix(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     return growth.moves.get(Mix, tuple(chosen), tuple([_mixed(growth, i, name, rng) for name in chosen]))
 
 
-def _mixed(growth: Growth, i: int, name: str, rng: np.random.Generator) -> Dim:
+def _mixed(growth: Growth, i: int, name: str, rng: Random) -> Dim:
     """What a mix makes of an axis: taps mostly go, channels may change, everything else stays as long as it is."""
     if name[2:] in ("kh", "kw") and rng.random() < 0.6:
         return ONE
@@ -158,7 +156,7 @@ def _mixed(growth: Growth, i: int, name: str, rng: np.random.Generator) -> Dim:
     return growth.shapes[i].axis(name)
 
 
-def _filter(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _filter(growth: Growth, i: int, rng: Random) -> Move | None:
     """Along channels as often as along all other axes."""
     names, settings = growth.facts[i].axes, growth.moves.settings
     along = [name for name in names if name[2:] == "c"] if rng.random() < 0.5 else []
@@ -168,7 +166,7 @@ def _filter(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
     return growth.moves.get(Filter, pick(rng, along), pick(rng, settings.kernel_sizes), pick(rng, settings.dilations))
 
 
-Drawer = Callable[[Growth, int, np.random.Generator], "Move | None"]
+Drawer = Callable[[Growth, int, Random], "Move | None"]
 
 _DRAWERS: dict[str, Drawer] = {
     "group": _group,
@@ -189,13 +187,13 @@ _DRAWERS: dict[str, Drawer] = {
 }
 
 
-def draw_unary(op: str, growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def draw_unary(op: str, growth: Growth, i: int, rng: Random) -> Move | None:
     """A primitive that reads one tensor with attributes for tensor `i`, None if it cannot read that one at all."""
     drawer = _DRAWERS.get(op)
     return drawer(growth, i, rng) if drawer else growth.moves.get(OPS[op])
 
 
-def draw_local(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def draw_local(growth: Growth, i: int, rng: Random) -> Move | None:
     """A convolution or unfold over neighbours, or a shift where neither is allowed; None if tensor `i` has no positions."""
     weights = growth.moves.settings.weights
     wanted = (("conv", "conv", "conv", "unfold"), ("shift",))
@@ -211,7 +209,7 @@ def takes_local(growth: Growth, i: int) -> bool:
     return bool(facts.positions)
 
 
-def draw_wide(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def draw_wide(growth: Growth, i: int, rng: Random) -> Move | None:
     """A linear map with a width that may be free; None if tensor `i` has no channels or none is allowed."""
     weights, facts = growth.moves.settings.weights, growth.facts[i]
     ops = ("conv", "conv", "fc") if facts.image and not facts.mixed else ("fc",)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
+from kas.generation.choice import Random
 from kas.generation.grow import keeps, to_kernel
 from kas.generation.growth import DRAWN, Growth
 from kas.generation.knob import widened
@@ -87,7 +86,7 @@ class Fitting:
         """Whether a kernel uses the budget as far as it must."""
         return self.use(drawn) >= self._settings.min_use
 
-    def improved(self, drawn: Drawn, growth: Growth, rng: np.random.Generator) -> Drawn:
+    def improved(self, drawn: Drawn, growth: Growth, rng: Random) -> Drawn:
         """The kernel of a program, or one like it with a further free width that uses the budget better."""
         wide = (other for other in widened(growth, rng) if keeps(other))
         for other in islice(wide, _WIDENINGS):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from kas.generation.choice import pick
+from kas.generation.choice import Random, pick
 from kas.generation.close import close
 from kas.generation.draw import draw_local, draw_unary, draw_wide, operand, takes_local, takes_wide
 from kas.generation.growth import CLOSING, Growth
@@ -36,21 +34,21 @@ class Grammar:
         self.moves, self.settings = moves, moves.settings
         self.steering = Steering(moves.settings)
 
-    def grow(self, rng: np.random.Generator) -> Growth | None:
+    def grow(self, rng: Random) -> Growth | None:
         """One closed program from nothing, None where the draws led nowhere."""
         draft = self.begin(rng)
         while draft.advance(rng):
             pass
         return self.end(draft, rng)
 
-    def begin(self, rng: np.random.Generator) -> Draft:
+    def begin(self, rng: Random) -> Draft:
         """A program without steps, and what it shall come to have."""
         settings = self.settings
         goal = settings.min_steps + int(rng.random() ** _SHORTER * (settings.max_steps - settings.min_steps + 1))
         local = self.moves.rank > 0 and rng.random() < settings.local and self.steering.any_local
         return Draft(self, goal, local, Duties(self, goal, local, rng))
 
-    def end(self, draft: Draft, rng: np.random.Generator) -> Growth | None:
+    def end(self, draft: Draft, rng: Random) -> Growth | None:
         """The drawn program, closed; None if that is not possible or it is not what was asked for."""
         growth, settings = draft.growth, self.settings
         if draft.local and not growth.local:
@@ -85,7 +83,7 @@ class Draft:
         other.growth, other._pending = self.growth.copy(), list(self._pending)
         return other
 
-    def advance(self, rng: np.random.Generator) -> bool:
+    def advance(self, rng: Random) -> bool:
         """Try once to add a step. Says whether to go on: not if only finishing steps are left, or all tries are used up."""
         growth, goal, pending = self.growth, self.goal, self._pending
         done = len(growth.steps)
@@ -99,7 +97,7 @@ class Draft:
                 pending.remove(op)
         return True
 
-    def _op(self, left: int, rng: np.random.Generator) -> str:
+    def _op(self, left: int, rng: Random) -> str:
         pending = self._pending
         if pending and (left <= len(pending) or rng.random() < 0.5):
             return pick(rng, pending)
@@ -109,7 +107,7 @@ class Draft:
 class Duties:
     """What a program must come to have while it is drawn, and from which step on: neighbours, a free width, a wide view."""
 
-    def __init__(self, grammar: Grammar, goal: int, local: bool, rng: np.random.Generator):
+    def __init__(self, grammar: Grammar, goal: int, local: bool, rng: Random):
         self._settings = grammar.settings
         self._local_at = int(rng.random() * max(goal // 2, 1)) if local else goal
         asked = bool(grammar.moves.limits.ceilings) and grammar.steering.any_wide
@@ -117,7 +115,7 @@ class Duties:
         self._wide_at = int(rng.random() * max(goal - 1, 1)) if self._asks_width else goal
         self._first = 0 if self._settings.receptive_field > 1 else min(self._local_at, self._wide_at)
 
-    def perform(self, growth: Growth, left: int, rng: np.random.Generator) -> bool:
+    def perform(self, growth: Growth, left: int, rng: Random) -> bool:
         """Add a step that a duty asks for, if one is due; `left` need not finish the program. Says whether one was added."""
         done, late = len(growth.steps), left <= _LATE
         if done < self._first and not late:
@@ -153,7 +151,7 @@ def _add_unary(growth: Growth, move: Move | None, i: int) -> bool:
     return move is not None and growth.add(move, (i,))
 
 
-def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
+def add_step(growth: Growth, op: str, near: bool, rng: Random) -> bool:
     """Draw a step of a primitive and add it; `near` the end rather of what is open. Says whether one fitted."""
     if op == "reassemble" or (op == "col2im" and not growth.facts[growth.last].taps):
         return reassembly(growth, rng, overlap=op == "col2im")
@@ -163,7 +161,7 @@ def add_step(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> b
     return _add_unary(growth, draw_unary(op, growth, i, rng), i)
 
 
-def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> bool:
+def _add_join(growth: Growth, op: str, near: bool, rng: Random) -> bool:
     """Join the newest open tensor with another: one that is open if there is one, otherwise any."""
     a = growth.last
     others = growth.open[:-1] or list(range(len(growth.shapes)))
@@ -178,7 +176,7 @@ def _add_join(growth: Growth, op: str, near: bool, rng: np.random.Generator) -> 
     return rng.random() < 0.4 and solve_join(growth, op, a, pick(rng, others), rng)
 
 
-def finish(growth: Growth, rng: np.random.Generator) -> bool:
+def finish(growth: Growth, rng: Random) -> bool:
     """Close a grown program. Says whether it is complete and keeps to the settings."""
     before, growth.origin = growth.origin, CLOSING
     closed = close(growth, rng)
@@ -186,7 +184,7 @@ def finish(growth: Growth, rng: np.random.Generator) -> bool:
     return closed and keeps(growth)
 
 
-def _finish_shorter(growth: Growth, steps: int, rng: np.random.Generator) -> bool:
+def _finish_shorter(growth: Growth, steps: int, rng: Random) -> bool:
     """Close a program that could not be closed after its first steps. Says whether this worked."""
     ins = [step.ins for step in growth.steps[:steps]]
     return growth.rebuild(growth.made[:steps], ins, growth.origins[:steps]) and finish(growth, rng)

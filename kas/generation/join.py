@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-import numpy as np
-
-from kas.generation.choice import pick
+from kas.generation.choice import Random, pick
 from kas.generation.growth import Growth
 from kas.generation.quotient import divide
 from kas.language import OPS, Dim, InvalidKernel, Shape, Side
@@ -42,7 +40,7 @@ def fits_either(one: Shape, other: Shape) -> bool:
     return fits(one, other) or fits(other, one)
 
 
-def join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> bool:
+def join(growth: Growth, op: str, a: int, b: int, rng: Random) -> bool:
     """Add an element-wise step of two tensors, either into the other. Says whether one fitted."""
     pairs = ((a, b), (b, a)) if rng.random() < 0.5 else ((b, a), (a, b))
     shapes, moves = growth.shapes, growth.moves
@@ -58,7 +56,7 @@ def join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> b
     return False
 
 
-def solve_join(growth: Growth, op: str, a: int, b: int, rng: np.random.Generator) -> bool:
+def solve_join(growth: Growth, op: str, a: int, b: int, rng: Random) -> bool:
     """As `join`, after making the channels of both equal by solving for a free variable."""
     options: list[tuple[str, Dim]] = []
     for ours, theirs in zip(growth.shapes[a], growth.shapes[b], strict=True):
@@ -79,7 +77,7 @@ def _products(left: Shape, right: Shape) -> tuple[tuple[bool, tuple[bool, bool]]
     return tuple(found)
 
 
-def matrix_product(growth: Growth, a: int, b: int, rng: np.random.Generator, *, solve: bool) -> bool:
+def matrix_product(growth: Growth, a: int, b: int, rng: Random, *, solve: bool) -> bool:
     """Add a matmul of two tensors in an orientation that fits; with `solve`, after solving for a free variable."""
     options = _products(growth.shapes[a], growth.shapes[b])
     softmax = rng.random() < 0.4
@@ -97,9 +95,7 @@ def matrix_product(growth: Growth, a: int, b: int, rng: np.random.Generator, *, 
     )
 
 
-def _solve_one(
-    growth: Growth, options: list[tuple[str, Dim]], rng: np.random.Generator, then: Callable[[Growth], bool]
-) -> bool:
+def _solve_one(growth: Growth, options: list[tuple[str, Dim]], rng: Random, then: Callable[[Growth], bool]) -> bool:
     """Try one of the solutions on a copy, then a step; the growth takes the copy over if both worked.
 
     The last free variable is rarely solved for: the budget needs it.

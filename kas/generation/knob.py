@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
-from kas.generation.choice import pick, shuffled
+from kas.generation.choice import Random, pick, shuffled
 from kas.generation.growth import REPAIR, Growth
 from kas.generation.moves import Move
 from kas.language import Dim
@@ -19,7 +17,7 @@ __all__ = ["widened"]
 Placed = tuple[Move, tuple[int, ...], str]  # a move, its operands, and its origin
 
 
-def widened(growth: Growth, rng: np.random.Generator) -> Iterator[Growth]:
+def widened(growth: Growth, rng: Random) -> Iterator[Growth]:
     """Closed programs like this one with one more free width: first by freeing a width that it has, then by a bottleneck."""
     fresh = growth.fresh()
     if fresh is None:
@@ -43,7 +41,7 @@ def _placed(growth: Growth) -> list[Placed]:
     return list(zip(growth.made, ins, growth.origins, strict=True))
 
 
-def _bottleneck(growth: Growth, tensor: int, fresh: Dim, rng: np.random.Generator) -> list[Placed]:
+def _bottleneck(growth: Growth, tensor: int, fresh: Dim, rng: Random) -> list[Placed]:
     """The steps with `conv or fc to x`, relu, `fc` back put behind a tensor, which must have channels and then positions."""
     moves, settings = growth.moves, growth.moves.settings
     size = pick(rng, settings.kernel_sizes)

@@ -6,9 +6,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from kas.generation.choice import pick
+from kas.generation.choice import Random, pick
 from kas.generation.growth import Growth
 from kas.language import Dim, InvalidKernel, Shape, Side, Step
 from kas.language.dims import ONE
@@ -66,7 +64,7 @@ def _rest(side: Side, batch: tuple[str, ...]) -> Dim:
     return rest
 
 
-def batched_product(growth: Growth, a: int, b: int, rng: np.random.Generator) -> bool:
+def batched_product(growth: Growth, a: int, b: int, rng: Random) -> bool:
     """Add a bmm of two tensors. Says whether one fitted."""
     options = _products(growth.shapes[a], growth.shapes[b])
     if not options:
@@ -75,7 +73,7 @@ def batched_product(growth: Growth, a: int, b: int, rng: np.random.Generator) ->
     return growth.add(growth.moves.get(Bmm, batch, t, rng.random() < 0.4), (b, a) if swapped else (a, b))
 
 
-def reassembly(growth: Growth, rng: np.random.Generator, overlap: bool = False) -> bool:
+def reassembly(growth: Growth, rng: Random, overlap: bool = False) -> bool:
     """Add a recombination of taps by a matrix made from the newest tensor: an involution.
 
     With `overlap` the result has taps too, which are added where they fall (outlook attention). The taps are unfolded and

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from kas.generation.choice import Random
 from kas.generation.growth import Growth
 from kas.generation.values import is_away_from_zero
 from kas.language import OPS
@@ -13,7 +12,7 @@ __all__ = ["divide"]
 _POSITIVE = ("sigmoid", "exp")
 
 
-def divide(growth: Growth, left: int, right: int, rng: np.random.Generator) -> bool:
+def divide(growth: Growth, left: int, right: int, rng: Random) -> bool:
     """Add a quotient of two tensors, the left one broadcast into the right one. Says whether one fitted.
 
     The divisor is the one of both that is away from zero; where none is, a positive function of one of them.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kas.generation.batch import ATTEMPTS, Draw, Drawing, Program, without_collection
-from kas.generation.choice import Choice
+from kas.generation.choice import Buffered, Choice, Random
 from kas.generation.fitting import Drawn, Fitting
 from kas.generation.grow import Grammar
 from kas.generation.limits import Limits
@@ -69,15 +69,15 @@ class Sampler:
         """Whether a kernel exists at the targets within the budget (always, where no targets are given)."""
         return self.targets is None or self.solve(kernel) is not None
 
-    def op(self, rng: np.random.Generator) -> str:
+    def op(self, rng: Random) -> str:
         """The name of a primitive, by the weights of the settings."""
         return self._ops.draw(rng)
 
-    def draw(self, rng: np.random.Generator) -> Kernel:
+    def draw(self, rng: Random) -> Kernel:
         """One kernel that fits. Raises KasError if no attempt finds one, as when the budget is too small for any."""
         return self.drawn(rng).kernel
 
-    def drawn(self, rng: np.random.Generator) -> Drawn:
+    def drawn(self, rng: Random) -> Drawn:
         """As `draw`, with what is known about the kernel."""
         self.moves.forget()
         draw = Draw(rng)
@@ -98,15 +98,15 @@ class Sampler:
         first, size = 0, 1
         while most is None or first < most:
             size = size if most is None else min(size, most - first)
-            for i, found in enumerate(self._batch(sequences.generators(range(first, first + size)), seen, known), first):
+            for i, found in enumerate(self._batch(sequences.at(range(first, first + size)), seen, known), first):
                 if found is None and i == 0:
-                    self.drawn(sequences.generators(range(1))[0])  # says what the matter is
+                    self.drawn(sequences.at(range(1))[0])  # says what the matter is
                 if found is None:
                     raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
                 yield found
             first, size = first + size, min(2 * size, self.largest_batch)
 
-    def _batch(self, rngs: Sequence[np.random.Generator], seen: set[str], known: set[Program]) -> list[Drawn | None]:
+    def _batch(self, rngs: Sequence[Random], seen: set[str], known: set[Program]) -> list[Drawn | None]:
         """A kernel for each random sequence, its hash not among those seen, which grow; None where none is found."""
         with without_collection():
             if self.moves.forget():
@@ -140,7 +140,7 @@ class Sampler:
         """
         sequences = Sequences(seed)
         for i in count(first):
-            yield self.drawn(sequences.generators(range(i, i + 1))[0])
+            yield self.drawn(sequences.at(range(i, i + 1))[0])
 
 
 class Sequences:
@@ -150,15 +150,15 @@ class Sequences:
         self._seed, self._start = seed, np.random.PCG64(seed).state
         self._pool: list[tuple[np.random.PCG64, np.random.Generator]] = []
 
-    def generators(self, numbers: range) -> list[np.random.Generator]:
-        """Generators at the start of some stretches. They are used again: at the next call the last ones are lost."""
+    def at(self, numbers: range) -> list[Buffered]:
+        """The random numbers from the start of some stretches on; those of the call before must not be used any more."""
         while len(self._pool) < len(numbers):
             bits = np.random.PCG64(self._seed)
             self._pool.append((bits, np.random.Generator(bits)))
         for number, (bits, _) in zip(numbers, self._pool, strict=False):
             bits.state = self._start
             bits.advance(number << 64)
-        return [rng for _, rng in self._pool[: len(numbers)]]
+        return [Buffered(generator) for _, generator in self._pool[: len(numbers)]]
 
 
 def sample(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
-from kas.generation.choice import Choice, pick
+from kas.generation.choice import Choice, Random, pick
 from kas.generation.growth import Growth
 from kas.language import Dim
 from kas.language.dims import FREE_VARIABLES, ONE
@@ -19,7 +17,7 @@ _MAX_FREE = 4  # free variables in a sampled program; more make no difference to
 _FRESH, _HEADS = 2.5, 0.8  # a new variable, and a new one for each of G groups, against one that is in use
 
 
-def width(growth: Growth, groups: Dim, rng: np.random.Generator) -> Dim:
+def width(growth: Growth, groups: Dim, rng: Random) -> Dim:
     """A number of channels that a linear map may go to, divisible by `groups`."""
     if groups is not ONE and groups is not _G:
         return pick(rng, [groups, groups, groups * Dim.of(2)])

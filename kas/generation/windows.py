@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from kas.generation.choice import pick
+from kas.generation.choice import Random, pick
 from kas.generation.growth import Growth
 from kas.generation.moves import Move
 from kas.language import Dim
@@ -21,7 +19,7 @@ _WINDOWS = (2, 4, 4, 7, 8)
 _PADS = ("zero", "zero", "edge", "roll")
 
 
-def _over(growth: Growth, i: int, rng: np.random.Generator) -> str:
+def _over(growth: Growth, i: int, rng: Random) -> str:
     """Both spatial axes, mostly, or one; empty where a tensor is no image."""
     present = growth.facts[i].present if growth.facts[i].image else ()
     if not present:
@@ -29,20 +27,20 @@ def _over(growth: Growth, i: int, rng: np.random.Generator) -> str:
     return "".join(present) if rng.random() < 0.7 else pick(rng, present)
 
 
-def _size(growth: Growth, i: int, over: str, sizes: tuple[int, ...], rng: np.random.Generator) -> int:
+def _size(growth: Growth, i: int, over: str, sizes: tuple[int, ...], rng: Random) -> int:
     """One of the sizes that divide the positions at every target; 0 where there is none."""
     dims = [growth.shapes[i].second.dim(axis) for axis in over]
     fits = [size for size in sizes if dims and all(growth.moves.limits.exists(dim / Dim.of(size)) for dim in dims)]
     return pick(rng, fits) if fits else 0
 
 
-def _window(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _window(growth: Growth, i: int, rng: Random) -> Move | None:
     over = _over(growth, i, rng)
     size = _size(growth, i, over, _WINDOWS, rng)
     return growth.moves.get(Window, over, size, rng.random() < 0.5) if size else None
 
 
-def _unwindow(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _unwindow(growth: Growth, i: int, rng: Random) -> Move | None:
     facts = growth.facts[i]
     if not facts.image or not facts.taps:
         return None
@@ -54,31 +52,31 @@ def _of_positions(dim: Dim) -> bool:
     return bool(dim.power_of("H") or dim.power_of("W"))
 
 
-def _subpixel(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _subpixel(growth: Growth, i: int, rng: Random) -> Move | None:
     over = _over(growth, i, rng)
     return growth.moves.get(Subpixel, over, pick(rng, _SIZES[:-1])) if over else None
 
 
-def _pool(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _pool(growth: Growth, i: int, rng: Random) -> Move | None:
     over = _over(growth, i, rng)
     size = _size(growth, i, over, _SIZES, rng)
     return growth.moves.get(Pool, over, size, "mean" if rng.random() < 0.6 else "max") if size else None
 
 
-def _upsample(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _upsample(growth: Growth, i: int, rng: Random) -> Move | None:
     if not growth.facts[i].image:
         return None
     return _upsampled(growth, i) or growth.moves.get(Upsample, _over(growth, i, rng) or "h", 2)
 
 
-def _col2im(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _col2im(growth: Growth, i: int, rng: Random) -> Move | None:
     facts = growth.facts[i]
     if not facts.image or not facts.taps:
         return None
     return growth.moves.get(Col2im, "".join(name[-1] for name in facts.taps), pick(rng, growth.moves.settings.dilations))
 
 
-def _spatial_shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | None:
+def _spatial_shift(growth: Growth, i: int, rng: Random) -> Move | None:
     present, by = growth.facts[i].present, pick(rng, growth.moves.settings.shifts)
     if not growth.facts[i].image or not present:
         return None
@@ -90,7 +88,7 @@ def _spatial_shift(growth: Growth, i: int, rng: np.random.Generator) -> Move | N
     return growth.moves.get(SpatialShift, tuple(pick(rng, parts)), pick(rng, _PADS))
 
 
-Drawer = Callable[[Growth, int, np.random.Generator], "Move | None"]
+Drawer = Callable[[Growth, int, Random], "Move | None"]
 
 DRAWERS: dict[str, Drawer] = {
     "window": _window,
