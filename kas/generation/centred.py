@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from kas.generation.values import are_shares
 from kas.language import Shape, Step
@@ -11,7 +12,7 @@ from kas.language.primitives._base import channel_side
 __all__ = ["centred_axes", "has_constant_mean"]
 
 _NOTHING: frozenset[str] = frozenset()
-_KEPT = ("neg", "shift", "bias", "scale")
+_KEPT = ("neg", "shift", "upsample", "bias", "scale")
 _SMOOTH = ("gelu", "sigmoid", "tanh", "exp", "sin")  # linear, nearly, for the small shares of a softmax
 
 
@@ -29,14 +30,13 @@ def centred_axes(tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) ->
         return _of_product(step, tensor, steps, shapes)
     if op in _KEPT:
         return centred_axes(step.ins[0], steps, shapes)
-    if op == "filter":
-        axes = centred_axes(step.ins[0], steps, shapes)
-        return _NOTHING if step.axis in axes else axes  # type: ignore[attr-defined]
+    if op in ("filter", "unfold"):
+        return _beyond_edges(step, centred_axes(step.ins[0], steps, shapes))
     if op in _SMOOTH:
         return centred_axes(step.ins[0], steps, shapes) if are_shares(step.ins[0], steps) else _NOTHING
     if op in ("fold", "mix"):
         return _after_gathering(step, centred_axes(step.ins[0], steps, shapes))
-    if op in ("fc", "group", "ungroup", "transpose") or (op == "conv" and step.k == (1, 1)):  # type: ignore[attr-defined]
+    if op in ("fc", "conv", "group", "ungroup", "transpose"):
         return _after_channels(step, tensor, steps, shapes)
     return _NOTHING
 
@@ -73,6 +73,17 @@ def _after_gathering(step: Step, axes: frozenset[str]) -> frozenset[str]:
     return _NOTHING if step.op == "fold" or not axes.isdisjoint(over) else axes
 
 
+def _beyond_edges(step: Any, axes: frozenset[str]) -> frozenset[str]:
+    """The axes, if no tap along one of them is outside, where it is zero."""
+    if step.op == "filter":
+        along = [step.axis]
+    elif step.op == "unfold":
+        along = [f"1.{axis}" for axis in step.over]
+    else:
+        along = [f"1.{axis}" for axis, k in zip("hw", step.k, strict=True) if k > 1]
+    return axes if axes.isdisjoint(along) else _NOTHING
+
+
 def _after_channels(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:
     """A linear map of the other side keeps the axes; a view moves them with the channels if it does not cut them."""
     axes = centred_axes(step.ins[0], steps, shapes)
@@ -82,7 +93,7 @@ def _after_channels(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequ
     side = 0 if step.op == "conv" else channel_side(before, step.side)  # type: ignore[attr-defined]
     prefix = str(side)
     if all(name[0] != prefix for name in axes):
-        return axes
+        return _beyond_edges(step, axes) if step.op == "conv" else axes
     if step.op in ("fc", "conv"):
         return _NOTHING
     g, c = f"{side}.g", f"{side}.c"

@@ -120,11 +120,18 @@ def _filter(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     return dense and step.axis == f"{side}.c"
 
 
+def _fc(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    """One number for a whole sample."""
+    return step.to is ONE and any(side.product is ONE for side in shapes[step.ins[0]])
+
+
 def _statistics(step: Any, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     first = made(step.ins[0], steps)
     if first is not None and first.op in ("bias", "scale", "softmax", "normalize"):
         return True  # ignores it, or nearly so
-    return step.op == "normalize" and _are_few(shapes[step.ins[0]], step.axes, shapes[0])
+    if step.op == "softmax":
+        return first is not None and first.op == "exp"  # of which the largest is the only one that counts
+    return _are_few(shapes[step.ins[0]], step.axes, shapes[0])
 
 
 @lru_cache(maxsize=1 << 12)
@@ -199,6 +206,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("softmax", "normalize"), _statistics),
     **dict.fromkeys(("window", "unwindow", "pool", "upsample", "col2im"), _windows),
     "filter": _filter,
+    "fc": _fc,
     "fold": _fold,
     **dict.fromkeys(("matmul", "bmm", "reassemble"), _matmul),
 }

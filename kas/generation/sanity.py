@@ -49,8 +49,8 @@ class Sanity:
     def holds(self, kernel: Kernel, sizes: Sizes) -> bool:
         """Whether a kernel's output is expected to have a sane scale, to depend on the input, and every weight an effect.
 
-        Judged at the target with the most positions, where means are smallest; and, where something is shared out, at
-        one where some width is so small that other sizes may make it 1, which leaves a constant. Some 50 microseconds each.
+        Judged at the target with the most positions, where means are smallest; and, where something is shared out, at one
+        where some width is so small that other sizes may make it and G 1, which leaves a constant. Some 50 microseconds.
         """
         ops = [step.op for step in kernel.steps]
         if _RISKY.isdisjoint(ops):
@@ -64,7 +64,7 @@ class Sanity:
             widths = values[target.name]
             if min(widths.values(), default=_SMALL + 1) <= _SMALL:
                 least = {name: width if width > _SMALL else 1 for name, width in widths.items()}
-                return self._holds_at(target.name, kernel, sizes.groups, least)
+                return self._holds_at(target.name, kernel, 1, least)
         return True
 
     def _holds_at(self, target: str, kernel: Kernel, groups: int, values: Mapping[str, int]) -> bool:

@@ -67,6 +67,10 @@ VOID = {
     "ungroup of group": [made("group", by="G"), made("ungroup", 1)],
     "softmax after a bias": [CONV, made("bias", 1, axes=["0.c"]), made("softmax", 2, axes=["1.h"])],
     "two folds": [made("fold", axes=["1.h"], how="mean"), made("fold", 1, axes=["1.w"], how="mean")],
+    "one number for a sample, linear": [
+        made("fold", axes=["1.h", "1.w"], how="max"),
+        made("fc", 1, to="1"),
+    ],
     "one number for a sample": [made("fold", axes=["1.h", "1.w"], how="max"), made("fold", 1, axes=["0.c"], how="mean")],
     "mean over a softmax": [SOFT, made("fold", 1, axes=["1.h", "1.w"], how="mean")],
     "mean over a softmax behind a view": [
@@ -93,6 +97,18 @@ VOID = {
         made("gelu", 2),
         made("fold", 3, axes=["1.h", "1.w"], how="mean"),
     ],
+    "mean over a softmax behind a convolution along the other axis": [
+        made("softmax", axes=["1.h"]),
+        made("conv", 1, to="C", k=[1, 3]),
+        made("fc", 2, to="C"),
+        made("fold", 3, axes=["1.h", "1.w"], how="mean"),
+    ],
+    "mean over a softmax behind an unfold along the other axis": [
+        made("softmax", axes=["1.h"]),
+        made("unfold", 1, over="w", k=3, d=1),
+        made("fold", 2, axes=["1.h"], how="mean"),
+    ],
+    "a softmax of exponentials": [CONV, made("exp", 1), made("softmax", 2, axes=["0.c"])],
     "mean over a sum with a softmax": [
         SOFT,
         CONV,
@@ -176,6 +192,11 @@ FINE = {
         made("gelu", 1),
         made("fold", 2, axes=["0.c"], how="mean"),
     ],
+    "mean over a softmax behind a convolution along it": [
+        made("softmax", axes=["1.h"]),
+        made("conv", 1, to="C", k=[3, 1]),
+        made("fold", 2, axes=["1.h"], how="mean"),
+    ],
     "mean over a sum with a softmax over other axes": [
         SOFT,
         CONV,
@@ -221,6 +242,7 @@ FINE = {
     "a normalisation of an image": [CONV, made("normalize", 1, axes=["1.h", "1.w"], how="standard")],
     "a normalisation of channels in a row": [CONV, made("normalize", 1, axes=["0.c", "1.w"], how="standard")],
     "a normalisation of an inner width": [made("fc", to="x0"), made("normalize", 1, axes=["0.c"], how="l2")],
+    "one number for each position": [made("fc", to="1")],
     "twice the same": [CONV, made("add", (0, 1)), made("add", (2, 1))],
     "the difference of a sum and another": [CONV, CONV, made("add", (0, 1)), made("sub", (3, 2))],
     "a bias on what is made of a softmax": [SOFT, CONV, made("mul", (1, 2)), made("bias", 3, axes=["0.c"])],

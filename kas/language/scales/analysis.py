@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 
 from kas.language.primitives import Step
-from kas.language.scales.rules import RULES
+from kas.language.scales.rules import FORMAL, RULES
 from kas.language.scales.signal import BATCH, Signal, weight_bit
 from kas.language.scales.walk import Walk
 from kas.language.shapes import Shape
@@ -23,8 +23,8 @@ _DEAD_FORMAL = 1e-21  # the same of a scale or bias, whose start as a constant h
 _SANE = (0.1, 10.0)  # the measured scale differs from the estimate by less than 10 times in 99 % of kernels
 _DEPENDENCE = 1e-2
 _WEIGHTED = ("fc", "conv", "mix", "filter", "scale", "bias")
-_SHARPEST = 30.0  # variance of logits over which nearly all of a softmax is on one, and its gradient is gone
-_FAINTEST = 1e-3  # second moment of values that the first updates of a bias would drown
+_SHARPEST = 20.0  # variance of logits over which nearly all of a softmax is on one, or a sigmoid flat: no gradient is left
+_DROWNED = 50.0  # change of the output, in its standard deviations, for a change of a bias by one: updates drown the rest
 _CONSTANT = ("scale", "bias")
 
 
@@ -66,12 +66,22 @@ class Analysis(Walk):
                     dead.append(number)
         return dead
 
+    def is_drowned(self) -> bool:
+        """Whether small changes of a bias hide what the output is otherwise."""
+        least = _DROWNED**2 * FORMAL * self.output.variance
+        for number, step in enumerate(self.steps, 1):
+            if step.op == "bias":
+                bit = weight_bit(number)
+                if sum([variance for bits, variance in self.output.parts.items() if bits & bit]) > least:
+                    return True
+        return False
+
     @property
     def is_sane(self) -> bool:
-        """Whether the output's scale is sane, it depends on the input, every weight has one on it, no softmax is one-hot."""
-        if self.sharpest > _SHARPEST or self.faintest < _FAINTEST:
+        """Whether the output's scale is sane, it depends on the input, and every weight has an effect, but none too much."""
+        if self.sharpest > _SHARPEST or not _SANE[0] <= self.scale <= _SANE[1] or self.dependence < _DEPENDENCE:
             return False
-        return _SANE[0] <= self.scale <= _SANE[1] and self.dependence >= _DEPENDENCE and not self.without_effect()
+        return not self.without_effect() and not self.is_drowned()
 
 
 def analyse(steps: Sequence[Step], shapes: Sequence[Shape], env: Mapping[str, int]) -> Analysis:

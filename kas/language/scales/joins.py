@@ -71,17 +71,11 @@ def _quotient(left: Signal, right: Signal, number: int) -> Signal:
         return Signal(mean, rescaled({**left.parts, **right.parts}, mean * mean), -inf, inf, number)
     square = max(right.mean * right.mean, _SMALLEST**2)
     if right.low > 0.0 or right.high < 0.0 or variance <= 0.0:  # few values near zero
-        inverse, mean = (1 + 3 * variance / square) / square, left.mean / right.mean if right.mean else 0.0
+        second, mean = (1 + 3 * variance / square) / square, 1 / right.mean if right.mean else 0.0
     else:  # values near zero have the density that they have at zero; the divisor is at least _SMALLEST
-        inverse, mean = 4 * density(right.mean, variance) / _SMALLEST + 1 / (square + variance), 0.0
-    moving = 0
-    for bits in right.parts:
-        moving |= bits
-    parts: Parts = {}
-    for bits, part in left.parts.items():
-        added(parts, bits | moving, part * inverse)
-    added(parts, moving, left.mean * left.mean * inverse - mean * mean)
-    return Signal(mean, few(parts), -inf, inf, number)
+        second, mean = 4 * density(right.mean, variance) / _SMALLEST + 1 / (square + variance), 0.0
+    inverse = Signal(mean, rescaled(right.parts, second - mean * mean), 0.0 if right.low >= 0.0 else -inf, inf, number)
+    return _product(left, inverse, number)
 
 
 def _maximum(left: Signal, right: Signal, number: int) -> Signal:

@@ -19,12 +19,14 @@ from kas.language.scales.signal import BATCH, SIDES, SLOTS, Parts, Signal, added
 from kas.language.scales.walk import Walk, layout
 from kas.language.shapes import Shape
 
-__all__ = ["RULES"]
+__all__ = ["FORMAL", "RULES"]
 
 _MOST = 1e4  # times a fan-in initialisation, or that part of it
 _CHANNELS = (SLOTS["0.c"], SLOTS["1.c"])
+_POSITIONS = (SLOTS["1.h"], SLOTS["1.w"])
 _WIDTH = SIDES[0].bit_length()
-_FORMAL = 1e-9  # the share of a weight that starts as a constant, which stands for its later changes
+_BENT = ("sigmoid", "tanh", "exp", "sin")  # flat, or wild, for large values
+FORMAL = 1e-9  # the share of a weight that starts as a constant, which stands for its later changes
 
 
 def _gain(walk: Walk, number: int) -> float:
@@ -64,7 +66,8 @@ def _fc(walk: Walk, step: Any, number: int) -> Signal:
 
 
 def _conv(walk: Walk, step: Any, number: int) -> Signal:
-    return _mapped(walk, number, SIDES[0], _CHANNELS[0] if step.to is not ONE else 0, step.k == (1, 1))  # those are zero
+    outside = any(k > 1 and slot & walk.signals[step.ins[0]].centred for k, slot in zip(step.k, _POSITIONS, strict=True))
+    return _mapped(walk, number, SIDES[0], _CHANNELS[0] if step.to is not ONE else 0, not outside)
 
 
 def _mix(walk: Walk, step: Any, number: int) -> Signal:
@@ -95,7 +98,7 @@ def _scale(walk: Walk, step: Any, number: int) -> Signal:
     bit = weight_bit(number)
     for bits, variance in x.parts.items():
         added(parts, bits | bit, variance * start * start)
-    added(parts, over | bit, _FORMAL * x.mean * x.mean * start * start)
+    added(parts, over | bit, FORMAL * x.mean * x.mean * start * start)
     return Signal(x.mean * start, few(parts), x.low * start, x.high * start, x.root, x.centred)
 
 
@@ -111,9 +114,8 @@ def _summed(walk: Walk, step: Any, number: int) -> float:
 
 def _bias(walk: Walk, step: Any, number: int) -> Signal:
     x = walk.signals[step.ins[0]]
-    walk.faintest = min(walk.faintest, x.second)
     parts = dict(x.parts)
-    added(parts, bits_of(step.axes) | weight_bit(number), _FORMAL * max(x.second, _FORMAL))
+    added(parts, bits_of(step.axes) | weight_bit(number), FORMAL)
     return Signal(x.mean, few(parts), x.low, x.high, x.root, x.centred)
 
 
@@ -138,17 +140,6 @@ def _views(walk: Walk, step: Any, number: int) -> Signal:
     return Signal(x.mean, parts, x.low, x.high, number if shuffled else x.root, moved(x.centred))
 
 
-def _unfold(walk: Walk, step: Any, number: int) -> Signal:
-    x = walk.signals[step.ins[0]]
-    parts: Parts = {}
-    for bits, variance in x.parts.items():
-        for axis in step.over:
-            if bits & SLOTS[f"1.{axis}"]:
-                bits |= SLOTS[f"0.k{axis}"]
-        added(parts, bits, variance)
-    return Signal(x.mean, parts, min(x.low, 0.0), max(x.high, 0.0), number)  # centred no more: taps outside are zero
-
-
 def _fold(walk: Walk, step: Any, number: int) -> Signal:
     i = step.ins[0]
     return folded(walk.signals[i], bits_of(step.axes), step.how, walk.lengths(i), number)
@@ -164,7 +155,10 @@ def _normalize(walk: Walk, step: Any, number: int) -> Signal:
 
 
 def _pointwise(walk: Walk, step: Step, number: int) -> Signal:
-    return applied(step.op, walk.signals[step.ins[0]])
+    x = walk.signals[step.ins[0]]
+    if step.op in _BENT:
+        walk.sharpest = max(walk.sharpest, x.second)
+    return applied(step.op, x)
 
 
 def _binary(walk: Walk, step: Binary, number: int) -> Signal:
@@ -231,7 +225,6 @@ RULES: dict[str, Callable[[Walk, Any, int], Signal]] = {
     **dict.fromkeys(("group", "ungroup", "transpose", "shift"), _views),
     **dict.fromkeys(FUNCTIONS, _pointwise),
     **dict.fromkeys(("add", "sub", "mul", "div", "max", "min"), _binary),
-    "unfold": _unfold,
     "fold": _fold,
     "softmax": _softmax,
     "normalize": _normalize,

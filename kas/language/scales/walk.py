@@ -41,8 +41,7 @@ class Walk:
         gains: for each weighted linear step its standard deviation over that of a fan-in initialisation with gain 1; for a
             scale that starts as a constant that constant, for a scale that starts at random its standard deviation.
         random: the numbers of the scales that start at random.
-        sharpest: the largest variance along its axes of what a softmax reads. faintest: the least second moment that a bias
-            is added to.
+        sharpest: the largest variance along its axes of what a softmax reads, or second moment of what a sigmoid reads.
     """
 
     def __init__(self, steps: Sequence[Step], shapes: Sequence[Shape], env: Mapping[str, int]):
@@ -53,7 +52,7 @@ class Walk:
                 self.readers[i].append(number)
         self.gains: dict[int, float] = {}
         self.random: set[int] = set()
-        self.sharpest, self.faintest = 0.0, inf
+        self.sharpest = 0.0
         self._values: dict[Dim, int] = {}
         self.signals = [Signal(0.0, {BATCH | layout(shapes[0]).bits: 1.0}, -inf, inf, 0)]
 

@@ -1,4 +1,4 @@
-"""Windows, sub-pixels, pooling, upsampling, overlapping sums and shifts of parts: values move, and some add up."""
+"""Neighbours, windows, sub-pixels, pooling, upsampling, overlapping sums and shifts of parts: values move, and some add up."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def _moved(x: Signal, move: Callable[[int], int], number: int, centred: int = 0)
 def _pairs(over: Iterable[str]) -> list[int]:
     """The bits of the tap and the position along each axis."""
     return [SLOTS[f"0.k{axis}"] | SLOTS[f"1.{axis}"] for axis in over]
+
+
+def _unfold(walk: Walk, step: Any, number: int) -> Signal:
+    x = walk.signals[step.ins[0]]
+    parts: Parts = {}
+    for bits, variance in x.parts.items():
+        for axis in step.over:
+            if bits & SLOTS[f"1.{axis}"]:
+                bits |= SLOTS[f"0.k{axis}"]
+        added(parts, bits, variance)
+    centred = 0 if x.centred & bits_of(tuple(f"1.{axis}" for axis in step.over)) else x.centred  # taps outside are zero
+    return Signal(x.mean, parts, min(x.low, 0.0), max(x.high, 0.0), number, centred)
 
 
 def _window(walk: Walk, step: Any, number: int) -> Signal:
@@ -113,6 +125,7 @@ def _spatial_shift(walk: Walk, step: Any, number: int) -> Signal:
 
 
 RULES: dict[str, Callable[[Walk, Any, int], Signal]] = {
+    "unfold": _unfold,
     "window": _window,
     "unwindow": _unwindow,
     "subpixel": _subpixel,
