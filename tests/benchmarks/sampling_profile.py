@@ -24,6 +24,8 @@ _EVERY = 0.001  # seconds of CPU time; the system may look less often
 # The innermost frame that belongs to one of these, by the start of its path and name, decides the phase.
 _PHASES = (
     ("language/normal/", "hash (normal form)"),
+    ("language/scales/", "sanity (scales)"),
+    ("generation/sanity.py", "sanity (scales)"),
     ("solvers/shapes.py", "shape solver"),
     ("generation/growth.py solve_for", "shape solver"),
     ("generation/join.py solve_join", "shape solver"),
@@ -35,6 +37,7 @@ _PHASES = (
     ("generation/draw.py", "growth"),
     ("generation/grow.py to_kernel", "making the kernel"),
     ("generation/grow.py", "growth"),
+    ("generation/batch.py", "sampler: the loop, random generators"),
     ("generation/sample.py", "sampler: the loop, random generators"),
 )
 
