@@ -41,16 +41,21 @@ def centred_axes(tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) ->
     return _NOTHING
 
 
-def has_constant_mean(tensor: int, over: tuple[str, ...], steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    """Whether the mean of a tensor over some axes does not depend on the input, or that of a term of it, if it is a sum."""
+def has_constant_mean(
+    tensor: int, over: tuple[str, ...], steps: Sequence[Step], shapes: Sequence[Shape], whole: Shape | None = None
+) -> bool:
+    """Whether the mean of a tensor over some axes does not depend on the input, or that of a term of it, if it is a sum.
+
+    `whole`: the shape of the sum that the tensor is a term of, which may be repeated along another side than the axes'.
+    """
+    ours, whole = shapes[tensor], whole or shapes[tensor]
     axes = centred_axes(tensor, steps, shapes)
     if axes:
-        return axes.issubset(over)
+        return axes.issubset(over) and all(ours.sides[int(name[0])] is whole.sides[int(name[0])] for name in axes)
     step = steps[tensor - 1] if tensor else None
     if step is None or step.op not in ("add", "sub", "neg"):
         return False
-    terms = [i for i in step.ins if shapes[i] is shapes[tensor]]  # another one is repeated over some axes
-    return any(has_constant_mean(i, over, steps, shapes) for i in terms)
+    return any(has_constant_mean(i, over, steps, shapes, whole) for i in step.ins)
 
 
 def _of_product(step: Step, tensor: int, steps: Sequence[Step], shapes: Sequence[Shape]) -> frozenset[str]:

@@ -15,10 +15,12 @@ defects:
                 to its root mean square, 1e-8 times as much (where a weight starts at zero, a change by one)
     unbuilt     the lowering refuses a kernel for which the solver has sizes
 
-The scale is the standard deviation of the whole output; it is sane within [1e-2, 1e2]. Prints the share of kernels with each
-defect at any of the sizes, the distribution of log10 scale, which ops are over-represented, and the worst kernels.
-`--out` writes every kernel with a defect or an insane scale as a JSON line. Exit code 1 if more than 0.5 % have a hard
-defect or more than 1 % an insane scale.
+The scale is the standard deviation of the whole output; it is sane within [1e-2, 1e2]. Steepness is no defect, but trains
+badly: the largest change of the output, in its own size, for a change of the input or of a weight, in theirs (of a bias, by
+one); 1 for linear maps. Prints the share of kernels with each defect at any of the sizes, the distributions of log10 scale and
+steepness, which ops are over-represented, and the worst kernels.
+`--out` writes every kernel with a defect, an insane scale or a steepness over 50 as a JSON line. Exit code 1 if more than
+0.5 % have a hard defect or more than 1 % an insane scale.
 """
 
 from __future__ import annotations
@@ -40,24 +42,31 @@ import kas
 TARGETS = [kas.Target(f"{c},{s}", c, c, (s, s)) for c, s in ((64, 32), (128, 16), (256, 8), (512, 4))]
 DEFECTS = ("unbuilt", "nonfinite", "constant", "independent", "input", "weight")
 SANE = (1e-2, 1e2)
+STEEP = 50.0
 
 
 @dataclass
 class Finding:
-    """What was seen of one kernel: the size of each defect by its name, and the scale at each target."""
+    """What was seen of one kernel: the size of each defect by its name, scale and steepness at each target."""
 
     kernel: kas.Kernel
     defects: dict[str, str] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
+    steepness: dict[str, float] = field(default_factory=dict)
 
     @property
     def sane(self) -> bool:
         return all(SANE[0] <= scale <= SANE[1] for scale in self.scales.values())
 
     @property
+    def steep(self) -> bool:
+        return any(steepness > STEEP for steepness in self.steepness.values())
+
+    @property
     def reason(self) -> str:
         scales = ", ".join(f"{scale:.2g}" for scale in self.scales.values())
-        return f"{'; '.join(f'{name}: {text}' for name, text in self.defects.items())} scale {scales}"
+        steepness = ", ".join(f"{one:.2g}" for one in self.steepness.values())
+        return f"{'; '.join(f'{name}: {text}' for name, text in self.defects.items())} scale {scales}, steepness {steepness}"
 
 
 def main() -> int:
@@ -82,7 +91,7 @@ def main() -> int:
         f"batch {options.batch}; {sampled - start:.0f} s to sample, {time.perf_counter() - sampled:.0f} s to examine"
     )
     if options.out:
-        bad = [finding for finding in findings if finding.defects or not finding.sane]
+        bad = [finding for finding in findings if finding.defects or not finding.sane or finding.steep]
         options.out.write_text("".join(json.dumps(entry(finding)) + "\n" for finding in bad))
     return report(findings, options.worst)
 
@@ -117,6 +126,7 @@ def _examine_at(finding: Finding, target: kas.Target, module: nn.Module, batch: 
     if not all(torch.isfinite(torch.tensor([size, *gradients])).tolist()):
         found["nonfinite"] = f"output {size:.2g}, gradients {', '.join(f'{g:.2g}' for g in gradients)}"
     else:
+        finding.steepness[target.name] = _steepness(gradients, [x, *weights], y)
         if scale <= 1e-6 * size:
             found["constant"] = f"std {scale:.2g} of {size:.2g}"
         change = _rms(y - other) / size if size else 0.0
@@ -142,6 +152,13 @@ def _gradients(y: Tensor, x: Tensor, weights: list[Tensor]) -> list[float]:
     return largest
 
 
+def _steepness(gradients: list[float], of: list[Tensor], y: Tensor) -> float:
+    """The largest relative change of the output for a relative change of one of the tensors that it depends on."""
+    whole = _rms(y) * y.numel() ** 0.5
+    changes = [gradient * one.numel() ** 0.5 * (_rms(one) or 1.0) for gradient, one in zip(gradients, of, strict=True)]
+    return max(changes) / whole if whole else 0.0
+
+
 def _least(gradients: list[float], i: int, weight: Tensor, y: Tensor) -> float:
     """The gradient (root mean square) under which weight i counts as dead."""
     others = [g for j, g in enumerate(gradients) if j not in (0, i)]
@@ -155,7 +172,13 @@ def _rms(values: Tensor) -> float:
 
 def entry(finding: Finding) -> dict[str, object]:
     """A line of the file of failures."""
-    return {"reason": finding.reason, "defects": list(finding.defects), "scales": finding.scales, **finding.kernel.to_dict()}
+    return {
+        "reason": finding.reason,
+        "defects": list(finding.defects),
+        "scales": finding.scales,
+        "steepness": finding.steepness,
+        **finding.kernel.to_dict(),
+    }
 
 
 def line(kernel: kas.Kernel) -> str:
@@ -184,19 +207,26 @@ def report(findings: list[Finding], worst: int) -> int:
         print(f"{name:<14}{number:>8}{number / count:>9.2%}")
     print(f"{'any':<14}{len(hard):>8}{len(hard) / count:>9.2%}")
     print(f"{'insane scale':<14}{len(insane):>8}{len(insane) / count:>9.2%}")
-    bins = Counter(_bin(scale) for finding in findings for scale in finding.scales.values())
-    total = sum(bins.values())
-    print("\nlog10 of the scale, share of kernels and targets")
-    for low in sorted(bins):
-        print(f"{'[' + str(low) + ', ' + str(low + 1) + ')':<14}{bins[low]:>8}{bins[low] / total:>9.2%}")
-    for title, chosen in (("hard defects", hard), ("insane scales", insane)):
+    steep = [finding for finding in findings if finding.steep]
+    print(f"{'steep':<14}{len(steep):>8}{len(steep) / count:>9.2%}")
+    _distribution("scale", [scale for finding in findings for scale in finding.scales.values()])
+    _distribution("steepness", [steepness for finding in findings for steepness in finding.steepness.values()])
+    for title, chosen in (("hard defects", hard), ("insane scales", insane), ("steep gradients", steep)):
         if chosen:
             print(f"\nops in kernels with {title}, times as often as in all (share among them)")
             print("  ".join(f"{op} {ratio:.1f} ({share:.0%})" for op, ratio, share in _ops(chosen, findings)[:12]))
     print(f"\nthe worst {worst}")
-    for finding in sorted((f for f in findings if f.defects or not f.sane), key=_badness, reverse=True)[:worst]:
+    for finding in sorted((f for f in findings if f.defects or not f.sane or f.steep), key=_badness, reverse=True)[:worst]:
         print(f"{finding.reason}\n    {line(finding.kernel)}")
     return int(len(hard) > 0.005 * count or len(insane) > 0.01 * count)
+
+
+def _distribution(what: str, values: list[float]) -> None:
+    """Print a histogram by decades."""
+    bins = Counter(map(_bin, values))
+    print(f"\nlog10 of the {what}, share of kernels and targets")
+    for low in sorted(bins):
+        print(f"{'[' + str(low) + ', ' + str(low + 1) + ')':<14}{bins[low]:>8}{bins[low] / len(values):>9.2%}")
 
 
 def _bin(scale: float) -> int:
@@ -218,8 +248,8 @@ def _ops(chosen: list[Finding], findings: list[Finding]) -> list[tuple[str, floa
 
 
 def _badness(finding: Finding) -> tuple[int, float]:
-    scales = [abs(_bin(scale)) for scale in finding.scales.values()]
-    return len(finding.defects), max(scales)
+    sizes = [abs(_bin(size)) for size in (*finding.scales.values(), *finding.steepness.values())]
+    return len(finding.defects), max(sizes, default=0)
 
 
 if __name__ == "__main__":

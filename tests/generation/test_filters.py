@@ -109,6 +109,13 @@ VOID = {
         made("fold", 2, axes=["1.h"], how="mean"),
     ],
     "a softmax of exponentials": [CONV, made("exp", 1), made("softmax", 2, axes=["0.c"])],
+    "mean over a sum with a softmax that is repeated over channels": [
+        CONV,
+        made("fold", axes=["0.c"], how="mean"),
+        made("softmax", 2, axes=["1.h"]),
+        made("add", (3, 1)),
+        made("fold", 4, axes=["1.h"], how="mean"),
+    ],
     "mean over a sum with a softmax": [
         SOFT,
         CONV,
