@@ -33,7 +33,7 @@ _MOST_FACTORS = 4  # of an element, with no linear map or bounded function betwe
 
 
 def is_void(step: Step, steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    """Whether a step, put after `steps`, is pointless. `shapes` are those of all tensors so far, the input first."""
+    """Whether a legal step, put after `steps`, is pointless. `shapes` are those of all tensors so far, the input first."""
     for i in step.ins:
         if i >= len(shapes):
             return False

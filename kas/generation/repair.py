@@ -43,7 +43,8 @@ def repair(moves: Moves, raw: Sequence[RawStep], rng: np.random.Generator) -> Ke
 def _replay(growth: Growth, step: Step, ins: tuple[int, ...], rng: np.random.Generator) -> bool:
     """Add one step, with other attributes if it must be. A void step of one tensor is left out."""
     move = growth.moves.of(step)
-    if move.arity == 1 and is_void(move.at(ins), growth.steps, growth.shapes):
+    legal = move.arity == 1 and growth.moves.result(move, growth.shapes[ins[0]]) is not None
+    if legal and is_void(move.at(ins), growth.steps, growth.shapes):
         return False
     if growth.add(move, ins, filtered=False):
         return True

@@ -22,6 +22,9 @@ from kas.solvers.targets import Target
 
 __all__ = ["Drawn", "Sampler", "sample"]
 
+_PERIOD = 2**128  # of the random numbers
+_JUMP = 0x9E3779B97F4A7C15F39CC0605CEDC835  # the period by the golden ratio, rounded to an odd number
+
 
 class Sampler:
     """Draws kernels for given targets and budget. `solve` says what a kernel is for them, None where it does not exist.
@@ -144,7 +147,11 @@ class Sampler:
 
 
 class Sequences:
-    """A stretch of the random sequence of a seed for each number: a longer draw begins with the shorter."""
+    """A stretch of the random sequence of a seed for each number: a longer draw begins with the shorter.
+
+    The stretches begin a multiple of `_JUMP` apart, that of `numpy.random.PCG64.jumped`. At a power of two apart they would
+    not be independent: states that far apart share their lower bits.
+    """
 
     def __init__(self, seed: int):
         self._seed, self._start = seed, np.random.PCG64(seed).state
@@ -157,7 +164,7 @@ class Sequences:
             self._pool.append((bits, np.random.Generator(bits)))
         for number, (bits, _) in zip(numbers, self._pool, strict=False):
             bits.state = self._start
-            bits.advance(number << 64)
+            bits.advance(number * _JUMP % _PERIOD)
         return [Buffered(generator) for _, generator in self._pool[: len(numbers)]]
 
 

@@ -7,7 +7,7 @@ The product of the shares that went on, times the share that ended as the known 
 probability to draw it in this way.
 
 It is a lower bound of the probability to draw the kernel: only programs of the very steps of the known program count, in any
-order in which they can stand, with any inner widths that count as its (`kas.zoo.known_as`); other spellings do not.
+order in which they can stand, with any inner widths that count as its (`kas.zoo.known_as`); few of its other spellings do.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def _run(known: _Known, grammar: Grammar, particles: int, rng: np.random.Generat
                 hits += known.is_made_by(grammar.end(draft, rng))
             elif known.contains(draft.growth):
                 alive.append(draft)
+            elif not _extend(draft, rng):  # the last step is taken back where the program cannot be closed with it
+                hits += known.is_made_by(grammar.end(draft, rng))
         found += weight * hits / particles
         steps = max([known.length] if hits else [steps, *(len(draft.growth.steps) for draft in alive[:1])])
     return found, steps
@@ -125,8 +127,11 @@ class _Known:
         self._numbers: dict[Move, list[int]] = {}
 
     def is_wanted(self, draft: Draft) -> bool:
-        """Whether a program that is to be drawn may become this one: not if it shall be longer, or local where this is not."""
-        return draft.goal <= self.length and (self._local or not draft.local)
+        """Whether a program that is to be drawn may become this one: not if it shall be longer, or local where this is not.
+
+        By one step it may, which is taken back where the program cannot be closed with it.
+        """
+        return draft.goal <= self.length + 1 and (self._local or not draft.local)
 
     def is_made_by(self, growth: Growth | None) -> bool:
         """Whether a closed program is the known kernel."""

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from itertools import islice, zip_longest
 
+import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 import kas
 from kas.generation import Sampler
+from kas.generation.sample import Sequences
 
 TARGETS = {
     2: [kas.Target("a", 64, 64, (16, 16)), kas.Target("b", 128, 128, (8, 8))],
@@ -112,3 +115,13 @@ def test_drawing_leaves_the_garbage_collector_as_it_was() -> None:
 def test_other_seeds_give_other_kernels() -> None:
     found = [{kernel.hash for kernel in kas.sample(COUNT, seed=seed)} for seed in range(4)]
     assert len(set().union(*found)) > 3 * COUNT
+
+
+@pytest.mark.parametrize("lag", [1, 2, 5])
+def test_the_stretches_of_a_seed_are_independent(lag: int) -> None:
+    """Statistics of kernels mean nothing otherwise; states a power of two apart are found out by this with p < 1e-7."""
+    stretches = Sequences(seed=1)
+    pairs = np.array([[stretch.random(), stretch.random()] for n in range(8192) for stretch in stretches.at(range(n, n + 1))])
+    for one, other in ((pairs[lag:, 0], pairs[:-lag, 0]), (pairs[lag:, 0], pairs[:-lag, 1]), (pairs[:, 0], pairs[:, 1])):
+        counts, _, _ = np.histogram2d(one, other, bins=8, range=[(0, 1), (0, 1)])
+        assert chisquare(counts.ravel()).pvalue > 1e-3
