@@ -11,7 +11,7 @@ import kas
 from kas.generation import GenerationSettings, Sampler, crossover, mutate
 from kas.generation.mutate import MUTATIONS
 from kas.generation.repair import repair
-from kas.language.primitives.reductions import Softmax
+from kas.language.primitives.reductions import Normalize
 
 TARGETS = {
     2: [kas.Target("a", 64, 64, (16, 16)), kas.Target("b", 64, 128, (8, 8), stride=2)],
@@ -89,8 +89,8 @@ def test_children_keep_the_settings() -> None:
 
 def test_a_step_whose_axis_is_gone_is_repaired() -> None:
     attention = kas.zoo.get("self_attention").steps
-    softmax = Softmax(ins=(4,), axes=("0.c",))  # over channels, of scores between positions
-    raw = [(step, step.ins) for step in (*attention[:4], softmax, *attention[4:])]
+    normalize = Normalize(ins=(4,), axes=("0.c",), how="standard")  # over channels, of scores between positions
+    raw = [(step, step.ins) for step in (*attention[:4], normalize, *attention[4:])]
     for seed in range(20):
         repaired = repair(SAMPLERS[2].moves, raw, np.random.default_rng(seed))
         if repaired is not None:
