@@ -62,3 +62,30 @@ def involution_product() -> Kernel:
         {"op": "group", "by": "G"},
         {"op": "reassemble", "ins": [6, 4]},
     )
+
+
+@known(2016, "De Brabandere et al., Dynamic filter networks (arXiv 1605.09673): local 3x3, with the softmax", "biases")
+def dynamic_filter() -> Kernel:
+    """One filter for all channels of a position, made by one linear map."""
+    return program(
+        {"op": "fc", "to": "9"},
+        {"op": "softmax", "axes": ["0.c"]},
+        {"op": "unfold", "ins": [0], "over": "hw", "k": 3},
+        {"op": "reassemble", "ins": [3, 2]},
+    )
+
+
+@known(
+    2019,
+    "Wu et al., Pay less attention (arXiv 1901.10430): dynamic convolution of G heads, over images instead of sequences",
+    "the GLU before and the map behind it, biases",
+)
+def dynamic_convolution() -> Kernel:
+    return program(
+        {"op": "fc", "to": "9*G"},
+        {"op": "group", "by": "G"},
+        {"op": "softmax", "axes": ["0.c"]},
+        {"op": "unfold", "ins": [0], "over": "hw", "k": 3},
+        {"op": "group", "by": "G"},
+        {"op": "reassemble", "ins": [5, 3]},
+    )

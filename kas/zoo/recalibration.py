@@ -53,6 +53,35 @@ def spatial_excitation() -> Kernel:
     return program({"op": "fc", "to": "1"}, {"op": "sigmoid"}, {"op": "mul", "ins": [2, 0]})
 
 
+@known(2020, "Zhao et al., PAN (arXiv 2010.01073): pixel attention", "the bias")
+def pixel_attention() -> Kernel:
+    return program({"op": "fc", "to": "C"}, {"op": "sigmoid"}, {"op": "mul", "ins": [2, 0]})
+
+
+@known(2022, "Chen et al., NAFNet (arXiv 2204.04676): simplified channel attention", "the bias")
+def simplified_channel_attention() -> Kernel:
+    return program({"op": "fold", "axes": ["1.h", "1.w"], "how": "mean"}, {"op": "fc", "to": "C"}, {"op": "mul", "ins": [2, 0]})
+
+
+@known(2018, "Hu et al., Gather-excite (arXiv 1810.12348): over the whole image, without weights")
+def gather_excite() -> Kernel:
+    return program({"op": "fold", "axes": ["1.h", "1.w"], "how": "mean"}, {"op": "sigmoid"}, {"op": "mul", "ins": [2, 0]})
+
+
+@known(2018, "Woo et al., CBAM (arXiv 1807.06521): spatial attention, 7x7", "the norm")
+def cbam_spatial() -> Kernel:
+    """The convolution of two channels is the sum of one of each."""
+    return program(
+        {"op": "fold", "ins": [0], "axes": ["0.c"], "how": "mean"},
+        {"op": "conv", "to": "1", "k": [7, 7]},
+        {"op": "fold", "ins": [0], "axes": ["0.c"], "how": "max"},
+        {"op": "conv", "to": "1", "k": [7, 7]},
+        {"op": "add", "ins": [2, 4]},
+        {"op": "sigmoid"},
+        {"op": "mul", "ins": [6, 0]},
+    )
+
+
 @known(2019, "Lee et al., SRM (arXiv 1903.10829): style-based recalibration", "the norm of the style")
 def style_recalibration() -> Kernel:
     return program(

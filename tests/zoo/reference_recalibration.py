@@ -56,6 +56,41 @@ class SpatialExcitation(Reference):
         return x * torch.sigmoid(self.scores(x))
 
 
+class PixelAttention(Reference):
+    def build(self, c, g):
+        self.scores = conv(c, c)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.scores(x))
+
+
+class SimplifiedChannelAttention(Reference):
+    def build(self, c, g):
+        self.weights = conv(c, c)
+
+    def forward(self, x):
+        return x * self.weights(F.adaptive_avg_pool2d(x, 1))
+
+
+class GatherExcite(Reference):
+    def forward(self, x):
+        return x * torch.sigmoid(F.adaptive_avg_pool2d(x, 1))
+
+
+class CbamSpatial(Reference):
+    """As in the paper: one 7x7 convolution of the mean and the maximum over channels, stacked."""
+
+    def build(self, c, g):
+        self.conv = conv(2, 1, 7)
+
+    def forward(self, x):
+        seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.conv(seen))
+
+    def mapped(self):
+        return list(self.conv.weight.split(1, 1))
+
+
 class StyleRecalibration(Reference):
     """Two weights for each channel: of its mean and of its standard deviation."""
 
@@ -131,6 +166,10 @@ REFERENCES = {
     "squeeze_excitation_gate": SqueezeExcitationGate,
     "eca": EfficientChannelAttention,
     "spatial_excitation": SpatialExcitation,
+    "pixel_attention": PixelAttention,
+    "simplified_channel_attention": SimplifiedChannelAttention,
+    "gather_excite": GatherExcite,
+    "cbam_spatial": CbamSpatial,
     "style_recalibration": StyleRecalibration,
     "selective_kernels": SelectiveKernels,
     "simam": SimAM,

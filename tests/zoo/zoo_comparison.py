@@ -7,8 +7,10 @@ from typing import NamedTuple
 import reference_attention
 import reference_blocks
 import reference_convolutions
+import reference_factorised
 import reference_heads
 import reference_mixers
+import reference_reassembly
 import reference_recalibration
 import reference_sequences
 import reference_windows
@@ -22,6 +24,7 @@ from kas import build, cost, zoo
 
 REFERENCES: dict[str, type[Reference]] = {
     **reference_convolutions.REFERENCES,
+    **reference_factorised.REFERENCES,
     **reference_blocks.REFERENCES,
     **reference_attention.REFERENCES,
     **reference_recalibration.REFERENCES,
@@ -29,6 +32,7 @@ REFERENCES: dict[str, type[Reference]] = {
     **reference_sequences.REFERENCES,
     **reference_heads.REFERENCES,
     **reference_windows.REFERENCES,
+    **reference_reassembly.REFERENCES,
 }
 
 # channels, size, groups, inner widths: even and odd, square and not. Kernels with windows take the next size that has them.
