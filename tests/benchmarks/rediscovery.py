@@ -72,18 +72,20 @@ def blind(console: Console, options: argparse.Namespace) -> int:
         task = bar.add_task("drawing", total=options.samples, note="")
         for tally in rediscover(source, options.samples, options.seed, options.workers):
             bar.update(task, completed=tally.samples, note=f"{len(tally.hits)} known kernels")
-        seconds = time.perf_counter() - start
-        names = estimable(tally, source) if options.particles else []
-        task = bar.add_task("estimating", total=len(names), note="")
-        for one in estimates(source, names, options.particles, options.seed, options.workers):
-            found[one.name] = one
-            bar.update(task, advance=1, note=one.name)
+    seconds = time.perf_counter() - start
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     console.print(
         f"{tally.samples:,} blind samples of the default grammar, seed {options.seed}, {options.workers} processes: "
         f"{tally.samples / seconds:,.0f} a second; peak memory of a process {max(one.ru_maxrss for one in used) / 1024:.0f} MB"
     )
-    console.print("", hits_table(tally), "", misses_table(tally, source, found), "", sep="\n")
+    console.print("", hits_table(tally), "", sep="\n")
+    names = estimable(tally, source) if options.particles else []
+    with progress_bar() as bar:
+        task = bar.add_task("estimating", total=len(names), note="")
+        for one in estimates(source, names, options.particles, options.seed, options.workers):
+            found[one.name] = one
+            bar.update(task, advance=1, note=one.name)
+    console.print(misses_table(tally, source, found), "", sep="\n")
     several = sum(len(zoo.get(name).steps) > 1 for name in tally.hits)
     return print_goals(console, [at_least("distinct known kernels of two or more steps", several, LEAST_FOUND, ".0f")])
 
