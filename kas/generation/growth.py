@@ -70,6 +70,12 @@ class Growth:
         """How many steps are needed, as a rule, to close the program."""
         return len(self.open) - 1 + self.facts[self.open[-1]].distance
 
+    @property
+    def may_branch(self) -> bool:
+        """Whether one more tensor than now may be open while steps are drawn."""
+        settings = self.moves.settings
+        return settings.branch > 0 and len(self.open) < settings.max_width
+
     def names(self) -> list[str]:
         """The free variables in use."""
         return [name for i, name in enumerate(FREE_VARIABLES) if self.variables >> i & 1]

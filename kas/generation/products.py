@@ -82,7 +82,7 @@ def reassembly(growth: Growth, rng: Random, overlap: bool = False) -> bool:
     settings, facts, source = growth.moves.settings, growth.facts[growth.last], growth.last
     if not facts.image or facts.mixed or not facts.present or facts.g is not ONE:
         return False
-    if len(growth.open) >= settings.max_width or not settings.branch:
+    if not growth.may_branch:
         return False
     over = "".join(facts.present)
     k = min(settings.kernel_sizes) if overlap else pick(rng, settings.kernel_sizes)

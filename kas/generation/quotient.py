@@ -22,10 +22,15 @@ def divide(growth: Growth, left: int, right: int, rng: Random) -> bool:
         if is_away_from_zero(left if swap else right, growth.steps):
             return growth.add(growth.moves.get(OPS["div"], swap), (left, right))
     function = _POSITIVE[int(rng.random() * len(_POSITIVE))]
-    if not growth.moves.settings.permits(function):
-        return False
-    swap, trial = swaps[0], growth.copy()
+    return growth.moves.settings.permits(function) and any(_divide_by(growth, function, left, right, swap) for swap in swaps)
+
+
+def _divide_by(growth: Growth, function: str, left: int, right: int, swap: bool) -> bool:
+    """Add a function of the divisor, then the quotient. Says whether both fitted."""
+    trial = growth.copy()
     if not trial.add(trial.moves.get(OPS[function]), (left if swap else right,)):
+        return False
+    if len(trial.open) > len(growth.open) and not growth.may_branch:
         return False
     made = len(trial.steps)
     if not trial.add(trial.moves.get(OPS["div"], swap), (made, right) if swap else (left, made)):

@@ -85,7 +85,7 @@ HONOURED: list[tuple[dict[str, object], Callable[[kas.Kernel], bool]]] = [
 @pytest.mark.parametrize(("settings", "holds"), HONOURED, ids=[str(settings) for settings, _ in HONOURED])
 def test_every_kernel_keeps_to_a_setting(settings: dict[str, object], holds: Callable[[kas.Kernel], bool]) -> None:
     sampler = Sampler(2, TARGETS, BUDGET, GenerationSettings(**settings))  # type: ignore[arg-type]
-    for drawn in islice(sampler.stream(), 60):
+    for drawn in islice(sampler.stream(), 150):
         assert holds(drawn.kernel), drawn.kernel
 
 
