@@ -12,6 +12,8 @@ import kas
 
 ROOT = Path(kas.__file__).parent
 ORDER = ["language", "zoo", "solvers", "generation", "lowering", "replacement", "evaluation", "reporting", "study"]
+# The folders of `study`, each of which may import those before it; "" for the modules beside them.
+ROOMS = ["", "storage", "display", "workers", "commands"]
 MODULES = sorted(ROOT.rglob("*.py"))
 LONGEST = 250
 WITHOUT_TORCH = [
@@ -25,8 +27,8 @@ WITHOUT_TORCH = [
     "kas.reporting",
     "kas.study",
     "kas.study.config",
-    "kas.study.records",
-    "kas.study.storage",
+    "kas.study.storage.records",
+    "kas.study.storage.opening",
 ]
 # `kernel.draw()` is a public call of the language's class, and loads the drawing when it is called.
 LATE = {("kas.language.kernel", "kas.lowering.drawing")}
@@ -79,6 +81,28 @@ def backward_imports(source, name, is_package=False):
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_packages_import_one_way(path):
     assert backward_imports(path.read_text("utf-8"), module_name(path), path.name == "__init__.py") == []
+
+
+def room(name):
+    """The room of `kas.study` that a dotted name leads to; "" for a module of the folder itself."""
+    part = [*name.split("."), "", ""][2]
+    return part if part in ROOMS else ""
+
+
+def test_the_rooms_of_a_study_import_one_way():
+    wrong = []
+    for path in sorted((ROOT / "study").rglob("*.py")):
+        name = module_name(path)
+        if name == "kas.study.__main__":  # the command
+            continue
+        allowed = ROOMS[: ROOMS.index(room(name)) + 1]
+        found = imported(ast.parse(path.read_text("utf-8")), name, path.name == "__init__.py")
+        wrong += [(label(path), line, dotted) for line, dotted in found if "study" in dotted and room(dotted) not in allowed]
+    assert wrong == []
+
+
+def test_every_room_of_a_study_has_its_place():
+    assert {path.parent.name for path in (ROOT / "study").glob("*/__init__.py")} <= set(ROOMS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=label)

@@ -46,9 +46,9 @@ from kas.language import Kernel
 from kas.lowering.drawing import svg_text
 from kas.solvers import Target
 from kas.study import attributes as keys
-from kas.study import records
 from kas.study.commands._rediscovery import estimable, hits_table, misses_table, progress_bar
-from kas.study.create import stored_config
+from kas.study.storage import records
+from kas.study.storage.create import stored_config
 
 ROOT = Path(__file__).parent.parent.parent
 FORBIDDEN = "conv3x3"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import optuna
 
-from kas.study import records
+from kas.study.storage import records
 
 ROOT = Path(__file__).parent.parent.parent
 

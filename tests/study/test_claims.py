@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from toy import make_queue
 
-from kas.study.claims import Claims
-from kas.study.liveness import this_process
+from kas.study.storage.claims import Claims
+from kas.study.storage.liveness import this_process
 
 KEY = "kas.claim.work"
 

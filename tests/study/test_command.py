@@ -17,9 +17,9 @@ from kas import zoo
 from kas.study.__main__ import main
 from kas.study.commands import COMMANDS
 from kas.study.config import StudyConfig, load_config
-from kas.study.create import create_or_join
-from kas.study.origin import allow_imports_beside, recall, remember
-from kas.study.storage import open_mutex, open_storage
+from kas.study.storage.create import create_or_join
+from kas.study.storage.opening import open_mutex, open_storage
+from kas.study.workers.origin import allow_imports_beside, recall, remember
 
 REFERENCE = {
     "accuracy": 0.9, "latency_ms": 8.0, "macs": 1000, "params": 100, "work": 1e3, "device": "a device", "epochs": 2,

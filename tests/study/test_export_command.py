@@ -13,11 +13,11 @@ import torch
 
 from kas import zoo
 from kas.study.__main__ import main
-from kas.study.bench import Bench
 from kas.study.config import StudyConfig
-from kas.study.create import create_or_join
-from kas.study.files import StudyFolder
-from kas.study.storage import open_mutex, open_storage
+from kas.study.storage.create import create_or_join
+from kas.study.storage.files import StudyFolder
+from kas.study.storage.opening import open_mutex, open_storage
+from kas.study.workers.bench import Bench
 
 KERNEL = zoo.get("bottleneck")
 

@@ -11,10 +11,10 @@ import torch
 from test_session import CONFIG
 from torch import nn
 
-from kas.study import reference, trial
 from kas.study.config import StudyConfig
-from kas.study.events import Silent
-from kas.study.session import run_study
+from kas.study.display.events import Silent
+from kas.study.workers import reference, trial
+from kas.study.workers.session import run_study
 
 
 def norms(network: nn.Module) -> int:

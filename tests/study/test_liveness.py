@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from kas.study import liveness
-from kas.study.liveness import Beat, Watch, is_alive, this_process
+from kas.study.storage import liveness
+from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
 
 
 def test_this_process_lives() -> None:
@@ -28,7 +28,7 @@ def test_what_cannot_be_seen_from_here(owner: dict[str, object]) -> None:
 
 
 def test_a_killed_child_is_dead_though_nobody_collected_it() -> None:
-    code = "from kas.study.liveness import this_process; print(this_process(), flush=True); input()"
+    code = "from kas.study.storage.liveness import this_process; print(this_process(), flush=True); input()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     owner = eval(child.stdout.readline())

@@ -10,9 +10,9 @@ import pytest
 from test_session import CONFIG
 
 from kas.evaluation import OutOfMemory, TimeLimit, TrainingDiverged
-from kas.study import trial as pipeline
-from kas.study.events import Silent
-from kas.study.session import run_study
+from kas.study.display.events import Silent
+from kas.study.workers import trial as pipeline
+from kas.study.workers.session import run_study
 
 
 @pytest.mark.parametrize(

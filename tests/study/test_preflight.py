@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kas import KasError, Target
-from kas.study.preflight import check_budget
+from kas.study.workers.preflight import check_budget
 
 SAME = Target("a", 16, 16, (8, 8))
 WIDER = Target("b", 16, 24, (8, 8))  # needs a 1x1 projection

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kas.study.events import StudyStarted, StudySummary
-from kas.study.overview import beats
-from kas.study.progress import Terminal, Worker, remaining_s, trial_line
-from kas.study.records import Reference, TrialRecord
+from kas.study.display.events import StudyStarted, StudySummary
+from kas.study.display.overview import beats
+from kas.study.display.progress import Terminal, Worker, remaining_s, trial_line
+from kas.study.storage.records import Reference, TrialRecord
 
 REFERENCE = Reference(accuracy=0.95, latency_ms=10.0, macs=1_000_000, params=5000, work=1e6, device="cpu", epochs=3)
 OK = TrialRecord(

@@ -13,10 +13,10 @@ from optuna.trial import TrialState
 from toy import make_queue
 
 from kas.study import attributes as keys
-from kas.study import liveness, queue, records
 from kas.study.attributes import Outcome
-from kas.study.liveness import this_process
-from kas.study.queue import MAX_DEATHS, Nothing, TrialQueue
+from kas.study.storage import liveness, queue, records
+from kas.study.storage.liveness import this_process
+from kas.study.storage.queue import MAX_DEATHS, Nothing, TrialQueue
 
 OK = Outcome("ok", values=(0.5, 1.0))
 

@@ -11,11 +11,11 @@ import optuna
 from toy import make_queue
 
 from kas.study import attributes as keys
-from kas.study import records
 from kas.study.attributes import Outcome
-from kas.study.files import StudyFolder, write_json, write_text
-from kas.study.queue import TrialQueue
-from kas.study.records import Reference
+from kas.study.storage import records
+from kas.study.storage.files import StudyFolder, write_json, write_text
+from kas.study.storage.queue import TrialQueue
+from kas.study.storage.records import Reference
 
 REFERENCE = Reference(accuracy=0.9, latency_ms=10.0, macs=1000, params=10, work=1000.0, device="cpu", epochs=3, seconds=1.0)
 
@@ -101,7 +101,8 @@ def test_reference_survives_json_and_later_keys() -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    code = "import sys, kas.study.records, kas.study.storage, kas.study.events; sys.exit('torch' in sys.modules)"
+    modules = "kas.study.storage.records, kas.study.storage.opening, kas.study.display.events"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

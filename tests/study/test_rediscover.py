@@ -25,9 +25,9 @@ from kas.generation.splitting import _Known, estimates
 from kas.language import KasError, Kernel
 from kas.study.__main__ import main
 from kas.study.config import StudyConfig
-from kas.study.create import create_or_join
 from kas.study.settings import SearchSettings
-from kas.study.storage import open_mutex, open_storage
+from kas.study.storage.create import create_or_join
+from kas.study.storage.opening import open_mutex, open_storage
 
 # A grammar that draws some known kernels often.
 NARROWER = Source(

@@ -14,12 +14,13 @@ import pytest
 from toy import EPOCHS, Evaluation, make_queue
 
 from kas.study import attributes as keys
-from kas.study import records, runner
 from kas.study.attributes import Outcome
-from kas.study.events import Silent
-from kas.study.interruption import Interruption
-from kas.study.queue import TrialQueue
-from kas.study.runner import MAX_ERRORS, Result, Runner, TrialContext
+from kas.study.display.events import Silent
+from kas.study.storage import records
+from kas.study.storage.queue import TrialQueue
+from kas.study.workers import runner
+from kas.study.workers.interruption import Interruption
+from kas.study.workers.runner import MAX_ERRORS, Result, Runner, TrialContext
 
 TOY = Path(__file__).with_name("toy.py")
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from kas import zoo
-from kas.study.bench import Bench
 from kas.study.config import load_config
-from kas.study.files import StudyFolder
 from kas.study.sampler import DEFAULT_SEEDS
-from kas.study.seeding import study_sampler
+from kas.study.storage.files import StudyFolder
+from kas.study.workers.bench import Bench
+from kas.study.workers.seeding import study_sampler
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -34,7 +34,7 @@ def test_the_seeds_of_a_shipped_study_fit_its_budget(name: str, monkeypatch: pyt
 @pytest.mark.parametrize(("name", "size"), [("cifar100_resnet18", 64), ("imagenet_resnet34", 112)])
 def test_the_default_seeds_fit_the_studies_of_downloaded_data(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = SimpleNamespace(num_classes=100, input_shape=(3, size, size))
-    monkeypatch.setattr("kas.study.bench.make_data", lambda settings: data)
+    monkeypatch.setattr("kas.study.workers.bench.make_data", lambda settings: data)
     made = bench(STUDIES / f"{name}.yaml")
     sampler, left_out = study_sampler(made.config, made)
     assert left_out == []

@@ -15,11 +15,11 @@ from kas import zoo
 from kas.evaluation.settings import CostSettings, DataSettings, TrainingSettings
 from kas.generation import GenerationSettings
 from kas.language import KasError, Kernel
-from kas.study import records
 from kas.study.config import StudyConfig
-from kas.study.events import Silent, StudySummary
-from kas.study.session import run_study
+from kas.study.display.events import Silent, StudySummary
 from kas.study.settings import ObjectiveSettings, SearchSettings
+from kas.study.storage import records
+from kas.study.workers.session import run_study
 
 CONFIG = StudyConfig(
     name="tiny",

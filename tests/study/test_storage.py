@@ -9,8 +9,8 @@ import pytest
 from optuna.storages._heartbeat import is_heartbeat_enabled
 
 from kas.language.errors import KasError
-from kas.study.mutex import FileMutex
-from kas.study.storage import cut_torn_line, open_mutex, open_storage, safe_url, storage_url
+from kas.study.storage.mutex import FileMutex
+from kas.study.storage.opening import cut_torn_line, open_mutex, open_storage, safe_url, storage_url
 
 
 def test_sqlite_in_the_folder_is_the_default(tmp_path: Path) -> None:

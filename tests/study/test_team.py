@@ -8,14 +8,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kas.study.events import Silent
-from kas.study.records import Reference
-from kas.study.team import Team
+from kas.study.display.events import Silent
+from kas.study.storage.records import Reference
+from kas.study.workers.team import Team
 
 REFERENCE = Reference(accuracy=0.9, latency_ms=1.0, macs=1, params=1, work=1.0, device="cpu", epochs=1)
 SLEEPER = """
 import sys, time, pathlib
-from kas.study.team import end_with_parent
+from kas.study.workers.team import end_with_parent
 end_with_parent()
 print("ready", flush=True)
 try:

@@ -17,7 +17,7 @@ import optuna
 import pytest
 
 from kas.study import attributes as keys
-from kas.study.storage import close_storage, open_storage
+from kas.study.storage.opening import close_storage, open_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -14,11 +14,11 @@ import optuna
 
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
-from kas.study.events import Silent
-from kas.study.interruption import Interruption
-from kas.study.queue import TrialQueue
-from kas.study.runner import Runner, TrialContext
-from kas.study.storage import close_storage, open_mutex, open_storage
+from kas.study.display.events import Silent
+from kas.study.storage.opening import close_storage, open_mutex, open_storage
+from kas.study.storage.queue import TrialQueue
+from kas.study.workers.interruption import Interruption
+from kas.study.workers.runner import Runner, TrialContext
 
 NAME = "toy"
 OPENED: list[TrialQueue] = []

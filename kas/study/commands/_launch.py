@@ -40,11 +40,11 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
     study_file: what the configuration was read from; None if the study's folder has it already. further: this process
     is one that another `launch` started. Returns the exit code; an interruption says how to go on.
     """
-    from kas.study.events import Listeners
-    from kas.study.origin import Keeper
-    from kas.study.progress import Terminal, Worker
-    from kas.study.session import run_study
-    from kas.study.team import Team, end_with_parent
+    from kas.study.display.events import Listeners
+    from kas.study.display.progress import Terminal, Worker
+    from kas.study.workers.origin import Keeper
+    from kas.study.workers.session import run_study
+    from kas.study.workers.team import Team, end_with_parent
 
     if further:
         end_with_parent()

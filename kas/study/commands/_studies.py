@@ -23,7 +23,7 @@ def study_names(place: Place, *, create: bool = False) -> list[str]:
         return sorted(path.parent.name for path in place.dir.glob("*/study.db"))
     import optuna
 
-    from kas.study.storage import open_storage
+    from kas.study.storage.opening import open_storage
 
     storage = open_storage(place.storage, place.dir, create=create)
     return sorted(optuna.get_all_study_names(storage))
@@ -33,7 +33,7 @@ def open_study(place: Place, name: str) -> optuna.Study:
     """Open a study that exists. Raises `KasError` that names the studies that do, or what is wrong with the storage."""
     import optuna
 
-    from kas.study.storage import open_storage
+    from kas.study.storage.opening import open_storage
 
     names = study_names(place)
     if name not in names:

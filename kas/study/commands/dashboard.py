@@ -29,7 +29,7 @@ def _execute(args: Any) -> int:
     from optuna_dashboard import run_server
 
     from kas.reporting.notes import artifact_store
-    from kas.study.files import StudyFolder
+    from kas.study.storage.files import StudyFolder
 
     store = artifact_store(StudyFolder(place.folder(args.name)).artifacts)
     print(f"study {args.name}: http://{HOST}:{args.port}/dashboard/studies/{study._study_id}  (Ctrl-C ends)", flush=True)

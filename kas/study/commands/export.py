@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser
 from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study
-from kas.study.exporting import FORMATS, NETWORK_FORMATS, Wanted
-from kas.study.files import StudyFolder
+from kas.study.storage.files import StudyFolder
+from kas.study.workers.exporting import FORMATS, NETWORK_FORMATS, Wanted
 
 __all__ = ["command"]
 

@@ -20,7 +20,7 @@ def _execute(args: Any) -> int:
     from rich import box
     from rich.table import Table
 
-    from kas.study.progress import make_console
+    from kas.study.display.progress import make_console
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("study", no_wrap=True)
@@ -35,8 +35,8 @@ def _execute(args: Any) -> int:
 
 def _row(place: Place, name: str) -> list[str]:
     from kas.reporting import wording
-    from kas.study import records
-    from kas.study.overview import beats
+    from kas.study.display.overview import beats
+    from kas.study.storage import records
 
     try:
         study = open_study(place, name)

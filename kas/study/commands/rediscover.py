@@ -64,8 +64,8 @@ def _blind(args: Any) -> int:
     """Draw, count, estimate, print. Returns the exit code."""
     from kas.generation.rediscovery import Tally
     from kas.study.commands._rediscovery import hits_table, misses_table, progress_bar, to_dict
-    from kas.study.interruption import Interruption
-    from kas.study.progress import make_console
+    from kas.study.display.progress import make_console
+    from kas.study.workers.interruption import Interruption
 
     source = _source(args)
     tally, estimates, code = Tally(), dict[str, "Estimate"](), 0
@@ -120,10 +120,10 @@ def _source(args: Any) -> Source:
         source = Source(RANK if args.rank is None else args.rank)
         source.sampler()
         return source
-    from kas.study.bench import Bench
     from kas.study.config import load_config
-    from kas.study.files import StudyFolder
-    from kas.study.origin import allow_imports_beside
+    from kas.study.storage.files import StudyFolder
+    from kas.study.workers.bench import Bench
+    from kas.study.workers.origin import allow_imports_beside
 
     file = Path(args.study)
     config = load_config(file, args.set)
@@ -157,12 +157,12 @@ def _of_study(args: Any) -> int:
     from kas import zoo
     from kas.generation.rediscovery import Tally
     from kas.language.kernel import Kernel
-    from kas.study import records
     from kas.study.commands._rediscovery import hits_table, to_dict
     from kas.study.commands._studies import open_study
-    from kas.study.create import stored_config
-    from kas.study.progress import make_console
+    from kas.study.display.progress import make_console
     from kas.study.sampler import DEFAULT_SEEDS
+    from kas.study.storage import records
+    from kas.study.storage.create import stored_config
 
     study, tally = open_study(Place.of(args), args.name), Tally()
     kernels = [Kernel.from_json(record.program) for record in records.read(study) if record.program and record.is_finished]

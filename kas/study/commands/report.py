@@ -11,8 +11,8 @@ from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study
 
 if TYPE_CHECKING:
-    from kas.study.files import StudyFolder
-    from kas.study.records import TrialRecord
+    from kas.study.storage.files import StudyFolder
+    from kas.study.storage.records import TrialRecord
 
 __all__ = ["command", "write"]
 
@@ -32,8 +32,8 @@ def _execute(args: Any) -> int:
 def write(place: Place, name: str, out: Path | None = None) -> Path:
     """Write the report of a study, to DIR/NAME/report.html by default; returns its path. Raises `KasError`."""
     from kas.reporting.report import write_report
-    from kas.study import records
-    from kas.study.files import StudyFolder
+    from kas.study.storage import records
+    from kas.study.storage.files import StudyFolder
 
     study = open_study(place, name)
     folder = StudyFolder(place.folder(name))
@@ -47,7 +47,7 @@ def _drawing(record: TrialRecord, folder: StudyFolder) -> str:
     path = folder.kernel(str(record.hash), ".svg")
     if not path.exists():
         from kas.language.kernel import Kernel
-        from kas.study.files import write_atomically
+        from kas.study.storage.files import write_atomically
 
         kernel = Kernel.from_json(str(record.program))
         write_atomically(path, kernel.draw)

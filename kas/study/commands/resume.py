@@ -23,9 +23,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _execute(args: Any) -> int:
-    from kas.study import records
-    from kas.study.create import stored_config
-    from kas.study.origin import allow_imports_beside, recall, refuse_factories_of_storage
+    from kas.study.storage import records
+    from kas.study.storage.create import stored_config
+    from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
 
     check_amounts(args)
     place = Place.of(args)

@@ -36,7 +36,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     from kas.study.config import load_config
-    from kas.study.origin import allow_imports_beside
+    from kas.study.workers.origin import allow_imports_beside
 
     check_amounts(args)
     place = Place.of(args)
@@ -52,7 +52,7 @@ def _wanted(place: Place, config: StudyConfig) -> int:
     """The trials that a study that exists shall have: what was asked for last, unless the study file has changed."""
     from kas.reporting.rows import loads
     from kas.study import attributes as keys
-    from kas.study import records
+    from kas.study.storage import records
 
     try:
         study = open_study(place, config.name)

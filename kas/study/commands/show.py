@@ -48,7 +48,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _execute(args: Any) -> int:
     from kas.solvers.formulas import text
     from kas.study.commands._kernels import find_kernel
-    from kas.study.describe import program_lines
+    from kas.study.display.describe import program_lines
 
     place, budget = Place.of(args), _budget(args.budget)
     if args.model is None and budget:
@@ -103,7 +103,7 @@ def _print_sizes(kernel: Kernel, model: str, size: int, budget: dict[str, float]
     from kas.solvers import solve
     from kas.solvers.questions import DEFAULT
     from kas.study.commands._network import alike, formula_table, size_table
-    from kas.study.progress import make_console
+    from kas.study.display.progress import make_console
 
     targets = _targets(kernel, model, size)
     limits = budget or (DEFAULT if kernel.variables else {})

@@ -20,7 +20,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _execute(args: Any) -> int:
-    from kas.study import records
+    from kas.study.storage import records
 
     place = Place.of(args)
     study = open_study(place, args.name)
@@ -28,8 +28,8 @@ def _execute(args: Any) -> int:
     if args.json:
         print(json.dumps(state, indent=2, ensure_ascii=False))
         return 0
-    from kas.study.overview import front_table
-    from kas.study.progress import make_console
+    from kas.study.display.overview import front_table
+    from kas.study.display.progress import make_console
 
     console = make_console()
     wanted = "" if state["trials"] is None else f" of {state['trials']}"

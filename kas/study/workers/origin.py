@@ -16,8 +16,8 @@ import yaml
 
 from kas.language.errors import KasError
 from kas.study.config import StudyConfig, differences, load_config
-from kas.study.events import Silent, StudyStarted
-from kas.study.files import write_json, write_text
+from kas.study.display.events import Silent, StudyStarted
+from kas.study.storage.files import write_json, write_text
 
 __all__ = ["CONFIG_FILE", "Keeper", "allow_imports_beside", "factories", "recall", "refuse_factories_of_storage", "remember"]
 

@@ -14,20 +14,20 @@ from optuna.storages import BaseStorage
 
 from kas.language import Kernel
 from kas.study import attributes as keys
-from kas.study import records
-from kas.study.claims import Claims
 from kas.study.config import StudyConfig
-from kas.study.create import create_or_join, own_folder
-from kas.study.events import Listener, StudyStarted, StudySummary
-from kas.study.files import StudyFolder
-from kas.study.interruption import Interruption
-from kas.study.mutex import StudyMutex
-from kas.study.queue import TrialQueue
-from kas.study.runner import Result, Runner
-from kas.study.storage import close_storage, open_mutex, open_storage, safe_url, storage_url
+from kas.study.display.events import Listener, StudyStarted, StudySummary
+from kas.study.storage import records
+from kas.study.storage.claims import Claims
+from kas.study.storage.create import create_or_join, own_folder
+from kas.study.storage.files import StudyFolder
+from kas.study.storage.mutex import StudyMutex
+from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
+from kas.study.storage.queue import TrialQueue
+from kas.study.workers.interruption import Interruption
+from kas.study.workers.runner import Result, Runner
 
 if TYPE_CHECKING:
-    from kas.study.bench import Bench
+    from kas.study.workers.bench import Bench
 
 __all__ = ["run_study"]
 
@@ -52,9 +52,9 @@ def run_study(
     device or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which leave no
     trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
-    from kas.study.bench import Bench
-    from kas.study.preflight import check_budget
-    from kas.study.seeding import study_sampler
+    from kas.study.workers.bench import Bench
+    from kas.study.workers.preflight import check_budget
+    from kas.study.workers.seeding import study_sampler
 
     place = StudyFolder(folder)
     bench = Bench(config, place, workers)
@@ -99,11 +99,11 @@ class _Session:
 
     def work(self, interruption: Interruption, sampler: optuna.samplers.BaseSampler) -> Result:
         """Everything between announcing the study and summing it up."""
-        from kas.study.front import export_front, remeasure_front
+        from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.publication import Publication
-        from kas.study.reference import ensure_reference
-        from kas.study.trial import Pipeline
+        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.reference import ensure_reference
+        from kas.study.workers.trial import Pipeline
 
         bench, claims = self.bench, Claims(self.study, self.mutex)
 

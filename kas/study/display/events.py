@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from kas.study.records import Reference, TrialRecord
+from kas.study.storage.records import Reference, TrialRecord
 
 __all__ = ["Listener", "Listeners", "Silent", "StudyStarted", "StudySummary"]
 

@@ -17,8 +17,8 @@ import kas
 from kas.language import OPS, KasError
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
-from kas.study.files import StudyFolder, write_text
-from kas.study.mutex import StudyMutex
+from kas.study.storage.files import StudyFolder, write_text
+from kas.study.storage.mutex import StudyMutex
 
 __all__ = ["create_or_join", "own_folder", "stored_config"]
 

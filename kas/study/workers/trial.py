@@ -17,10 +17,10 @@ from kas.language import Infeasible, InvalidKernel, Kernel
 from kas.solvers import Sizes
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
-from kas.study.bench import Bench, replaced_work
-from kas.study.events import Listener
-from kas.study.publication import Publication
-from kas.study.runner import TrialContext
+from kas.study.display.events import Listener
+from kas.study.display.publication import Publication
+from kas.study.workers.bench import Bench, replaced_work
+from kas.study.workers.runner import TrialContext
 
 __all__ = ["Pipeline", "latency_attributes", "measure", "train_on"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
-from kas.study.files import StudyFolder, write_atomically, write_text
 from kas.study.schema import nearest
+from kas.study.storage.files import StudyFolder, write_atomically, write_text
 
 if TYPE_CHECKING:
     import optuna
@@ -119,7 +119,7 @@ def _trained_here(module: nn.Module, layer: str, path: Path) -> dict[str, Tensor
 def _network(wanted: Wanted) -> tuple[nn.Module, tuple[int, ...], str]:
     """The network that gave the accuracy, with the kernel and the weights of its training."""
     from kas.replacement import replace as with_kernel
-    from kas.study.bench import Bench
+    from kas.study.workers.bench import Bench
 
     config = _config(wanted)
     bench = Bench(replace(config, device="cpu"), wanted.folder)
@@ -152,8 +152,8 @@ def _weights(wanted: Wanted, bench: Any) -> tuple[int, Mapping[str, Any], dict[s
 
 def _config(wanted: Wanted) -> Any:
     """The study's configuration; factories are only taken from its own folder."""
-    from kas.study.create import stored_config
-    from kas.study.origin import allow_imports_beside, recall, refuse_factories_of_storage
+    from kas.study.storage.create import stored_config
+    from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
 
     kept = recall(wanted.folder.root)
     if kept is None:

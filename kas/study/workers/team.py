@@ -15,8 +15,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kas.study.events import Listener, Silent
-from kas.study.records import Reference
+from kas.study.display.events import Listener, Silent
+from kas.study.storage.records import Reference
 
 __all__ = ["Team", "end_with_parent"]
 

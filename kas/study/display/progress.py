@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kas.reporting import wording
-from kas.study.events import StudyStarted, StudySummary
-from kas.study.files import StudyFolder
-from kas.study.overview import beats, front_table
-from kas.study.records import Reference, TrialRecord
+from kas.study.display.events import StudyStarted, StudySummary
+from kas.study.display.overview import beats, front_table
+from kas.study.storage.files import StudyFolder
+from kas.study.storage.records import Reference, TrialRecord
 
 __all__ = ["Terminal", "Worker", "make_console", "remaining_s", "trial_line"]
 

@@ -2,7 +2,7 @@
 
 It takes minutes, so it cannot happen inside the study's lock. Instead a worker writes its name into a study attribute
 (inside the lock, after a look at who else is there), gives signs of life in it, and clears it when the work is done. A
-claim whose process is gone, by the rules of `kas.study.liveness`, is taken over at once, or on another machine when its
+claim whose process is gone, by the rules of `kas.study.storage.liveness`, is taken over at once, or on another machine when its
 counter has stood still for the grace period. The work itself must go on from where a killed process left it.
 """
 
@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import optuna
 
-from kas.study.liveness import Beat, Watch, is_alive, this_process
-from kas.study.mutex import StudyMutex
-from kas.study.storage import GRACE_S, HEARTBEAT_S
+from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
+from kas.study.storage.mutex import StudyMutex
+from kas.study.storage.opening import GRACE_S, HEARTBEAT_S
 
 __all__ = ["Claims"]
 

@@ -10,12 +10,12 @@ import optuna
 from kas.evaluation import compare
 from kas.evaluation.failures import memory_errors
 from kas.study import attributes as keys
-from kas.study import records
-from kas.study.bench import Bench, replaced_work
-from kas.study.claims import Claims
-from kas.study.events import Listener
-from kas.study.records import Reference
-from kas.study.trial import train_on
+from kas.study.display.events import Listener
+from kas.study.storage import records
+from kas.study.storage.claims import Claims
+from kas.study.storage.records import Reference
+from kas.study.workers.bench import Bench, replaced_work
+from kas.study.workers.trial import train_on
 
 __all__ = ["ensure_reference"]
 

@@ -1,7 +1,7 @@
 """Handing out the trials of a study to any number of workers, so that none is lost, done twice, or one too many.
 
-All decisions are taken inside the study's lock (`kas.study.mutex`) on everything that is stored, and written before it is
-let go. Nothing is kept in memory: a worker that is killed between any two writes leaves a state that the next decision
+All decisions are taken inside the study's lock (`kas.study.storage.mutex`) on everything that is stored, and written before it
+is let go. Nothing is kept in memory: a worker that is killed between any two writes leaves a state that the next decision
 repairs. The rules:
 
 * **A slot**: a trial starts only while `finished + running < wanted`. A running trial becomes at most one finished one,
@@ -36,9 +36,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
-from kas.study.liveness import Beat, Watch, is_alive, this_process
-from kas.study.mutex import StudyMutex
-from kas.study.storage import GRACE_S, HEARTBEAT_S
+from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
+from kas.study.storage.mutex import StudyMutex
+from kas.study.storage.opening import GRACE_S, HEARTBEAT_S
 
 __all__ = ["Nothing", "TrialQueue"]
 

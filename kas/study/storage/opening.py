@@ -13,8 +13,8 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from kas.language.errors import KasError
-from kas.study.files import StudyFolder
-from kas.study.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
+from kas.study.storage.files import StudyFolder
+from kas.study.storage.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
 
 __all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "safe_url", "storage_url"]
 
@@ -69,7 +69,7 @@ def open_storage(
 
 
 def open_mutex(url: str | None, folder: Path, study: str) -> StudyMutex:
-    """The lock of a study in this storage; see `kas.study.mutex`. Raises KasError as `open_storage` does."""
+    """The lock of a study in this storage; see `kas.study.storage.mutex`. Raises KasError as `open_storage` does."""
     full = storage_url(url, folder)
     if full.startswith(("journal://", "sqlite")):
         path = _path(full)

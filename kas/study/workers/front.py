@@ -24,12 +24,12 @@ from kas.language import KasError, Kernel
 from kas.lowering import source
 from kas.lowering.drawing import svg_text
 from kas.study import attributes as keys
-from kas.study import records
-from kas.study.bench import Bench
-from kas.study.events import Listener
-from kas.study.files import write_atomically, write_text
-from kas.study.records import TrialRecord
-from kas.study.trial import measure
+from kas.study.display.events import Listener
+from kas.study.storage import records
+from kas.study.storage.files import write_atomically, write_text
+from kas.study.storage.records import TrialRecord
+from kas.study.workers.bench import Bench
+from kas.study.workers.trial import measure
 
 __all__ = ["SESSIONS", "export_front", "pool", "remeasure_front"]
 

@@ -22,8 +22,8 @@ from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import find_targets, fuse, replace
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
-from kas.study.files import StudyFolder
 from kas.study.settings import TargetSettings
+from kas.study.storage.files import StudyFolder
 
 __all__ = ["Bench", "Network", "load_model", "replaced_work"]
 

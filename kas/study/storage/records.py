@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial
 
 from kas.reporting import pareto
 from kas.study import attributes as keys
-from kas.study.files import StudyFolder
-from kas.study.liveness import is_alive
+from kas.study.storage.files import StudyFolder
+from kas.study.storage.liveness import is_alive
 
 __all__ = ["Reference", "TrialRecord", "cost_name", "finished", "front", "read", "reference", "running", "status", "wanted"]
 

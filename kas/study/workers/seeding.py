@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kas.language import Infeasible
-from kas.study.bench import Bench
 from kas.study.config import StudyConfig
 from kas.study.sampler import KernelSampler
+from kas.study.workers.bench import Bench
 
 __all__ = ["study_sampler"]
 

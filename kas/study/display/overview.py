@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kas.reporting import wording
-from kas.study.records import Reference, TrialRecord
+from kas.study.storage.records import Reference, TrialRecord
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,7 +1,7 @@
 """The loop of one worker: start a trial, evaluate it, record its outcome, until the study has its finished trials.
 
-The evaluation is a function that is given to the runner (`kas.study.trial.Pipeline` is the real one), so that the loop
-knows nothing of torch. Any number of workers run this loop on one study; `kas.study.queue` keeps them apart.
+The evaluation is a function that is given to the runner (`kas.study.workers.trial.Pipeline` is the real one), so that the loop
+knows nothing of torch. Any number of workers run this loop on one study; `kas.study.storage.queue` keeps them apart.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import optuna
 
-from kas.study import records
 from kas.study.attributes import Outcome
-from kas.study.events import Listener
-from kas.study.interruption import Interruption
-from kas.study.queue import Nothing, TrialQueue
+from kas.study.display.events import Listener
+from kas.study.storage import records
+from kas.study.storage.queue import Nothing, TrialQueue
+from kas.study.workers.interruption import Interruption
 
 __all__ = ["MAX_DUPLICATES", "MAX_ERRORS", "Result", "Runner", "TrialContext"]
 

@@ -1,0 +1,1 @@
+"""What the processes of a study do: the session, the loop over trials, one trial, the front at the end."""
