@@ -20,7 +20,7 @@ _CALLS = {
     "torch.roll": "shifted", "F.layer_norm": "standardized", "torch.sigmoid": "gate", "F.avg_pool2d": "pooled",
     "F.avg_pool1d": "pooled", "F.max_pool2d": "pooled", "F.max_pool1d": "pooled", "torch.maximum": "larger",
     "torch.minimum": "smaller", "torch.where": "ratio", "F.fold": "summed", "torch.cat": "shifted",
-    "torch.einsum": "recombined",
+    "torch.einsum": "recombined", "torch.rsqrt": "inverse_norms",
 }  # fmt: skip
 _METHODS = {
     "mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "narrow": "hidden",
@@ -113,6 +113,8 @@ def _product_role(called: str, node: ast.Call, read: dict[str, _Value], shape: s
     """A linear map by its weight, or the product of two activations."""
     text = ast.unparse(node)
     if "self.w" not in text:
+        if len(read) == 1:
+            return "gram"
         attends = any(value.role == "attention" for value in read.values())
         return "attended" if attends else "scores"
     if called.startswith("F.conv"):

@@ -12,6 +12,7 @@ from functools import partial
 
 from kas.language.kernel import Kernel
 from kas.lowering import (
+    association,
     attention,
     binary,
     linear,
@@ -35,7 +36,10 @@ from kas.lowering.sums import absorbed, emit_absorbed
 __all__ = ["optimized", "plan"]
 
 _EMIT: dict[str, Emit] = {}
-for _family in (views, spatial, linear, scaling, reductions, pointwise, binary, matmul, attention, windows, products):
+for _family in (
+    *(views, spatial, linear, scaling, reductions, pointwise, binary, windows),
+    *(matmul, products, attention, association),
+):
     _EMIT.update(_family.OPTIMIZED)
 _EMIT |= loops.OPTIMIZED
 _EMIT["loop"] = partial(loops.emit_loop, lambda: _EMIT)

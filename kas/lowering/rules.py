@@ -9,6 +9,7 @@ from kas.language.primitives._base import channel_side
 from kas.language.primitives.linear import Conv, Fc, Filter, Mix
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL
+from kas.lowering import rules_association as association
 from kas.lowering import rules_attention as attention
 from kas.lowering import rules_loops as loops
 from kas.lowering import rules_maxima as maxima
@@ -172,13 +173,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
         loops.fold,
     ),
     "conv": (_conv,),
-    "convolve": (_chain, _narrow),
+    "convolve": (association.map_of_product, _chain, _narrow),
     "fc": (windows.fc, windows.fc_scaled, loops.fc, _fc_is_convolution),
     "mix": (windows.mix, loops.mix, _mix_is_convolution),
     "filter": (taps.filter_of_taps, _filter_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
-    "matmul": (attention.attention,),
-    "bmm": (attention.batched,),
+    "matmul": (association.gram_scores, attention.attention),
+    "bmm": (association.gram_scores, attention.batched),
     "rows": (attention.projected,),
 }
 
@@ -187,6 +188,7 @@ ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
     "fused attention": (attention.attention, attention.batched),
     "loops over taps": (loops.fold, loops.mix, loops.fc),
     "product of weights": (_chain,),
+    "another association": (association.map_of_product, association.gram_scores),
     "channels last": (_narrow,),
 }
 

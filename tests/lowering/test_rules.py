@@ -340,6 +340,61 @@ RULES = {
         "softmax",
         "scaled_dot_product",
     ),
+    # another association
+    "one matrix of channels for each image": (
+        program(*MAPS, op("matmul", ins=[1, 2], t=[False, True]), op("sigmoid"), op("matmul", ins=[5, 3]), FC),
+        r"torch\.matmul\(t\d, self\.w3\)",
+        r"self\.w[37]\.expand\(n, -1, -1\), x",
+    ),
+    "one matrix of channels for each image, the image as it is": (
+        program(op("tanh"), op("matmul", ins=[1, 0], t=[False, True]), op("matmul", ins=[2, 0], t=[True, False]), FC),
+        r"torch\.bmm\(self\.w4\.expand\(n, -1, -1\), \w+\.transpose\(1, 2\)\)(.*\n)+.*baddbmm\(x\.new",
+        r"return torch\.bmm",
+    ),
+    "scores of maps of one image by group": (
+        program(
+            *MAPS,
+            *GROUPS,
+            op("bmm", ins=[4, 5], batch=["g"], t=[False, True], softmax=True),
+            op("bmm", ins=[7, 6], batch=["g"]),
+        ),
+        r"self\.w1\.expand\(n, -1, -1\), t",
+        r"self\.w[12]\.expand\(n, -1, -1\), x",
+    ),
+    "scores of normalized and scaled maps": (
+        program(
+            *MAPS,
+            op("normalize", ins=[1], axes=["1.h", "1.w"], how="l2"),
+            SCALED,
+            op("normalize", ins=[2], axes=["1.h", "1.w"], how="l2"),
+            op("matmul", ins=[5, 6], t=[False, True]),
+            op("tanh"),
+            op("matmul", ins=[8, 3]),
+        ),
+        r"clamp_min\(0\)(.*\n)+.*clamp_min\(0\)",
+        "vector_norm",
+    ),
+    "cross-covariance attention": (
+        zoo.get("xcit_attention"),
+        r"clamp_min\(0\)",
+        r"vector_norm|self\.w[123]\.expand\(n, -1, -1\), x",
+    ),
+    "no scores of scaled and then normalized maps": (
+        program(
+            *MAPS,
+            op("scale", ins=[1], axes=["0.c"]),
+            op("normalize", axes=["1.h", "1.w"], how="l2"),
+            op("matmul", ins=[5, 2], t=[False, True]),
+            op("matmul", ins=[6, 3]),
+        ),
+        "vector_norm",
+        r"clamp_min\(0\)",
+    ),
+    "no one matrix by way of fewer channels": (
+        program(op("fc", to="4"), op("matmul", ins=[1, 0], t=[False, True]), op("matmul", ins=[2, 0]), FC),
+        r"^x = torch\.bmm\(self\.w4\.expand\(n, -1, -1\), x\)$",
+        "gram",
+    ),
     # products
     "a map added": (and_input(op("tanh"), FC), r"baddbmm\(x\.reshape.*self\.w2", r" \+ |add_"),
     "a product added": (
