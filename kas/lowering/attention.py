@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from kas.language.dims import Dim
+from collections import Counter
+
+from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import product
+from kas.language.primitives.windows import Window
 from kas.language.shapes import Shape
 from kas.lowering.code import Form, form_of
 from kas.lowering.emitter import Emit, Emitter
@@ -64,7 +67,7 @@ def _batches(emitter: Emitter, node: Node, batch: tuple[object, ...], turned: bo
     moved = emitter.axes(node) + permutation([0, *(1 + own.index(axis) for axis in order)])
     form = (product(dim for _, dim in head), product(dim for _, dim in first), product(dim for _, dim in second))
     text = emitter.code.view(moved, tuple(dim for _, dim in order), form)
-    return text if node.op in ("rows", "project", "part") else f"{text}.contiguous()"
+    return text if node.op in ("rows", "project", "part", "windowed") else f"{text}.contiguous()"
 
 
 def _emit_rows(emitter: Emitter, node: Node) -> tuple[str, Form]:
@@ -89,35 +92,67 @@ def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
 
 
 def _emit_projects(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """Several linear maps of the channels of an image to equal widths, side by side, as rows `[N, positions, all widths]`."""
-    assert isinstance(node.attributes, tuple)
-    width, *numbers = node.attributes
-    assert isinstance(width, Dim)
-    base, positions = node.ins[0], node.ins[0].shape.second.product
-    inner = base.shape.first.product
-    sizes = (emitter.code.number(width), emitter.code.number(inner))
-    weights = ", ".join(emitter.parameter(number, sizes) for number in numbers if isinstance(number, int))
+    """Several linear maps of the channels of an image, side by side, as rows `[N, positions, all widths]`.
+
+    With `inner`, of another map before them: the product of the weights is made first.
+    """
+    widths, numbers, inner = _maps(node)
+    base, positions, count = node.ins[0], node.ins[0].shape.second.product, emitter.code.number
+    channels = count(base.shape.first.product)
+    read = emitter.raw(inner)[1][0] if inner else channels
+    parts = (emitter.parameter(number, (count(width), read)) for number, width in zip(numbers, widths, strict=True))
+    weight = f"torch.cat([{', '.join(parts)}])"
+    if inner:
+        weight = f"torch.mm({weight}, {emitter.parameter(inner, (read, channels))})"
     emitter.code.names.add("n")
-    image = emitter.reshaped(base, (inner, positions))
-    joint = f"torch.bmm({image}.transpose(1, 2), torch.cat([{weights}]).t().expand(n, -1, -1))"
-    return joint, (positions, Dim.of(len(numbers)) * width)
+    image = emitter.reshaped(base, (base.shape.first.product, positions))
+    joint = f"torch.bmm({image}.transpose(1, 2), {weight}.t().expand(n, -1, -1))"
+    if any(width is not widths[0] for width in widths):  # no dim says how wide it is
+        joint = emitter.variable(joint)
+    return joint, (positions, node.shape.second.product)
+
+
+def _maps(node: Node) -> tuple[tuple[Dim, ...], tuple[int, ...], int]:
+    """Widths and parameters of the maps of a joint product, and that of the map before them, 0 for none."""
+    assert isinstance(node.attributes, tuple)
+    widths, numbers, inner = node.attributes
+    assert isinstance(widths, tuple)
+    assert isinstance(numbers, tuple)
+    assert isinstance(inner, int)
+    return widths, numbers, inner
 
 
 def _emit_part(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """One of them, in the memory of all."""
     assert isinstance(node.attributes, tuple)
-    joint = node.ins[0]
-    assert isinstance(joint.attributes, tuple)
-    (i,), width = node.attributes, joint.attributes[0]
+    (i,), joint = node.attributes, node.ins[0]
     assert isinstance(i, int)
-    assert isinstance(width, Dim)
-    value, size = emitter.values[joint], emitter.code.number(width)
-    return f"{value.name}.narrow(2, {i * size if i else 0}, {size})", (value.form[0], width)
+    widths, _, _ = _maps(joint)
+    count, value = emitter.code.number, emitter.values[joint]
+    before = " + ".join(f"{times * count(width)!r}" for width, times in Counter(widths[:i]).items()) or "0"
+    return f"{value.name}.narrow(2, {before}, {count(widths[i])})", (value.form[0], widths[i])
+
+
+def _emit_windowed(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """Rows cut into windows: `[N, h, w | g, c, kh, kw]`, as views of the rows."""
+    step, base = node.step, node.ins[0]
+    assert isinstance(step, Window)
+    cut: list[tuple[int, Dim]] = []  # where each axis goes: positions, channels, taps
+    for axis, dim in zip("hw", base.shape.first.dims, strict=True):
+        if axis in step.over:
+            cut += [(2 * step.grid, dim / Dim.of(step.size)), (2 - 2 * step.grid, Dim.of(step.size))]
+        else:
+            cut.append((0, dim))
+    cut = [(place, dim) for place, dim in [*cut, *((1, dim) for _, dim in base.shape.second.axes())] if dim is not ONE]
+    order = sorted(range(len(cut)), key=lambda i: cut[i][0])
+    moved = emitter.reshaped(base, tuple(dim for _, dim in cut)) + permutation([0, *(i + 1 for i in order)])
+    return moved, tuple(cut[i][1] for i in order)
 
 
 OPTIMIZED: dict[str, Emit] = {
     "projects": _emit_projects,
     "part": _emit_part,
+    "windowed": _emit_windowed,
     "attention": _emit_attention,
     "batched attention": _emit_batched,
     "rows": _emit_rows,

@@ -6,6 +6,7 @@ equal one exists, so that shared sub-expressions are computed once. Nodes that n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -147,6 +148,8 @@ class Graph:
         self.rules = rules
         self.nodes: list[Node] = []
         self.shared: set[Node] = set()  # values of the program that several steps read
+        self.reads: Counter[Node] = Counter()  # how many steps of the program read a value
+        self.along_lines: set[Node] = set()  # values that only products for each row or column read
         self._known: dict[tuple[object, ...], Node] = {}
 
     def make(

@@ -162,8 +162,13 @@ def _by_their_readers(rows: list[Line], bodies: list[ast.Module], values: list[_
             operands = [name for name in operands if reads[number][name].role != "attention"]
             words = ["values"]
         for name, word in zip(operands, words, strict=False):
-            if reads[number][name].role in ("mixed", "filtered", "hidden"):
-                reads[number][name].role = word
+            operand = reads[number][name]
+            if operand.role in ("mixed", "filtered", "hidden"):
+                operand.role = word
+                before = reads[operand.line] if operand.line >= 0 else {}
+                for source, seen in before.items():  # of which it is a view
+                    if seen.readers == [operand.line] and rows[operand.line][1].startswith(f"{source}.reshape("):
+                        seen.role = word if seen.role == "hidden" else seen.role
 
 
 def _renamed(rows: list[Line], bodies: list[ast.Module], values: list[_Value], reads: list[dict[str, _Value]]) -> list[Line]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from kas.language.kernel import Kernel
+from kas.language.primitives.products import Bmm
 from kas.lowering import (
     association,
     attention,
@@ -31,6 +32,7 @@ from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Attributes, Graph, Node, Rule
 from kas.lowering.output import arranged
 from kas.lowering.rules import RULES, rules_without
+from kas.lowering.rules_rows import projects_once
 from kas.lowering.sums import absorbed, emit_absorbed
 
 __all__ = ["optimized", "plan"]
@@ -77,6 +79,7 @@ def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RUL
     source = graph.make("input", (), kernel.shapes[0])
     tensors = [source]
     reads = Counter(i for step in kernel.steps for i in step.ins)
+    other = {i for step in kernel.steps if not (isinstance(step, Bmm) and set(step.batch) <= {"h", "w"}) for i in step.ins}
     if reads[0] > 1:
         graph.shared.add(source)
     for number, (step, outcome) in enumerate(zip(kernel.steps, kernel.outcomes, strict=True), 1):
@@ -84,9 +87,15 @@ def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RUL
         node = graph.make(step.op, ins, outcome.shape, step, number if outcome.weight is not None else 0)
         if reads[number] > 1 or node in tensors:
             graph.shared.add(node)
+        graph.reads[node] += reads[number]
+        if number not in other and node not in tensors:
+            graph.along_lines.add(node)
+        elif node in tensors:
+            graph.along_lines.discard(node)
         tensors.append(node)
     output = tensors[next(i for i in range(len(tensors)) if not reads[i])]
-    return source, *_taps_once(_needed(graph, source, output), output)
+    output, nodes = projects_once(_needed(graph, source, output), output, graph)
+    return source, *_taps_once(nodes, output)
 
 
 def _needed(graph: Graph, source: Node, output: Node) -> list[Node]:

@@ -15,7 +15,7 @@ from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 from kas.lowering.matmul import scaled
 
-__all__ = ["OPTIMIZED", "PLAIN"]
+__all__ = ["OPTIMIZED", "PLAIN", "added_bmm"]
 
 View = Callable[[Form], str]  # the expression of an input in a form
 
@@ -100,14 +100,23 @@ def _plain_reassemble(site: Site) -> str:
     return site.output(tensor, form)
 
 
-def _emit_bmm(emitter: Emitter, node: Node) -> tuple[str, Form]:
+def _emit_bmm(emitter: Emitter, node: Node, total: str = "") -> tuple[str, Form]:
     """One product of `N * batch` matrices, divided in the call."""
     step, code, shapes = node.step, emitter.code, [i.shape for i in node.ins]
     assert isinstance(step, Bmm)
     parts = contraction(step, *shapes)
     left, right = _operands(code, step, [emitter.axes(i) for i in node.ins], shapes, joined=True)
-    result = scaled(emitter.values[node.ins[0]].name, left, right, code.root(parts.contracted))
+    result = scaled(emitter.values[node.ins[0]].name, left, right, code.root(parts.contracted), total)
     return _placed(code, step, parts, f"torch.softmax({result}, 2)" if step.softmax else result, None)
+
+
+def added_bmm(emitter: Emitter, node: Node, other: Node) -> tuple[str, Form]:
+    """A product without a softmax, added to another value of its shape."""
+    step, shapes = node.step, [i.shape for i in node.ins]
+    assert isinstance(step, Bmm)
+    parts = contraction(step, *shapes)
+    sides: list[Part] = [(0, parts.kept_l), (1, parts.kept_r)]
+    return _emit_bmm(emitter, node, _matrices(emitter.code, emitter.axes(other), node.shape, step.batch, sides, True))
 
 
 def _emit_reassemble(emitter: Emitter, node: Node) -> tuple[str, Form]:

@@ -15,6 +15,7 @@ from kas.lowering import rules_loops as loops
 from kas.lowering import rules_maxima as maxima
 from kas.lowering import rules_means as means
 from kas.lowering import rules_products as products
+from kas.lowering import rules_rows as rows
 from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
@@ -157,7 +158,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "unfold": (taps.unfold,),
     **dict.fromkeys(("relu", "abs", "neg"), (_twice, taps.below)),
     **dict.fromkeys(("gelu", "sigmoid", "tanh", "exp", "sin", "sqrt", "sqr"), (taps.below,)),
-    **dict.fromkeys(("add", "sub", "max", "min", "div"), (taps.both,)),
+    "add": (taps.both, rows.sum_of_swaps),
+    **dict.fromkeys(("sub", "max", "min", "div"), (taps.both,)),
     "mul": (taps.both, taps.gate),
     "scale": (taps.scale, products.scale_of_product),
     "fold": (
@@ -179,8 +181,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "filter": (taps.filter_of_taps, _filter_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
     "matmul": (association.gram_scores, attention.attention),
-    "bmm": (association.gram_scores, attention.batched),
-    "rows": (attention.projected,),
+    "bmm": (association.gram_scores, attention.batched, rows.by_lines),
+    "rows": (rows.projected,),
 }
 
 # Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.

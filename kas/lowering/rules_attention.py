@@ -6,16 +6,14 @@ linear map that makes it writes them last at no cost; anything else is copied, w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from kas.language.dims import ONE, Dim
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.products import Bmm, contraction
 from kas.language.primitives.reductions import Softmax
 from kas.language.shapes import Shape
 from kas.lowering.graph import Graph, Node
+from kas.lowering.rules_rows import related, rows
 
-__all__ = ["attention", "batched", "projected"]
+__all__ = ["attention", "batched"]
 
 _FEATURES = 64  # in a batch, so many features are never too many
 _SCORES = 64 * 64  # to so many scores the parts of the fused call are as fast as it is on a CPU, with its operands in any order
@@ -36,16 +34,16 @@ def attention(graph: Graph, node: Node) -> Node | None:
             assert isinstance(scores.step, Matmul)
             (q, k), (tq, tk) = scores.ins, scores.step.t
             value = node.ins[1 - number]
-            rows = (
-                _rows(graph, q) if tq else q,
-                k if tk else _rows(graph, k),
+            operands = (
+                rows(graph, q) if tq else q,
+                k if tk else rows(graph, k),
                 # as columns of the left product, or rows of the right one, it has its keys in side 1
-                _rows(graph, value) if (step.t[1] if number == 0 else not step.t[0]) else value,
+                rows(graph, value) if (step.t[1] if number == 0 else not step.t[0]) else value,
             )
-            if not _worthwhile(graph, rows):
+            if not _worthwhile(graph, operands):
                 return None
-            shape = Shape(rows[0].shape.first, rows[2].shape.second)
-            made = graph.make("attention", _together(graph, rows), shape)
+            shape = Shape(operands[0].shape.first, operands[2].shape.second)
+            made = graph.make("attention", operands, shape)
             return made if number == 0 else graph.make("swap", (made,), node.shape)
     return None
 
@@ -74,14 +72,19 @@ def batched(graph: Graph, node: Node) -> Node | None:
         width, keys = (graph.code.number(parts[i].contracted) for i in (0, 1))
         if (parts[1].columns if number == 0 else parts[1].rows) is not parts[0].contracted or width > max(_FEATURES, keys):
             return None
-        last = not {"kh", "kw"} & set(step.batch)  # then the features are the last axes of the side that they are on
-        rows = tuple(_rows(graph, one) if turn and last else one for one, turn in zip((q, k, value), turned, strict=True))
-        wrong = tuple(turn and not last for turn in turned)
-        rows = _together(graph, rows)
-        if graph.code.number(parts[0].rows) * keys <= _SCORES and all(row.op != "part" for row in rows):
+        read = zip((q, k, value), turned, strict=True)
+        operands = tuple(_read(graph, one, step.batch) if turn else one for one, turn in read)
+        wrong = tuple(turn and made is one for one, made, turn in zip((q, k, value), operands, turned, strict=True))
+        if graph.code.number(parts[0].rows) * keys <= _SCORES and not related(graph, operands):
             return None
-        return graph.make("batched attention", rows, node.shape, attributes=(scores.step.batch, number, wrong))
+        return graph.make("batched attention", operands, node.shape, attributes=(scores.step.batch, number, wrong))
     return None
+
+
+def _read(graph: Graph, node: Node, batch: tuple[str, ...]) -> Node:
+    """A node as rows; as it is, where its taps are behind the features and no map writes it as rows."""
+    made = rows(graph, node)
+    return node if made.op == "rows" and {"kh", "kw"} & set(batch) else made
 
 
 def _batched_scores(graph: Graph, node: Node) -> Node | None:
@@ -113,44 +116,7 @@ def _scores(graph: Graph, node: Node) -> Node | None:
     return None
 
 
-def _together(graph: Graph, rows: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Those of the operands that are linear maps of one tensor to equal widths, as the parts of one product.
-
-    Not where they are wider than there are positions: putting the weights together takes longer than it saves then.
-    """
-    for base in dict.fromkeys(row.ins[0] for row in rows if row.op == "project"):
-        mapped = [row for row in dict.fromkeys(rows) if row.op == "project" and row.ins[0] is base]
-        width, count = mapped[0].convolution.out, Dim.of(len(mapped))
-        wide = graph.code.number(width) > graph.code.number(base.shape.second.product)
-        if wide or count is ONE or any(row.convolution.out is not width for row in mapped):
-            continue
-        numbers = tuple(row.convolution.weight.number for row in mapped)
-        whole = mapped[0].shape.with_side(1, mapped[0].shape.second.with_axes(g=ONE, c=count * width))
-        joint = graph.make("projects", (base,), whole, attributes=(width, *numbers))
-        parts = {row: graph.make("part", (joint,), row.shape, attributes=(i,)) for i, row in enumerate(mapped)}
-        rows = tuple(parts.get(row, row) for row in rows)
-    return rows
-
-
-def _worthwhile(graph: Graph, rows: tuple[Node, ...]) -> bool:
-    queries, features = (graph.code.number(side.product) for side in rows[0].shape)
-    keys = graph.code.number(rows[1].shape.first.product)
-    return queries * keys > _SCORES and max(features, graph.code.number(rows[2].shape.second.product)) <= keys
-
-
-def _rows(graph: Graph, node: Node) -> Node:
-    """A node with its sides swapped, in that order in memory."""
-    return graph.make("rows", (node,), Shape(node.shape.second, node.shape.first))
-
-
-def projected(graph: Graph, node: Node) -> Node | None:
-    """A linear map of channels that is read as rows only writes rows."""
-    source = node.ins[0]
-    while source.op == "view" and source not in graph.shared:
-        source = source.ins[0]
-    if source.op != "convolve" or source in graph.shared or source.convolution.bias:
-        return None
-    convolution = source.convolution
-    if convolution.window.taps > 1 or convolution.groups is not ONE or convolution.weight.kind != "parameter":
-        return None
-    return graph.make("project", source.ins, node.shape, attributes=replace(convolution))
+def _worthwhile(graph: Graph, operands: tuple[Node, ...]) -> bool:
+    queries, features = (graph.code.number(side.product) for side in operands[0].shape)
+    keys = graph.code.number(operands[1].shape.first.product)
+    return queries * keys > _SCORES and max(features, graph.code.number(operands[2].shape.second.product)) <= keys

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from kas.language.dims import ONE
 from kas.language.primitives.matmul import Matmul
+from kas.language.primitives.products import Bmm
 from kas.lowering.code import Form
 from kas.lowering.convolution import added_product
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Node
 from kas.lowering.matmul import added_matmul
+from kas.lowering.products import added_bmm
 
 __all__ = ["absorbed", "emit_absorbed"]
 
@@ -45,6 +47,9 @@ def _chain(operand: Node, readers: Mapping[Node, int]) -> tuple[Node, ...]:
     if product.op == "matmul":
         assert isinstance(product.step, Matmul)
         return () if product.step.softmax else tuple(chain)
+    if product.op == "bmm":  # the other value is put in its order, which has no names for the axes of a view
+        assert isinstance(product.step, Bmm)
+        return () if product.step.softmax or len(chain) > 1 else tuple(chain)
     if product.op != "convolve":
         return ()
     own = product.convolution
@@ -56,6 +61,6 @@ def emit_absorbed(emitter: Emitter, node: Node, chain: tuple[Node, ...]) -> tupl
     """The sum: expression, form, and the nodes that it reads."""
     product = chain[-1]
     other = next(read for read in node.ins if read is not chain[0])
-    write = added_matmul if product.op == "matmul" else added_product
+    write = {"matmul": added_matmul, "bmm": added_bmm}.get(product.op, added_product)
     expression, form = write(emitter, product, other)
     return expression, form, (other, *product.ins)

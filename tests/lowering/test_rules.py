@@ -39,10 +39,10 @@ def taps_mean_of(*steps, taps=("0.kw",), back="add"):
     return program(*steps, *folds, op(back, ins=[len(steps) + 2, 0]))
 
 
-def in_windows(over, batch):
-    """Attention by head of every second place, along one or two axes."""
-    windows = (op("window", ins=[i], over=over, size=2) for i in (4, 5, 6))
-    return program(*MAPS, *GROUPS, *windows, *attention(batch, 7), op("unwindow", over=over), op("ungroup"), FC)
+def in_windows(over, batch, grid=False):
+    """Attention by head of every second place, or in windows, along one or two axes."""
+    windows = (op("window", ins=[i], over=over, size=2, grid=grid) for i in (4, 5, 6))
+    return program(*MAPS, *GROUPS, *windows, *attention(batch, 7), op("unwindow", over=over, grid=grid), op("ungroup"), FC)
 
 
 # name: program, a pattern that the forward must have, one that it must not have
@@ -271,8 +271,8 @@ RULES = {
             op("matmul", ins=[1, 2], t=[True, False], softmax=True),
             op("matmul", ins=[3, 4], t=[False, True]),
         ),
-        r"scaled_dot_product_attention",
-        "torch.cat",
+        r"torch\.cat(.*\n)+.*scaled_dot_product_attention",
+        "softmax",
     ),
     "attention, columns": (
         program(
@@ -334,11 +334,101 @@ RULES = {
         "softmax",
     ),
     "attention in windows": (in_windows("h", ["g", "kh"]), "scaled_dot_product", "softmax"),
-    "no fused attention in small windows": (in_windows("hw", ["g", "kh", "kw"]), "softmax", "scaled_dot_product"),
+    "attention in small windows, whose rows are parts of one product": (
+        in_windows("hw", ["g", "kh", "kw"]),
+        r"torch\.cat(.*\n)+.*scaled_dot_product",
+        "softmax|stack",
+    ),
+    "attention in windows of a grid": (in_windows("hw", ["g", "kh", "kw"], grid=True), r"torch\.cat(.*\n)+.*scaled", "softmax"),
+    "no fused attention in small windows of values with taps": (
+        program(
+            op("conv", to="8", k=[3, 3]),
+            *(op("window", ins=[1], over="hw", size=2) for _ in range(3)),
+            *attention(["kh", "kw"], 2),
+            op("unwindow", over="hw"),
+            FC,
+        ),
+        "softmax",
+        "scaled_dot_product",
+    ),
     "no fused attention by row to wider values": (
         program(op("fc", to="8"), op("fc", ins=[0], to="8"), op("fc", ins=[0], to="C"), *attention(["h"])),
         "softmax",
         "scaled_dot_product",
+    ),
+    # rows
+    "rows by line of unequal widths": (
+        program(op("fc", to="8"), op("fc", ins=[0], to="8"), op("fc", ins=[0], to="C"), *attention(["h"])),
+        r"torch\.cat\(\[self\.w1, self\.w2, self\.w3\]\)(.*\n)+.*narrow\(2, 16, 16\)",
+        r"\.expand\(n, -1, -1\), x",
+    ),
+    "attention along both lines, added": (
+        zoo.get("criss_cross_attention"),
+        r"torch\.cat(.*\n)+.*softmax(.*\n)+.*softmax(.*\n)+.*baddbmm\(\n? *t\d\.permute",
+        r"new_zeros(.*\n)+.*new_zeros(.*\n)+.*new_zeros(.*\n)+.*new_zeros",
+    ),
+    "no rows of what others read": (
+        program(
+            *MAPS,
+            op("bmm", ins=[1, 2], batch=["h"], t=[True, False]),
+            op("tanh"),
+            op("bmm", ins=[3, 5], batch=["h"], t=[False, True]),
+            op("mul", ins=[6, 3]),
+        ),
+        r"self\.w3\.expand\(n, -1, -1\), x",
+        "w3.*cat|cat.*w3",
+    ),
+    "rows of maps of a map": (
+        program(
+            op("fc", to="4"),
+            op("fc", to="C"),
+            *(op("fc", ins=[2], to="8") for _ in range(3)),
+            *attention(["h"], 3),
+            FC,
+        ),
+        r"torch\.mm\(torch\.cat\(\[self\.w3, self\.w4, self\.w5\]\), self\.w2\)",
+        r"self\.w2\.expand",
+    ),
+    "no rows of maps of a map that others read": (
+        program(
+            op("fc", to="4"),
+            op("fc", to="C"),
+            *(op("fc", ins=[2], to="8") for _ in range(3)),
+            *attention(["h"], 3),
+            FC,
+            op("add", ins=[8, 2]),
+        ),
+        r"self\.w2\.expand",
+        r"torch\.mm\(",
+    ),
+    "rows of normalized and scaled maps": (
+        zoo.get("cosine_attention"),
+        r"torch\.cat\(\[self\.w1, self\.w4, self\.w6\]\)(.*\n)+.*dim=2(.*\n)+.*\* self\.w3\.reshape\(8\)",
+        r"contiguous|\.sum\(",
+    ),
+    "rows in windows of normalized and scaled maps": (
+        program(
+            *MAPS,
+            *GROUPS,
+            op("normalize", ins=[4], axes=["0.c"], how="l2"),
+            op("scale", axes=["0.g"]),
+            *(op("window", ins=[i], over="hw", size=2, grid=True) for i in (8, 5, 6)),
+            *attention(["g", "kh", "kw"], 9),
+            op("unwindow", over="hw", grid=True),
+            op("ungroup"),
+        ),
+        r"torch\.cat(.*\n)+.*scaled_dot",
+        "softmax",
+    ),
+    "no rows of maps normalized along positions": (
+        program(
+            *MAPS,
+            op("normalize", ins=[1], axes=["1.h", "1.w"], how="l2"),
+            op("matmul", ins=[4, 2], t=[True, False], softmax=True),
+            op("matmul", ins=[3, 5], t=[False, True]),
+        ),
+        "contiguous",
+        "w1, self",
     ),
     # another association
     "one matrix of channels for each image": (
