@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -33,12 +33,12 @@ class Buffered:
     __slots__ = ("random",)
 
     def __init__(self, generator: np.random.Generator):
-        self.random: Callable[[], float] = _in_blocks(generator).__next__
+        self.random: Callable[[], float] = chain.from_iterable(_blocks(generator)).__next__
 
 
-def _in_blocks(generator: np.random.Generator) -> Iterator[float]:
+def _blocks(generator: np.random.Generator) -> Iterator[list[float]]:
     while True:
-        yield from generator.random(_BLOCK).tolist()
+        yield generator.random(_BLOCK).tolist()
 
 
 def pick(rng: Random, items: Sequence[T]) -> T:

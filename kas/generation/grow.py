@@ -57,7 +57,7 @@ class Grammar:
         closed = finish(growth, rng) or _finish_shorter(growth, drawn - 1, rng)
         if not closed or len(growth.steps) < settings.min_steps or (draft.local and not growth.local):
             return None
-        return growth if all(op in {step.op for step in growth.steps} for op in settings.required) else None
+        return growth if {step.op for step in growth.steps}.issuperset(settings.required) else None
 
 
 class Draft:
@@ -134,9 +134,7 @@ class Duties:
     def _short_sighted(self, growth: Growth) -> bool:
         """Whether the newest tensor sees fewer positions than the settings ask for."""
         wanted = self._settings.receptive_field
-        if wanted == 1:
-            return False
-        return receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank) < wanted
+        return wanted > 1 and receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank) < wanted
 
 
 def _newest(growth: Growth, takes: Callable[[Growth, int], bool]) -> int | None:
@@ -194,7 +192,7 @@ def keeps(growth: Growth) -> bool:
     """Whether a closed program keeps to the settings that are of whole programs."""
     settings: GenerationSettings = growth.moves.settings
     count = len(growth.steps)
-    if count > settings.max_steps or not all(settings.permits(step.op) for step in growth.steps):
+    if count > settings.max_steps or not {step.op for step in growth.steps} <= settings.weights.keys():
         return False
     if not settings.min_weighted * count <= growth.weighted <= settings.max_weighted * count:
         return False
@@ -213,7 +211,7 @@ def to_kernel(growth: Growth) -> Kernel | None:
             for name in dim.variables:
                 names.setdefault(name, FREE_VARIABLES[len(names)])
     if all(old == new for old, new in names.items()) or _rename(growth, names):
-        return Kernel.of_outcomes(growth.moves.rank, growth.steps, growth.outcomes)
+        return Kernel.of_outcomes(growth.moves.rank, growth.steps, growth.outcomes, growth.shapes)
     return None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import add as plus
+from operator import ge, gt
+
 from kas.generation.facts import Facts
 from kas.generation.filters import is_void
 from kas.generation.limits import NOTHING
@@ -63,7 +66,7 @@ class Growth:
     @property
     def is_dear(self) -> bool:
         """Whether the steps so far use some limit of the budget as far as it must be used."""
-        return any(amount >= enough for amount, enough in zip(self.spent, self.moves.limits.enough, strict=True))
+        return any(map(ge, self.spent, self.moves.limits.enough))
 
     @property
     def needed(self) -> int:
@@ -89,18 +92,18 @@ class Growth:
 
     def add(self, move: Move, ins: tuple[int, ...], *, filtered: bool = True) -> bool:
         """Add a step if it is legal, allowed and (if `filtered`) not void. Says whether it was added."""
-        shapes = self.shapes
+        shapes, results, spent = self.shapes, move.results, self.spent
         key = shapes[ins[0]] if move.arity == 1 else (shapes[ins[0]], shapes[ins[1]])
-        result = move.results[key] if key in move.results else self.moves.result(move, key)
+        result = results[key] if key in results else self.moves.result(move, key)
         if result is None or (move.distinct and ins[0] == ins[1]):
             return False
-        spent = self.spent
-        if result.costs is not NOTHING:
-            spent = tuple([a + b for a, b in zip(spent, result.costs)])  # noqa: B905 - the hot loop
-            for amount, most in zip(spent, self.moves.limits.ceilings):  # noqa: B905
-                if amount > most:
-                    return False
-        step = move.at(ins)
+        costs = result[2]
+        if costs is not NOTHING:
+            spent = tuple(map(plus, spent, costs))
+            if any(map(gt, spent, self.moves.limits.ceilings)):
+                return False
+        placed = move.placed
+        step = placed[ins] if ins in placed else move.at(ins)
         if filtered and is_void(step, self.steps, shapes):
             return False
         if move.mean and not self._varies(step):
@@ -110,17 +113,18 @@ class Growth:
         return True
 
     def _append(self, move: Move, step: Step, result: Result) -> None:
+        outcome, ins, left = result[0], step.ins, self.open
         self.steps.append(step)
         self.made.append(move)
-        self.outcomes.append(result.outcome)
-        self.shapes.append(result.outcome.shape)
-        self.facts.append(result.facts)
+        self.outcomes.append(outcome)
+        self.shapes.append(outcome[0])
+        self.facts.append(result[1])
         self.origins.append(self.origin)
         number = len(self.steps)
-        if len(self.open) == 1:
-            self.open = [number] if self.open[0] in step.ins else [self.open[0], number]
+        if len(left) == 1:
+            self.open = [number] if left[0] in ins else [left[0], number]
         else:
-            self.open = [*[i for i in self.open if i not in step.ins], number]
+            self.open = [*[i for i in left if i not in ins], number]
         self.variables |= move.variables
         self.mixes = self.mixes or move.mixes
         self.local = self.local or move.local

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import gcd
+from operator import le
 from typing import Any
 
 from kas.generation.settings import GenerationSettings
 from kas.language import Outcome, Shape, Step
-from kas.language.dims import Dim
+from kas.language.dims import FREE_VARIABLES, Dim
 from kas.language.primitives.linear import Conv, Filter
 from kas.language.primitives.spatial import Unfold
 from kas.language.shapes import input_shape
@@ -63,24 +64,24 @@ class Limits:
         self._limits = _ceilings(budget, chosen) if budget is not None and targets else {}
         self.ceilings = tuple(self._limits.values())
         self.enough = tuple([settings.min_use * most for most in self.ceilings])
-        self._input = [input_shape(rank).product.value(env) for env in self._envs]
+        self._least = [{**env, **dict.fromkeys(FREE_VARIABLES, 1)} for env in self._envs]
+        self._cheapest = [{**values, "G": self._groups} for values in self._least[: len(chosen)]]
+        self._quarter = [{**env, **dict.fromkeys(FREE_VARIABLES, max(env["C"] // 4, 1))} for env in self._envs]
+        self._most = [settings.max_tensor * input_shape(rank).product.value(env) for env in self._envs]
         self._totals: dict[Dim, int] = {}
         self._exists: dict[Dim, bool] = {}
         self._lengths: dict[Dim, float] = {}
-        self._small: dict[Dim, bool] = {}
+        self._shapes: dict[Shape, bool] = {}
 
     def allow(self, step: Step, source: Shape, outcome: Outcome) -> bool:
         """Whether a step may be made at all: its dims exist at every target, its taps are inside, its tensor is small."""
         if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
             return False
-        for _, dim in outcome.shape.axes():
-            if not self.exists(dim):
-                return False
+        if not self._allows(outcome.shape):
+            return False
         for dim in outcome.quotients:
             if not self.exists(dim):
                 return False
-        if not self._is_small(outcome.shape.product):
-            return False
         return self._reaches(step, source)
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
@@ -96,13 +97,13 @@ class Limits:
             self._exists[dim] = known
         return known
 
-    def _is_small(self, size: Dim) -> bool:
-        known = self._small.get(size)
+    def _allows(self, shape: Shape) -> bool:
+        """Whether the dims of a tensor exist at every target, and it is small enough there."""
+        known = self._shapes.get(shape)
         if known is None:
-            most = self.settings.max_tensor
-            sizes = zip(self._envs, self._input, strict=True)
-            known = all(self._value(size, env, max(env["C"] // 4, 1)) <= most * whole for env, whole in sizes)
-            self._small[size] = known
+            sizes = [_value(shape.product, values) for values in self._quarter]
+            known = all(map(self.exists, [dim for _, dim in shape.axes()])) and all(map(le, sizes, self._most))
+            self._shapes[shape] = known
         return known
 
     def _reaches(self, step: Step, source: Shape) -> bool:
@@ -121,7 +122,7 @@ class Limits:
         """The least value of an axis over the targets, with every variable at 1."""
         known = self._lengths.get(dim)
         if known is None:
-            known = self._lengths[dim] = min(self._value(dim, env, 1) for env in self._envs)
+            known = self._lengths[dim] = min([_value(dim, values) for values in self._least])
         return known
 
     def _cost(self, key: str, outcome: Outcome) -> float:
@@ -137,17 +138,16 @@ class Limits:
         known = self._totals.get(dim)
         if known is None:
             known = 0
-            for env, templates in zip(self._envs, self._templates, strict=False):
-                numerator, denominator = dim.fraction({**env, "G": self._groups, **dict.fromkeys(dim.variables, 1)})
+            for values, templates in zip(self._cheapest, self._templates, strict=True):
+                numerator, denominator = dim.fraction(values)
                 known += numerator // denominator * templates
             self._totals[dim] = known
         return known
 
-    @staticmethod
-    def _value(dim: Dim, env: dict[str, int], variable: int) -> float:
-        values = {**env, **dict.fromkeys(dim.variables, variable)} if dim.variables else env
-        numerator, denominator = dim.fraction(values)
-        return numerator / denominator
+
+def _value(dim: Dim, values: Mapping[str, int]) -> float:
+    numerator, denominator = dim.fraction(values)
+    return numerator / denominator
 
 
 def _is_whole(numerator: int, denominator: int) -> bool:

@@ -45,11 +45,11 @@ class Move:
         step: the step, with zeros for operands. op, arity, mixes: of it.
         local: whether it reads neighbours. weighted: whether it has a weight. mean: whether it is a fold by the mean.
         distinct: whether it refuses the same tensor twice. variables: its free variables, one bit for each.
-        results: by the shapes of the operands; None where the move does not fit.
+        results: by the shapes of the operands; None where the move does not fit. placed: the steps, by their operands.
     """
 
     __slots__ = (
-        "_placed", "arity", "distinct", "local", "mean", "mixes", "op", "results", "step", "variables", "weighted",
+        "arity", "distinct", "local", "mean", "mixes", "op", "placed", "results", "step", "variables", "weighted",
     )  # fmt: skip
 
     def __init__(self, step: Step):
@@ -64,13 +64,13 @@ class Move:
             for name in dim.variables:
                 self.variables |= 1 << FREE_VARIABLES.index(name)
         self.results: dict[Key, Result | None] = {}
-        self._placed: dict[tuple[int, ...], Step] = {}
+        self.placed: dict[tuple[int, ...], Step] = {}
 
     def at(self, ins: tuple[int, ...]) -> Step:
         """The step with these operands."""
-        step = self._placed.get(ins)
+        step = self.placed.get(ins)
         if step is None:
-            step = self._placed[ins] = type(self.step)(ins, *_attributes(self.step))
+            step = self.placed[ins] = type(self.step)(ins, *_attributes(self.step))
         return step
 
 

@@ -55,6 +55,7 @@ def _fits(batch: tuple[str, ...], t: tuple[bool, bool], left: Shape, right: Shap
     return True
 
 
+@lru_cache(maxsize=1 << 12)
 def _rest(side: Side, batch: tuple[str, ...]) -> Dim:
     """What a side holds besides the axes of the batch."""
     rest = ONE

@@ -15,7 +15,11 @@ from kas.generation.grow import Grammar
 from kas.generation.limits import Limits
 from kas.generation.moves import Moves
 from kas.generation.settings import GenerationSettings
-from kas.language import KasError, Kernel
+from kas.language import (
+    KasError,
+    Kernel,
+    normal,  # noqa: F401 - every kernel is hashed: imported with the sampler, not at the first hash
+)
 from kas.solvers import Sizes
 from kas.solvers.limits import parse_budget
 from kas.solvers.targets import Target
@@ -33,7 +37,7 @@ class Sampler:
         largest_batch: how many kernels a stream draws side by side, at most.
     """
 
-    largest_batch = 64
+    largest_batch = 256
 
     def __init__(
         self,

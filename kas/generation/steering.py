@@ -28,6 +28,7 @@ class Steering:
     def __init__(self, settings: GenerationSettings):
         self._settings = settings
         self._choices: dict[State, Choice[str]] = {}
+        self._any_share = not settings.min_weighted and settings.max_weighted == 1
         self.any_wide = any(op in settings.weights for op in ("conv", "fc"))
         self.any_local = any(op in settings.weights for op in ("conv", "unfold", "shift"))
 
@@ -38,9 +39,10 @@ class Steering:
 
     def choice(self, growth: Growth, goal: int, left: int) -> Choice[str]:
         """What to draw next from."""
-        facts, several = growth.facts[growth.last], len(growth.open) > 1
+        facts, several = growth.facts[growth.open[-1]], len(growth.open) > 1
         closed = not several and facts.output
-        state = (facts.unfit, facts.grouped, several, self.near(left), closed, self._weighted(growth, goal, left))
+        weighted = 0 if self._any_share else self._weighted(growth, goal, left)
+        state = (facts.unfit, facts.grouped, several, left <= _NEAR, closed, weighted)
         known = self._choices.get(state)
         if known is None:
             known = self._choices[state] = self._make(*state)
@@ -49,8 +51,6 @@ class Steering:
     def _weighted(self, growth: Growth, goal: int, left: int) -> int:
         """1 if only weighted ops may be drawn, -1 if none may, 0 if all may, for the share that the settings ask for."""
         least, most = self._settings.min_weighted, self._settings.max_weighted
-        if not least and most == 1:
-            return 0
         if growth.weighted + 1 > int(most * goal):
             return -1
         return 1 if least and growth.weighted + left <= ceil(least * goal) else 0

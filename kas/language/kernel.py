@@ -40,10 +40,17 @@ class Kernel:
             self.steps = tuple(_without_first_side(step, self.shapes) for step in self.steps)
 
     @classmethod
-    def of_outcomes(cls, rank: int, steps: Iterable[Step], outcomes: Iterable[Outcome]) -> Kernel:
-        """A program whose outcomes are known and whose rules have all been checked step by step, as the sampler does."""
+    def of_outcomes(
+        cls, rank: int, steps: Iterable[Step], outcomes: Iterable[Outcome], shapes: Iterable[Shape] | None = None
+    ) -> Kernel:
+        """A program whose outcomes are known and whose rules have all been checked step by step, as the sampler does.
+
+        `shapes`: those of all tensors, the input first, if they are at hand.
+        """
         kernel = cls.__new__(cls)
         kernel.rank, kernel.steps, kernel.outcomes = rank, tuple(steps), tuple(outcomes)
+        if shapes is not None:
+            kernel.__dict__["shapes"] = tuple(shapes)
         return kernel
 
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from kas.language.errors import Infeasible
 from kas.language.kernel import Kernel
-from kas.solvers.costing import Part, answer, own_limits_hold, parts_of, reached, within
+from kas.solvers.costing import answer, own_limits_hold, parts_in_columns, parts_of, reached, within
 from kas.solvers.enumeration import CANDIDATES, Best, Question, assess, best_of_all, best_of_many, bound, few
 from kas.solvers.filling import ENOUGH, FULL, fill
 from kas.solvers.fixed import solve_fixed
@@ -121,11 +121,9 @@ def _solve_quickly(network: Network, plan: Plan) -> Sizes | None:
     filled = fill_sums(network, plan, table)
     if filled is None:
         return None
-    columns = filled.values.items()
-    parts = [
-        Part(kind, members, {number: column[kind] for number, column in columns})
-        for kind, (_, members) in enumerate(network.kinds)
-    ]
+    if not network.limits_targets and "macs" in filled.costs and "params" in filled.costs:
+        return answer(network, plan, table, filled.values, filled.costs, False, 1.0)
+    parts = parts_in_columns(network, filled.values)
     costs = reached(network, plan, table, parts, filled.costs)
     if network.limits_targets and not (within(network, costs) and own_limits_hold(network, plan, table, parts)):
         return None

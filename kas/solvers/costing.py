@@ -14,7 +14,18 @@ from kas.solvers.questions import Network, terms_of
 from kas.solvers.sizes import Sizes
 from kas.solvers.tables import Table
 
-__all__ = ["Answer", "Part", "answer", "own_limits_hold", "parts_of", "reached", "sum_of", "within"]
+__all__ = [
+    "Answer",
+    "Columns",
+    "Part",
+    "answer",
+    "own_limits_hold",
+    "parts_in_columns",
+    "parts_of",
+    "reached",
+    "sum_of",
+    "within",
+]
 
 
 class Part(NamedTuple):
@@ -23,6 +34,9 @@ class Part(NamedTuple):
     kind: int
     members: list[int]
     values: Mapping[int, int]
+
+
+Columns = dict[int, list[int]]  # the value of each variable, by its number, at each kind of target
 
 
 def parts_of(question: Question, best: Best) -> list[Part]:
@@ -37,6 +51,15 @@ def parts_of(question: Question, best: Best) -> list[Part]:
             values = {n: u * c for n, u, c in zip(place.plan.numbers, place.units, counts)}  # noqa: B905 - the hot path
             parts.append(Part(place.kind, members, values))
     return parts
+
+
+def parts_in_columns(network: Network, columns: Columns) -> list[Part]:
+    """A part for each kind of target, where the values of each variable are given for all kinds."""
+    pairs = columns.items()
+    return [
+        Part(kind, members, {number: column[kind] for number, column in pairs})
+        for kind, (_, members) in enumerate(network.kinds)
+    ]
 
 
 def sum_of(terms: Terms, table: Table, templates: Sequence[int], parts: Sequence[Part]) -> int:
@@ -136,25 +159,37 @@ def own_limits_hold(network: Network, plan: Plan, table: Table, parts: Sequence[
 
 
 class Answer:
-    """What sizes are made of; what of them is seldom asked for is worked out when it is."""
+    """What sizes are made of; what of them is seldom asked for is worked out when it is.
 
-    __slots__ = ("network", "parts", "plan", "table")
+    Attributes:
+        found: the parts of the network, or where all targets of a kind have the same values these in columns.
+    """
 
-    def __init__(self, network: Network, plan: Plan, table: Table, parts: Sequence[Part]):
-        self.network, self.plan, self.table, self.parts = network, plan, table, parts
+    __slots__ = ("found", "free", "kernel", "network", "table")
+
+    def __init__(self, network: Network, plan: Plan, table: Table, found: Sequence[Part] | Columns):
+        self.network, self.kernel, self.free, self.table = network, plan.kernel, plan.free, table
+        self.found = found
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Targets with the same values."""
+        if isinstance(self.found, dict):
+            self.found = parts_in_columns(self.network, self.found)
+        return self.found
 
     def memory(self) -> int:
         """Peak bytes, of the target where they are highest."""
-        return memory_of(self.network, self.plan, self.table, self.parts)
+        return memory_of(self.network, Plan(self.kernel), self.table, self.parts)
 
     def work(self) -> float:
         """Of the network."""
-        twice = sum_of(terms_of(self.plan, "work"), self.table, self.network.templates, self.parts)
+        twice = sum_of(terms_of(Plan(self.kernel), "work"), self.table, self.network.templates, self.parts)
         return (twice + self.network.fixed_costs["work"]) / 2
 
     def values(self) -> dict[str, dict[str, int]]:
         """The free variables of each target, by its name."""
-        targets, names, numbers = self.network.targets, self.plan.variables, self.plan.numbers
+        targets, names, numbers = self.network.targets, self.free.variables, self.free.numbers
         found: dict[str, dict[str, int]] = {target.name: {} for target in targets}
         if numbers:
             for _, members, of in self.parts:
@@ -165,11 +200,17 @@ class Answer:
 
 
 def answer(
-    network: Network, plan: Plan, table: Table, parts: Sequence[Part], costs: Mapping[str, int], exact: bool, bound: float
+    network: Network,
+    plan: Plan,
+    table: Table,
+    found: Sequence[Part] | Columns,
+    costs: Mapping[str, int],
+    exact: bool,
+    bound: float,
 ) -> Sizes:
     """The sizes, with the costs that they reach. `bound` is what the use of the tighter limit cannot exceed."""
     return Sizes.late(
-        Answer(network, plan, table, parts),
+        Answer(network, plan, table, found),
         groups=table.groups,
         macs=costs["macs"],
         params=costs["params"],

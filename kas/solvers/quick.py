@@ -108,6 +108,11 @@ def _scale(costs: Sequence[Rows], totals: Sequence[int], axes: Mapping[int, Sequ
     return scale
 
 
+def _slope(rows: Rows, number: int) -> Rows:
+    """What one more of a variable adds to a cost in which it has no power over 1."""
+    return [(tuple([n for n in factors if n != number]), row) for factors, row in rows if number in factors]
+
+
 class _Filling:
     """Values of the variables, a column for each kind of target, what they cost, and what they leave of each limit."""
 
@@ -118,6 +123,8 @@ class _Filling:
             n: [k for k, rows in enumerate(costs) for factors, _ in rows if len(factors) > 1 and factors.count(n) > 1]
             for n in axes
         }  # the costs in which a variable has a power over 1: their steps grow with it
+        self._slopes = {n: [_slope(rows, n) for rows in costs] for n in axes if not self._bends[n]}  # else what one more costs
+        self._none = [0] * len(members)
 
     def put(self, scale: float, totals: Sequence[int]) -> bool:
         """Put all variables to one scale, a smaller one where values of 1 cost more than it gives; False if they do not fit."""
@@ -149,15 +156,29 @@ class _Filling:
         uses = [1 - rest / total for rest, total in zip(self.left, self._totals)]  # noqa: B905 - the hot path
         tight = uses.index(max(uses))
         moves: list[tuple[int, int, int, tuple[int, ...]]] = []
-        for number, column in self.values.items():
-            self.values[number] = [value + 1 for value in column]
-            steps = [map(sub, self._column(rows), old) for rows, old in zip(self._costs, self._columns)]  # noqa: B905
-            self.values[number] = column
+        for number in self.values:
+            steps = self._steps(number)
             moves += [(step[tight], kind, number, step) for kind, step in enumerate(zip(*steps))]  # noqa: B905 - hot
         moves.sort(reverse=True)
         alone = len(self.values) == 1  # else another variable may have grown since
         for _, kind, number, step in moves:
-            self._raise(kind, number, step if alone else self._more(kind, number, 1), growth)
+            self._raise(kind, number, step if alone else self._step(kind, number), growth)
+
+    def _steps(self, number: int) -> list[Sequence[int]]:
+        """What one more of a variable adds to each cost of one target, at each kind of target."""
+        slopes = self._slopes.get(number)
+        if slopes is not None:
+            return [self._column(rows) if rows else self._none for rows in slopes]
+        column = self.values[number]
+        self.values[number] = [value + 1 for value in column]
+        after = [self._column(rows) for rows in self._costs]
+        self.values[number] = column
+        return [[*map(sub, new, old)] for new, old in zip(after, self._columns, strict=True)]
+
+    def _step(self, kind: int, number: int) -> list[int]:
+        """What one more of a variable adds to each cost of one target of a kind."""
+        slopes = self._slopes.get(number)
+        return self._more(kind, number, 1) if slopes is None else [self._at(rows, kind) for rows in slopes]
 
     def _raise(self, kind: int, number: int, step: Sequence[int], growth: float) -> None:
         """The largest value of one variable that the rest of the budget allows; `step` is what one more costs."""

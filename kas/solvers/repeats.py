@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from kas.solvers.costing import Answer, Part
+from kas.solvers.costing import Answer, Columns, Part
 from kas.solvers.plans import Plan
 from kas.solvers.questions import Network
 from kas.solvers.sizes import Sizes
@@ -24,8 +24,9 @@ Key = tuple[Any, ...]
 class _Known(NamedTuple):
     network: Network
     table: Table
-    parts: Sequence[Part]
+    found: Sequence[Part] | Columns
     fields: dict[str, Any]
+    use: dict[str, float]
 
 
 class Repeats:
@@ -48,8 +49,7 @@ class Repeats:
         known = self._known.get(key) if key is not None else None
         if known is None:
             return None
-        fields = known.fields
-        return Sizes.late(Answer(known.network, plan, known.table, known.parts), **{**fields, "use": {**fields["use"]}})
+        return Sizes.late(Answer(known.network, plan, known.table, known.found), **known.fields, use={**known.use})
 
     def put(self, key: Key | None, sizes: Sizes) -> None:
         """Keep the sizes of a kernel."""
@@ -59,4 +59,4 @@ class Repeats:
             self._known.clear()
         rest = sizes.rest
         fields = {name: getattr(sizes, name) for name in ("groups", "macs", "params", "exact", "gap")}
-        self._known[key] = _Known(rest.network, rest.table, rest.parts, {**fields, "use": {**sizes.use}})
+        self._known[key] = _Known(rest.network, rest.table, rest.found, fields, {**sizes.use})
