@@ -20,8 +20,7 @@ _MOST_STEPS = 16  # closing ends long before; nearly every program can be closed
 
 def close(growth: Growth, rng: Random) -> bool:
     """Close the program with as few steps as it takes. Says whether it worked."""
-    settings = growth.moves.settings
-    joins = [op for op in ("add", "mul", "add", "mul", "max") if settings.permits(op)]
+    settings, joins = growth.moves.settings, growth.moves.joins
     for _ in range(_MOST_STEPS):
         if growth.closed:
             return True

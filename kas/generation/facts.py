@@ -40,16 +40,16 @@ class Facts:
         self.g: Dim = ONE if self.channels is None else side.dims[0]
         self.c: Dim = ONE if self.channels is None else side.dims[1]
         self.mixed = self.channels is not None and (side.dims[2] is not ONE or side.dims[3] is not ONE)
-        self.grouped = any(one.kind == CHANNEL and one.dims[0] is not ONE for one in shape.sides)
-        self.axes = tuple(name for name, _ in shape.axes())
-        self.sides = tuple(tuple(name for name in self.axes if name[0] == number) for number in "01")
+        self.grouped = any([one.kind == CHANNEL and one.dims[0] is not ONE for one in shape.sides])
+        axes = shape.axes()
+        self.axes = tuple([name for name, _ in axes])
+        self.sides = tuple([tuple([name for name in self.axes if name[0] == number]) for number in "01"])
         taps = [name for name in self.axes if name[2:] in ("kh", "kw")]
-        self.taps = tuple(name for name in taps if name[0] == taps[0][0])
-        self.positions = tuple(name for name in self.axes if name[2:] in ("h", "w"))
-        spatial = shape.second.kind == SPATIAL
-        self.present = tuple(axis for axis in "hw" if spatial and shape.second.dim(axis) is not ONE)
+        self.taps = tuple([name for name in taps if name[0] == taps[0][0]])
+        self.positions = tuple([name for name in self.axes if name[2:] in ("h", "w")])
+        self.present = tuple([name for name, _ in shape.second.axes()]) if shape.second.kind == SPATIAL else ()
         self.unfit = self._unfit(shape)
-        self.free = tuple(name for name, dim in shape.axes() if not (dim.power_of("H") or dim.power_of("W")))
+        self.free = tuple([name for name, dim in axes if not (dim.power_of("H") or dim.power_of("W"))])
 
     def _unfit(self, shape: Shape) -> frozenset[str]:
         unfit = []

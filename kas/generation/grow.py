@@ -113,16 +113,17 @@ class Duties:
         asked = bool(grammar.moves.limits.ceilings) and grammar.steering.any_wide
         self._asks_width = asked and rng.random() < _WIDE
         self._wide_at = int(rng.random() * max(goal - 1, 1)) if self._asks_width else goal
-        self._first = 0 if self._settings.receptive_field > 1 else min(self._local_at, self._wide_at)
+        self._far = self._settings.receptive_field > 1
+        self._first = 0 if self._far else min(self._local_at, self._wide_at)
 
     def perform(self, growth: Growth, left: int, rng: Random) -> bool:
         """Add a step that a duty asks for, if one is due; `left` need not finish the program. Says whether one was added."""
         done, late = len(growth.steps), left <= _LATE
         if done < self._first and not late:
             return False
-        due = done >= self._wide_at or (late and self._asks_width)
-        growth.wide = due and not growth.variables and not growth.is_dear
-        if (done >= self._local_at and not growth.local) or self._short_sighted(growth):
+        due = not growth.variables and (done >= self._wide_at or (late and self._asks_width))
+        growth.wide = due and not growth.is_dear
+        if (done >= self._local_at and not growth.local) or (self._far and self._short_sighted(growth)):
             i = _newest(growth, takes_local)
             if i is not None:
                 return any(_add_unary(growth, draw_local(growth, i, rng), i) for _ in range(_TRIES_AT_ONCE))
@@ -133,8 +134,8 @@ class Duties:
 
     def _short_sighted(self, growth: Growth) -> bool:
         """Whether the newest tensor sees fewer positions than the settings ask for."""
-        wanted = self._settings.receptive_field
-        return wanted > 1 and receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank) < wanted
+        seen = receptive_field(growth.steps, growth.shapes, growth.last, growth.moves.rank)
+        return seen < self._settings.receptive_field
 
 
 def _newest(growth: Growth, takes: Callable[[Growth, int], bool]) -> int | None:

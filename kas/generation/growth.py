@@ -125,10 +125,14 @@ class Growth:
             self.open = [number] if left[0] in ins else [left[0], number]
         else:
             self.open = [*[i for i in left if i not in ins], number]
-        self.variables |= move.variables
-        self.mixes = self.mixes or move.mixes
-        self.local = self.local or move.local
-        self.weighted += move.weighted
+        if move.variables:
+            self.variables |= move.variables
+        if move.mixes:
+            self.mixes = True
+        if move.local:
+            self.local = True
+        if move.weighted:
+            self.weighted += 1
 
     def _varies(self, step: Step) -> bool:
         """Whether a mean is no constant by the rules of the language."""

@@ -73,16 +73,13 @@ class Limits:
         self._lengths: dict[Dim, float] = {}
         self._shapes: dict[Shape, bool] = {}
 
-    def allow(self, step: Step, source: Shape, outcome: Outcome) -> bool:
-        """Whether a step may be made at all: its dims exist at every target, its taps are inside, its tensor is small."""
+    def allow(self, outcome: Outcome) -> bool:
+        """Whether a step may be made at all, if its taps are inside: its dims exist at every target, its tensor is small."""
         if not self.settings.fixed_size and any(dim.power_of("H") or dim.power_of("W") for dim in outcome.weight or ()):
             return False
         if not self._allows(outcome.shape):
             return False
-        for dim in outcome.quotients:
-            if not self.exists(dim):
-                return False
-        return self._reaches(step, source)
+        return all(map(self.exists, outcome.quotients))
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
         """The least that a step costs, for each of the ceilings; NOTHING where it costs nothing."""
@@ -106,8 +103,11 @@ class Limits:
             self._shapes[shape] = known
         return known
 
-    def _reaches(self, step: Step, source: Shape) -> bool:
-        """Whether every tap (or the shifted position) can be inside at every target."""
+    def reaches(self, step: Step, source: Shape) -> bool:
+        """Whether every tap (or the shifted position) can be inside at every target.
+
+        Raises InvalidKernel where the step cannot read such a tensor.
+        """
         reach = step.reaches()
         if isinstance(step, Unfold):
             reach = [(f"1.{axis}", step.d * (step.k - 1) // 2) for axis in step.over]

@@ -75,10 +75,15 @@ class Move:
 
 
 class Moves:
-    """All moves of one sampler, for its rank, limits and settings."""
+    """All moves of one sampler, for its rank, limits and settings.
+
+    Attributes:
+        joins: the element-wise functions that close programs, the likelier ones twice.
+    """
 
     def __init__(self, rank: int, limits: Limits, settings: GenerationSettings):
         self.rank, self.limits, self.settings = rank, limits, settings
+        self.joins = [op for op in ("add", "mul", "add", "mul", "max") if settings.permits(op)]
         self._moves: dict[tuple[Any, ...], Move] = {}
         self._facts: dict[Shape, Facts] = {}
         self._replaced: dict[tuple[Move, str, Dim], Move] = {}
@@ -128,10 +133,12 @@ class Moves:
 
     def _result(self, step: Step, shapes: tuple[Shape, ...]) -> Result | None:
         try:
+            if not self.limits.reaches(step, shapes[0]):
+                return None
             outcome = apply_alone(step, shapes, self.rank)
         except InvalidKernel:
             return None
-        if not self.limits.allow(step, shapes[0], outcome):
+        if not self.limits.allow(outcome):
             return None
         return Result(outcome, self.facts(outcome.shape), self.limits.costs(outcome))
 

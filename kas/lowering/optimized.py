@@ -21,6 +21,7 @@ from kas.lowering import (
     matmul,
     pointwise,
     products,
+    reassembly,
     reductions,
     scaling,
     spatial,
@@ -40,7 +41,7 @@ __all__ = ["optimized", "plan"]
 _EMIT: dict[str, Emit] = {}
 for _family in (
     *(views, spatial, linear, scaling, reductions, pointwise, binary, windows),
-    *(matmul, products, attention, association),
+    *(matmul, products, attention, association, reassembly),
 ):
     _EMIT.update(_family.OPTIMIZED)
 _EMIT |= loops.OPTIMIZED

@@ -19,6 +19,7 @@ from kas.lowering import rules_rows as rows
 from kas.lowering import rules_taps as taps
 from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
+from kas.lowering.reassembly import of_taps
 
 __all__ = ["ALTERNATIVES", "RULES", "rules_without"]
 
@@ -182,13 +183,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "bias": (_bias_of_convolution, _bias_of_scale),
     "matmul": (association.gram_scores, attention.attention),
     "bmm": (association.gram_scores, attention.batched, rows.by_lines),
+    "reassemble": (of_taps,),
     "rows": (rows.projected,),
 }
 
 # Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.
 ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
     "fused attention": (attention.attention, attention.batched),
-    "loops over taps": (loops.fold, loops.mix, loops.fc),
+    "loops over taps": (loops.fold, loops.mix, loops.fc, of_taps),
     "product of weights": (_chain,),
     "another association": (association.map_of_product, association.gram_scores),
     "channels last": (_narrow,),

@@ -174,9 +174,7 @@ class Answer:
     @property
     def parts(self) -> Sequence[Part]:
         """Targets with the same values."""
-        if isinstance(self.found, dict):
-            self.found = parts_in_columns(self.network, self.found)
-        return self.found
+        return parts_in_columns(self.network, self.found) if isinstance(self.found, dict) else self.found
 
     def memory(self) -> int:
         """Peak bytes, of the target where they are highest."""
@@ -189,13 +187,19 @@ class Answer:
 
     def values(self) -> dict[str, dict[str, int]]:
         """The free variables of each target, by its name."""
-        targets, names, numbers = self.network.targets, self.free.variables, self.free.numbers
+        targets, names, numbers, parts = self.network.targets, self.free.variables, self.free.numbers, self.found
         found: dict[str, dict[str, int]] = {target.name: {} for target in targets}
-        if numbers:
-            for _, members, of in self.parts:
-                values = [of[number] for number in numbers]
-                for member in members:
-                    found[targets[member].name] = dict(zip(names, values, strict=True))
+        if not numbers:
+            return found
+        if isinstance(parts, dict):
+            members = [own for _, own in self.network.kinds]
+            rows = [*zip(*[parts[number] for number in numbers], strict=True)]
+        else:
+            members = [part.members for part in parts]
+            rows = [tuple([part.values[number] for number in numbers]) for part in parts]
+        for own, row in zip(members, rows, strict=True):
+            for member in own:
+                found[targets[member].name] = dict(zip(names, row, strict=True))
         return found
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 from lowering_comparison import difference
-from lowering_programs import FC, GROUPS, MAPS, TAPS, UNFOLD, attention, op, program
+from lowering_programs import FC, GROUPS, MAPS, PROGRAMS, TAPS, UNFOLD, attention, op, program
 
 from kas import zoo
 from kas.lowering import build
@@ -508,6 +508,32 @@ RULES = {
         ),
         r"baddbmm(.*\n)+.*\* self\.w3",
         r"x\.reshape\(.*self\.w3",
+    ),
+    # taps recombined by a matrix for each position
+    "reassembly": (PROGRAMS["reassembled by group"], r"addcmul\(\w+, \w+\[:, :, :, i, j\]", "einsum|stack|unfold"),
+    "reassembly with distant taps": (
+        program(op("unfold", over="hw", k=3, d=2), op("fc", ins=[0], to="9"), op("reassemble", ins=[1, 2])),
+        r"2 \* i : 2 \* i \+ h",
+        "einsum|stack|unfold",
+    ),
+    "reassembly alike in all groups": (PROGRAMS["reassembled alike in all groups"], "addcmul", "einsum|stack|unfold"),
+    "reassembly to a few": (
+        program(
+            UNFOLD,
+            op("conv", ins=[0], to="36", k=[3, 3]),
+            op("subpixel", over="hw", k=2),
+            op("reassemble", ins=[1, 3]),
+            op("unwindow", over="hw"),
+            op("pool", over="hw", k=2, how="max"),
+        ),
+        "addcmul",
+        "einsum|stack|unfold",
+    ),
+    "no sum of taps to many": (PROGRAMS["outlook attention"], "einsum", "addcmul"),
+    "a filter of few": (
+        program(ALL[0], op("filter", axis="0.c", k=3, d=2), op("mul", ins=[2, 0])),
+        r"conv1d.*padding=2, dilation=2",
+        "addcmul",
     ),
     # taps that are made
     "taps once under two names": (
