@@ -6,16 +6,14 @@ sequence alone, whatever is drawn beside it.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
 
 from kas.generation.choice import Random
 from kas.generation.fitting import Drawn, Fitting
 from kas.generation.grow import Grammar
 from kas.generation.growth import Growth
 
-__all__ = ["ATTEMPTS", "Draw", "Drawing", "Program", "without_collection"]
+__all__ = ["ATTEMPTS", "Draw", "Drawing", "Program"]
 
 Program = tuple[object, ...]  # the moves of a program and what they read
 
@@ -113,15 +111,3 @@ class Drawing:
         draw.program = ()
         draw.low.append(drawn)
         return False
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """No search for cycles of garbage: drawing makes none, but so many objects that looking through them takes time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -40,7 +40,7 @@ class Facts:
         self.g: Dim = ONE if self.channels is None else side.dims[0]
         self.c: Dim = ONE if self.channels is None else side.dims[1]
         self.mixed = self.channels is not None and (side.dims[2] is not ONE or side.dims[3] is not ONE)
-        self.grouped = any([one.kind == CHANNEL and one.dims[0] is not ONE for one in shape.sides])
+        self.grouped = any(one.kind == CHANNEL and one.dims[0] is not ONE for one in shape.sides)
         axes = shape.axes()
         self.axes = tuple([name for name, _ in axes])
         self.sides = tuple([tuple([name for name in self.axes if name[0] == number]) for number in "01"])

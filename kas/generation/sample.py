@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from kas.generation.batch import ATTEMPTS, Draw, Drawing, Program, without_collection
+from kas.generation.batch import ATTEMPTS, Draw, Drawing, Program
 from kas.generation.choice import Buffered, Choice, Random
 from kas.generation.fitting import Drawn, Fitting
 from kas.generation.grow import Grammar
@@ -37,7 +38,7 @@ class Sampler:
         largest_batch: how many kernels a stream draws side by side, at most.
     """
 
-    largest_batch = 256
+    largest_batch = 64
 
     def __init__(
         self,
@@ -104,21 +105,41 @@ class Sampler:
         sequences, seen, known = Sequences(seed), set[str](), set[Program]()
         first, size = 0, 1
         while most is None or first < most:
-            size = size if most is None else min(size, most - first)
-            for i, found in enumerate(self._batch(sequences.at(range(first, first + size)), seen, known), first):
-                if found is None and i == 0:
-                    self.drawn(sequences.at(range(1))[0])  # says what the matter is
+            if most is not None and first + size > most:
+                size = most - first
+            number = first
+            for found in self._batch(sequences, first, size, seen, known):
                 if found is None:
-                    raise KasError(f"only {i} distinct kernels were found; the settings leave too little room for more")
-                yield found
-            first, size = first + size, min(2 * size, self.largest_batch)
+                    self._refuse(sequences, number)
+                else:
+                    yield found
+                number += 1
+            first += size
+            size = 2 * size if 2 * size < self.largest_batch else self.largest_batch
 
-    def _batch(self, rngs: Sequence[Random], seen: set[str], known: set[Program]) -> list[Drawn | None]:
-        """A kernel for each random sequence, its hash not among those seen, which grow; None where none is found."""
-        with without_collection():
+    def _refuse(self, sequences: Sequences, number: int) -> None:
+        """Say why there is no kernel of this number. Raises KasError."""
+        if number == 0:
+            self.drawn(sequences.at(range(1))[0])
+        raise KasError(f"only {number} distinct kernels were found; the settings leave too little room for more")
+
+    def _batch(
+        self, sequences: Sequences, first: int, size: int, seen: set[str], known: set[Program]
+    ) -> Iterator[Drawn | None]:
+        """A kernel for each of the next random sequences, its hash not among those seen, which grow; None where there is none.
+
+        Cycles of garbage are not looked for meanwhile: drawing makes none, but so many objects that it takes a twentieth of
+        the time. (Nor does `stream` allocate what would set off the search at once; that is left to what reads it.)
+        """
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
             if self.moves.forget():
                 known.clear()
-            return self._drawn_together([Draw(rng) for rng in rngs], seen, known)
+            return iter(self._drawn_together([Draw(rng) for rng in sequences.at(range(first, first + size))], seen, known))
+        finally:
+            if enabled:
+                gc.enable()
 
     def _drawn_together(self, draws: list[Draw], seen: set[str], known: set[Program]) -> list[Drawn | None]:
         known.update(self._drawing.complete(draws, known))
