@@ -127,14 +127,16 @@ def _emit_part(emitter: Emitter, node: Node) -> tuple[str, Form]:
     assert isinstance(node.attributes, tuple)
     (i,), joint = node.attributes, node.ins[0]
     assert isinstance(i, int)
-    widths, _, _ = _maps(joint)
+    widths, _, _ = _maps(joint.ins[0] if joint.op == "windowed" else joint)
     count, value = emitter.code.number, emitter.values[joint]
     before = " + ".join(f"{times * count(width)!r}" for width, times in Counter(widths[:i]).items()) or "0"
-    return f"{value.name}.narrow(2, {before}, {count(widths[i])})", (value.form[0], widths[i])
+    axis = len(joint.shape.first.axes())  # behind the positions
+    form = (*value.form[:axis], widths[i], *value.form[axis + 1 :]) if joint.op == "windowed" else (value.form[0], widths[i])
+    return f"{value.name}.narrow({axis + 1 if joint.op == 'windowed' else 2}, {before}, {count(widths[i])})", form
 
 
 def _emit_windowed(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """Rows cut into windows: `[N, h, w | g, c, kh, kw]`, as views of the rows."""
+    """Rows cut into windows: `[N, h, w | g, c, kh, kw]`, as views of the rows; of several maps with the taps first."""
     step, base = node.step, node.ins[0]
     assert isinstance(step, Window)
     cut: list[tuple[int, Dim]] = []  # where each axis goes: positions, channels, taps
@@ -145,8 +147,12 @@ def _emit_windowed(emitter: Emitter, node: Node) -> tuple[str, Form]:
             cut.append((0, dim))
     cut = [(place, dim) for place, dim in [*cut, *((1, dim) for _, dim in base.shape.second.axes())] if dim is not ONE]
     order = sorted(range(len(cut)), key=lambda i: cut[i][0])
-    moved = emitter.reshaped(base, tuple(dim for _, dim in cut)) + permutation([0, *(i + 1 for i in order)])
-    return moved, tuple(cut[i][1] for i in order)
+    image, form = emitter.reshaped(base, tuple(dim for _, dim in cut)), tuple(cut[i][1] for i in order)
+    if base.op != "projects":
+        return image + permutation([0, *(i + 1 for i in order)]), form
+    first = sorted(order, key=lambda i: (cut[i][0] + 1) % 3)
+    back = permutation([0, *(first.index(i) + 1 for i in order)])
+    return f"{image}{permutation([0, *(i + 1 for i in first)])}.contiguous(){back}", form
 
 
 OPTIMIZED: dict[str, Emit] = {

@@ -61,8 +61,13 @@ Part = tuple[int, tuple[str, ...]]  # the number of a side and some of its axes
 
 
 def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sides: list[Part], joined: bool) -> str:
-    """A tensor, one torch axis for each non-empty axis, as `[N, batch, rows, columns]` or `[N * batch, rows, columns]`."""
+    """A tensor, one torch axis for each non-empty axis, as `[N, batch, rows, columns]` or `[N * batch, rows, columns]`.
+
+    Joined, the axis that is last in memory stays last: what has to be copied is copied by lines, and read transposed.
+    """
     own = [name for name, _ in shape.axes()]
+    turned = joined and bool(own) and own[-1] in [f"{sides[0][0]}.{name}" for name in sides[0][1]]
+    sides = sides[::-1] if turned else sides
     order = [next(full for full in own if full[2:] == name) for name in batch]
     dims = [product(shape.axis(name) for name in order)]
     for side, names in sides:
@@ -73,7 +78,8 @@ def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sid
         tensor = f"{tensor}.permute(0, {', '.join(str(axis_position(shape, name)) for name in order)})"
     if joined:
         code.names.add("n")
-        return f"{tensor}.reshape(n * {code.size(dims[0])}, {code.size(dims[1])}, {code.size(dims[2])})"
+        tensor = f"{tensor}.reshape(n * {code.size(dims[0])}, {code.size(dims[1])}, {code.size(dims[2])})"
+        return f"{tensor}.transpose(1, 2)" if turned else tensor
     return code.view(tensor, tuple(shape.axis(name) for name in order), tuple(dims))
 
 

@@ -137,11 +137,25 @@ def projects_once(nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, 
                 made.append(joints[node.ins[0]])
             attributes = (together.index(node),)
             new[node] = Node("part", (joints[node.ins[0]],), node.shape, attributes=attributes)
+        elif node.op == "windowed" and ins[0].op == "part" and _all_windowed(maps[node.ins[0].ins[0]], nodes):
+            joint = ins[0].ins[0]
+            if joint not in joints:
+                side = node.shape.second.with_axes(g=ONE, c=joint.shape.second.product)
+                joints[joint] = replace(node, ins=(joint,), shape=Shape(node.shape.first, side))
+                made.append(joints[joint])
+            new[node] = Node("part", (joints[joint],), node.shape, attributes=ins[0].attributes)
         else:
             new[node] = node if ins == node.ins else replace(node, ins=ins)
         made.append(new[node])
     read = {one for node in made for one in node.ins} | {new[output]}
     return new[output], [node for node in made if node in read]
+
+
+def _all_windowed(maps: list[Node], nodes: list[Node]) -> bool:
+    """Whether maps of equal widths are only read cut into the same windows: then all are cut as one."""
+    readers = [node for node in nodes if set(node.ins) & set(maps)]
+    alike = {(node.op, node.step) for node in readers}
+    return len(alike) == 1 and readers[0].op == "windowed" and len({one.convolution.out for one in maps}) == 1
 
 
 def _joint(graph: Graph, maps: list[Node], base: Node) -> Node:
