@@ -134,7 +134,7 @@ def _cut(graph: Graph, marked: list[tuple[Dim, bool]], parts: list[Dim]) -> list
             dim, mark = todo.pop(0)
             if dim is not missing and graph.code.constant(dim) and graph.code.constant(missing):
                 rest = dim / missing
-                if not missing.fault and not rest.fault and rest.rational(graph.code.env).denominator == 1:
+                if all(not one.fault and one.rational(graph.code.env).denominator == 1 for one in (missing, rest)):
                     todo.insert(0, (rest, mark))
                     dim = missing
             entries.append((dim, mark))

@@ -211,3 +211,11 @@ def test_taps_read_twice_are_not_unfolded():
     )
     assert "F.unfold" not in text(kernel)
     assert difference(kernel) < TOLERANCE
+
+
+def test_factors_of_half_the_channels_for_taps_that_cut_them_unevenly():
+    """With 16 channels the eight factors repeat over 16 * 3 values, where no run of them is a whole number of channels."""
+    steps = op("unfold", over="w", k=3), op("conv", ins=[0], to="C/2", k=[3, 3]), op("mul", ins=[2, 1])
+    kernel = program(*steps, op("fold", axes=["0.kw"], how="mean"))
+    assert difference(kernel) < TOLERANCE
+    assert difference(kernel, channels=12) < TOLERANCE  # here they are
