@@ -80,6 +80,12 @@ def _emit_swap(emitter: Emitter, node: Node) -> tuple[str, Form]:
     return matrix(emitter, node.ins[0], True), (node.shape.first.product, node.shape.second.product)
 
 
+def _emit_image(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """Rows as an image of two positions with its channels last in memory; permuted, as torch knows one sample for that then."""
+    channels, space = node.shape.first.product, node.shape.second.dims
+    return f"{emitter.reshaped(node.ins[0], (*space, channels))}.permute(0, 3, 1, 2)", (channels, *space)
+
+
 def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """A linear map of the channels of an image, as rows `[N, positions, channels]`."""
     conv, base = node.convolution, node.ins[0]
@@ -163,5 +169,6 @@ OPTIMIZED: dict[str, Emit] = {
     "batched attention": _emit_batched,
     "rows": _emit_rows,
     "swap": _emit_swap,
+    "image": _emit_image,
     "project": _emit_project,
 }

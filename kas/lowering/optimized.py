@@ -33,7 +33,7 @@ from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Attributes, Graph, Node, Rule
 from kas.lowering.output import arranged
 from kas.lowering.rules import RULES, rules_without
-from kas.lowering.rules_rows import projects_once
+from kas.lowering.rules_rows import maps_before_taps, projects_once
 from kas.lowering.sums import absorbed, emit_absorbed
 
 __all__ = ["optimized", "plan"]
@@ -96,6 +96,7 @@ def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RUL
         tensors.append(node)
     output = tensors[next(i for i in range(len(tensors)) if not reads[i])]
     output, nodes = projects_once(_needed(graph, source, output), output, graph)
+    output, nodes = maps_before_taps(nodes, output, graph)
     return source, *_taps_once(nodes, output)
 
 

@@ -15,9 +15,11 @@ from kas.language.primitives.scaling import Scale
 from kas.language.primitives.windows import Window
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering.code import Code
-from kas.lowering.graph import Graph, Node
+from kas.lowering.graph import Convolution, Graph, Node
 
-__all__ = ["by_lines", "projected", "projects_once", "related", "rows", "sum_of_swaps"]
+__all__ = ["by_lines", "maps_before_taps", "projected", "projects_once", "related", "rows", "sum_of_swaps"]
+
+_FEW = 16  # outputs of a convolution that is faster with its channels last
 
 
 def rows(graph: Graph, node: Node) -> Node:
@@ -41,12 +43,10 @@ def projected(graph: Graph, node: Node) -> Node | None:
         return graph.make("windowed", (made,), node.shape, source.step)
     if source.op in ("scale", "normalize"):
         return _done_to_rows(graph, source, node.shape)
-    if source.op != "convolve" or source.convolution.bias:
+    if source.op != "convolve":
         return None
-    convolution = source.convolution
-    if convolution.window.taps > 1 or convolution.groups is not ONE or convolution.weight.kind != "parameter":
-        return None
-    return graph.make("project", source.ins, node.shape, attributes=replace(convolution))
+    convolution = _map_of_its_own(source)
+    return None if convolution is None else graph.make("project", source.ins, node.shape, attributes=replace(convolution))
 
 
 def _done_to_rows(graph: Graph, source: Node, shape: Shape) -> Node | None:
@@ -98,6 +98,50 @@ def sum_of_swaps(graph: Graph, node: Node) -> Node | None:
         return None
     made = graph.make("add", (left.ins[0], right.ins[0]), left.ins[0].shape, node.step)
     return graph.make("swap", (made,), node.shape)
+
+
+def maps_before_taps(nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, list[Node]]:
+    """Output and nodes, with a linear map writing rows where only convolutions to few channels read it.
+
+    They are then given their channels last, which on a CPU takes up to half as long for few outputs, at no cost.
+    """
+    readers: dict[Node, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for read in node.ins:
+            readers[read].append(node)
+    new: dict[Node, Node] = {}
+    made: list[Node] = []
+    for node in nodes:
+        ins = tuple(new.get(read, read) for read in node.ins)
+        if node is not output and node.op == "convolve" and all(_to_few(one, graph) for one in readers[node]):
+            point = _map_of_its_own(node)
+            if point is not None:
+                turned = Shape(node.shape.second, node.shape.first)
+                made.append(Node("project", ins, turned, attributes=point))
+                new[node] = Node("image", (made[-1],), node.shape)
+                made.append(new[node])
+                continue
+        if node.op == "convolve" and any(new[read].op == "image" for read in node.ins if read in new):
+            new[node] = replace(node, ins=ins, attributes=replace(node.convolution, last=False))
+        else:
+            new[node] = node if ins == node.ins else replace(node, ins=ins)
+        made.append(new[node])
+    return new[output], made
+
+
+def _to_few(node: Node, graph: Graph) -> bool:
+    """Whether a node is a convolution over both positions to few channels."""
+    if node.op != "convolve" or ONE in node.shape.second.dims:
+        return False
+    own = node.convolution
+    return own.window.taps > 1 and own.groups is ONE and not own.window.fill and own.out.value(graph.code.env) <= _FEW
+
+
+def _map_of_its_own(node: Node) -> Convolution | None:
+    """The linear map that a node is, with a weight of its own and nothing more."""
+    own = node.convolution
+    plain = own.window.taps == 1 and own.groups is ONE and own.weight.kind == "parameter" and not own.bias
+    return own if plain else None
 
 
 def related(graph: Graph, operands: tuple[Node, ...]) -> bool:

@@ -430,6 +430,26 @@ RULES = {
         "contiguous",
         "w1, self",
     ),
+    "a map before taps to few channels writes rows": (
+        program(FC, op("conv", ins=[1], to="4", k=[3, 3]), op("bias", axes=["0.c"]), FC),
+        r"torch\.bmm\(x\.reshape\(n, 16, h \* w\)\.transpose\(1, 2\)(.*\n)+.*conv2d",
+        r"self\.w1\.expand",
+    ),
+    "a map before taps of two convolutions writes rows": (
+        program(FC, op("conv", ins=[1], to="4", k=[3, 3]), op("conv", ins=[1], to="4", k=[5, 5]), op("add", ins=[2, 3]), FC),
+        r"torch\.bmm\(x\.reshape\(n, 16, h \* w\)\.transpose\(1, 2\)(.*\n)+.*conv2d",
+        r"self\.w1\.expand|contiguous",
+    ),
+    "no rows before taps to many channels": (
+        program(FC, op("conv", ins=[1], to="2*C", k=[3, 3]), FC),
+        r"self\.w1\.expand",
+        r"bmm\(x.*transpose",
+    ),
+    "no rows before taps of what others read": (
+        program(FC, op("conv", ins=[1], to="C", k=[3, 3]), op("mul", ins=[1, 2])),
+        r"self\.w1\.expand",
+        r"bmm\(x.*transpose",
+    ),
     # another association
     "one matrix of channels for each image": (
         program(*MAPS, op("matmul", ins=[1, 2], t=[False, True]), op("sigmoid"), op("matmul", ins=[5, 3]), FC),
