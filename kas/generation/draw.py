@@ -20,7 +20,7 @@ from kas.language.primitives.views import Group, Transpose, Ungroup
 
 __all__ = ["draw_local", "draw_unary", "draw_wide", "operand", "takes_local", "takes_wide"]
 
-_G = Dim.of("G")
+_G, _TWO = Dim.of("G"), Dim.of(2)
 _GROUPS = {_G: 3.0, Dim.of(2): 0.5, Dim.of(4): 0.7, Dim.of(8): 0.5}
 _OWN_GROUP = 1.5  # a group for each channel
 
@@ -128,14 +128,14 @@ def _conv(growth: Growth, i: int, rng: Random) -> Move | None:
     facts, settings = growth.facts[i], growth.moves.settings
     if not facts.image or facts.mixed:
         return None
-    size = pick(rng, settings.kernel_sizes)
-    k = [size if axis in facts.present else 1 for axis in "hw"]
-    if len(facts.present) == 2 and rng.random() < 0.2:
+    size, present = pick(rng, settings.kernel_sizes), facts.present
+    k = [size if "h" in present else 1, size if "w" in present else 1]
+    if len(present) == 2 and rng.random() < 0.2:
         k[int(rng.random() * 2)] = 1
     dilation = pick(rng, settings.dilations)
     d = (dilation if k[0] > 1 else 1, dilation if k[1] > 1 else 1)
     depthwise = facts.g is ONE and facts.c is not ONE and not growth.wide and rng.random() < 0.45
-    to = width(growth, facts.g, rng) if not depthwise else facts.c if rng.random() < 0.75 else facts.c * Dim.of(2)
+    to = width(growth, facts.g, rng) if not depthwise else facts.c if rng.random() < 0.75 else facts.c * _TWO
     return growth.moves.get(Conv, to, (k[0], k[1]), d, depthwise)
 
 

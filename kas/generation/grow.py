@@ -207,8 +207,8 @@ def to_kernel(growth: Growth) -> Kernel | None:
     None if a width has more than one of them only then; solving for widths can lead to that.
     """
     names: dict[str, str] = {}
-    for step in growth.steps if growth.variables > 1 else ():
-        for _, dim in step.dims():
+    for move in growth.made if growth.variables > 1 else ():
+        for _, dim in move.step.dims() if move.variables else ():
             for name in dim.variables:
                 names.setdefault(name, FREE_VARIABLES[len(names)])
     if all(old == new for old, new in names.items()) or _rename(growth, names):

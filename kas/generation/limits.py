@@ -108,15 +108,16 @@ class Limits:
 
         Raises InvalidKernel where the step cannot read such a tensor.
         """
-        reach = step.reaches()
-        if isinstance(step, Unfold):
+        if isinstance(step, Conv):
+            taps = zip(("1.h", "1.w"), step.k, step.d, strict=True)
+            reach = [(name, d * (k - 1) // 2) for name, k, d in taps if k > 1]
+        elif isinstance(step, Unfold):
             reach = [(f"1.{axis}", step.d * (step.k - 1) // 2) for axis in step.over]
         elif isinstance(step, Filter):
             reach = [(step.axis, step.d * (step.k - 1) // 2)]
-        elif isinstance(step, Conv):
-            taps = zip("hw", step.k, step.d, strict=True)
-            reach = [(f"1.{axis}", d * (k - 1) // 2) for axis, k, d in taps if k > 1]
-        return all(self._shortest(source.axis(name)) > abs(most) for name, most in reach)
+        else:
+            reach = step.reaches()
+        return not reach or all(self._shortest(source.axis(name)) > abs(most) for name, most in reach)
 
     def _shortest(self, dim: Dim) -> float:
         """The least value of an axis over the targets, with every variable at 1."""

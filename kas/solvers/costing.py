@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import mul
 from typing import NamedTuple
 
 from kas.language.dims import Dim
@@ -23,6 +24,7 @@ __all__ = [
     "parts_in_columns",
     "parts_of",
     "reached",
+    "sum_in_columns",
     "sum_of",
     "within",
 ]
@@ -76,6 +78,19 @@ def sum_of(terms: Terms, table: Table, templates: Sequence[int], parts: Sequence
                 whole += value
         total += count * whole
     return int(total)  # a Fraction where a coefficient was one
+
+
+def sum_in_columns(terms: Terms, table: Table, columns: Columns) -> int:
+    """As `sum_of`, where all targets of a kind have the same values."""
+    total = 0
+    for count, dim in terms:
+        factors, _, whole, _, loads = table[dim]
+        if factors:
+            for number in factors:
+                loads = [*map(mul, loads, columns[number])]
+            whole = sum(loads)
+        total += count * whole
+    return int(total)
 
 
 def peaks(plan: Plan, table: Table, parts: Sequence[Part]) -> list[int]:

@@ -11,6 +11,7 @@ from kas.solvers.tables import Marks, Table, facts_of, joined, power_of_g
 __all__ = ["Plan", "Terms"]
 
 Terms = list[tuple[int, Dim]]  # monomials, each with how often it counts
+_SHIFTS = frozenset(("shift", "spatial_shift"))
 
 
 class Plan:
@@ -30,20 +31,21 @@ class Plan:
         self.macs: Terms = []
         self.params: Terms = []
         every: dict[Marks, None] = {}
+        all_macs, all_params = self.macs, self.params
         for macs, params, _, marks, _ in facts_of(kernel.outcomes):
             if macs is not None:
-                self.macs.append(macs)
+                all_macs.append(macs)
             if params is not None:
-                self.params.append(params)
+                all_params.append(params)
             if marks is not None:
                 every[marks] = None
         self.free = free = joined((*every,))
         self.numbers, self.variables, self.index = free.numbers, free.variables, free.index
         self.spatial, self.grouped, self.checked, self.uses_groups = free.spatial, free.grouped, free.checked, free.groups
         self.shifts = [
-            (outcome.shape.axis(name), abs(by))  # what shifts keeps the shape
-            for step, outcome in zip(kernel.steps, kernel.outcomes)  # noqa: B905 - the hot path
-            if step.op in ("shift", "spatial_shift")
+            (kernel.outcomes[i].shape.axis(name), abs(by))  # what shifts keeps the shape
+            for i, step in enumerate(kernel.steps)
+            if step.op in _SHIFTS
             for name, by in step.reaches()
         ]
 

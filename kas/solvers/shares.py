@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
-from kas.solvers.costing import Answer, Part, sum_of
+from kas.solvers.costing import Answer, Part, sum_in_columns, sum_of
 from kas.solvers.plans import Terms
 from kas.solvers.questions import Network
 from kas.solvers.sizes import Sizes
@@ -33,11 +33,16 @@ def shares_of(network: Network, kernel: Kernel, sizes: Sizes, key: str | None) -
 def part_of(network: Network, kernel: Kernel, sizes: Sizes, steps: Sequence[int]) -> float:
     """The part that some steps (by their index) carry of what all steps cost, for the limit that is used most."""
     key = _tightest(network, sizes)
-    table, parts = network.table(sizes.groups), _parts(network, sizes)
+    table = network.table(sizes.groups)
     terms = [term for fact in facts_of([kernel.outcomes[i] for i in steps]) for term in _terms(fact, key)]
     total = {"macs": sizes.macs, "params": sizes.params}[key] if key != "work" else round(2 * sizes.work)
     total -= network.fixed_costs[key]
-    return sum_of(terms, table, network.templates, parts) / total if total else 0.0
+    if not total:
+        return 0.0
+    rest = sizes.rest
+    if isinstance(rest, Answer) and rest.network is network and isinstance(rest.found, dict):
+        return sum_in_columns(terms, table, rest.found) / total
+    return sum_of(terms, table, network.templates, _parts(network, sizes)) / total
 
 
 def _tightest(network: Network, sizes: Sizes) -> str:

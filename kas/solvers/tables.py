@@ -125,22 +125,23 @@ _SEEN: dict[int, Facts] = {}  # by the identity of an outcome, which is kept: ha
 
 def facts_of(outcomes: Iterable[Outcome]) -> list[Facts]:
     """What the solver reads off steps."""
-    found = []
-    for outcome in outcomes:
-        known = _SEEN.get(id(outcome))
-        if known is None:
-            if len(_SEEN) >= _MOST:
-                _SEEN.clear()
-            macs, params = outcome.macs, outcome.params
-            known = _SEEN[id(outcome)] = Facts(
-                None if macs is None else (1, macs),
-                None if params is None else (1, params),
-                outcome.elementwise,
-                _marks_of(outcome.shape, outcome.quotients),
-                outcome,
-            )
-        found.append(known)
-    return found
+    seen = _SEEN
+    return [seen[id(outcome)] if id(outcome) in seen else _read(outcome) for outcome in outcomes]
+
+
+def _read(outcome: Outcome) -> Facts:
+    """What the solver reads off a step that is new to it."""
+    if len(_SEEN) >= _MOST:
+        _SEEN.clear()
+    macs, params = outcome.macs, outcome.params
+    known = _SEEN[id(outcome)] = Facts(
+        None if macs is None else (1, macs),
+        None if params is None else (1, params),
+        outcome.elementwise,
+        _marks_of(outcome.shape, outcome.quotients),
+        outcome,
+    )
+    return known
 
 
 @lru_cache(maxsize=_MOST)

@@ -48,10 +48,11 @@ def template(value: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Dim):
-        return value.text
-    if isinstance(value, tuple):
+    kind = type(value)
+    if kind is Dim:
+        return str(value.text)
+    if kind is tuple:
         return "(" + " ".join([_text(item) for item in value]) + ")"
-    if isinstance(value, bool):
+    if kind is bool:
         return "+" if value else "."
     return "-" if value is None else str(value)
