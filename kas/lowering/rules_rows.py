@@ -130,11 +130,12 @@ def maps_before_taps(nodes: list[Node], output: Node, graph: Graph) -> tuple[Nod
 
 
 def _to_few(node: Node, graph: Graph) -> bool:
-    """Whether a node is a convolution over both positions to few channels."""
+    """Whether a node is a convolution over both positions to few channels, and to at most half of those that it reads."""
     if node.op != "convolve" or ONE in node.shape.second.dims:
         return False
-    own = node.convolution
-    return own.window.taps > 1 and own.groups is ONE and not own.window.fill and own.out.value(graph.code.env) <= _FEW
+    own, env = node.convolution, graph.code.env
+    out, read = own.out.value(env), node.ins[0].shape.first.product.value(env)
+    return own.window.taps > 1 and own.groups is ONE and not own.window.fill and out <= min(_FEW, read // 2)
 
 
 def _map_of_its_own(node: Node) -> Convolution | None:

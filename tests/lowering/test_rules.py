@@ -445,6 +445,11 @@ RULES = {
         r"self\.w1\.expand",
         r"bmm\(x.*transpose",
     ),
+    "no rows before taps to as many channels": (
+        program(op("fc", to="4"), op("conv", ins=[1], to="4", k=[3, 3]), FC),
+        r"self\.w1\.expand",
+        r"bmm\(x.*transpose",
+    ),
     "no rows before taps of what others read": (
         program(FC, op("conv", ins=[1], to="C", k=[3, 3]), op("mul", ins=[1, 2])),
         r"self\.w1\.expand",
