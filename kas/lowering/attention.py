@@ -12,7 +12,7 @@ from kas.lowering.code import Form, form_of
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 from kas.lowering.linear import permutation
-from kas.lowering.matmul import matrix
+from kas.lowering.matmul import matrix, scaled
 
 __all__ = ["OPTIMIZED"]
 
@@ -20,7 +20,7 @@ __all__ = ["OPTIMIZED"]
 def _emit_attention(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """softmax(q k' / sqrt(d)) v over the square root of the number of keys, of rows `[N, 1, keys, features]`."""
     operands = ", ".join(f"{matrix(emitter, operand, False)}.unsqueeze(1)" for operand in node.ins)
-    root = emitter.code.root(node.ins[1].shape.first.product)
+    root = emitter.divisor(node, emitter.code.root(node.ins[1].shape.first.product))
     call = f"F.scaled_dot_product_attention({operands}).squeeze(1)"
     return f"{call} / {root}" if root else call, (node.shape.first.product, node.shape.second.product)
 
@@ -38,7 +38,7 @@ def _emit_batched(emitter: Emitter, node: Node) -> tuple[str, Form]:
     operands = list(zip(node.ins, turned, strict=True))
     queries, keys, values = (_own(operand.shape, batch, turn) for operand, turn in operands)
     call = f"F.scaled_dot_product_attention({', '.join(_batches(emitter, one, batch, turn) for one, turn in operands)})"
-    root = emitter.code.root(product(dim for _, dim in keys[0]))
+    root = emitter.divisor(node, emitter.code.root(product(dim for _, dim in keys[0])))
     call = f"({call} / {root})" if root else call
     shape = node.shape
     made = [next(name for name, _ in shape.axes() if name[2:] == axis) for axis in batch]
@@ -93,7 +93,8 @@ def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
     weight = emitter.parameter(conv.weight.number, (emitter.code.number(conv.out), emitter.code.number(inner)))
     emitter.code.names.add("n")
     image = emitter.reshaped(base, (inner, base.shape.second.product))
-    rows = f"torch.bmm({image}.transpose(1, 2), {weight}.t().expand(n, -1, -1))"
+    left, right = f"{image}.transpose(1, 2)", f"{weight}.t().expand(n, -1, -1)"
+    rows = scaled(emitter.values[base].name, left, right, emitter.divisor(node))
     return rows, (node.shape.first.product, node.shape.second.product)
 
 
@@ -112,7 +113,8 @@ def _emit_projects(emitter: Emitter, node: Node) -> tuple[str, Form]:
         weight = f"torch.mm({weight}, {emitter.parameter(inner, (read, channels))})"
     emitter.code.names.add("n")
     image = emitter.reshaped(base, (base.shape.first.product, positions))
-    joint = f"torch.bmm({image}.transpose(1, 2), {weight}.t().expand(n, -1, -1))"
+    left, right = f"{image}.transpose(1, 2)", f"{weight}.t().expand(n, -1, -1)"
+    joint = scaled(emitter.values[base].name, left, right, emitter.divisor(node))
     if any(width is not widths[0] for width in widths):  # no dim says how wide it is
         joint = emitter.variable(joint)
     return joint, (positions, node.shape.second.product)

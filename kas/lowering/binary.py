@@ -13,7 +13,7 @@ from kas.lowering.code import Form, form_of
 from kas.lowering.emitter import Emit, Emitter, chunks, runs
 from kas.lowering.graph import Node
 
-__all__ = ["EXPRESSIONS", "OPTIMIZED", "PLAIN", "broadcast_marks"]
+__all__ = ["EXPRESSIONS", "OPTIMIZED", "PLAIN", "added_mul", "broadcast_marks"]
 
 EXPRESSIONS = {
     "add": "{l} + {r}",
@@ -57,8 +57,8 @@ def broadcast_marks(left: Shape, right: Shape) -> list[tuple[Dim, bool]]:
     return marked
 
 
-def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """Both in the right operand's form if the broadcast allows it, else in the coarsest that it does."""
+def _operands(emitter: Emitter, node: Node) -> tuple[str, str, Form]:
+    """Both in the right operand's form if the broadcast allows it, else in the coarsest that it does; and that form."""
     left, right = node.ins
     parts = runs(broadcast_marks(left.shape, right.shape))
     form = emitter.values[right].form
@@ -69,6 +69,11 @@ def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
     own = tuple(form[i] if mark else ONE for part, (_, mark) in zip(found, parts, strict=True) for i in part)
     ours, theirs = emitter.reshaped(left, own), emitter.reshaped(right, form)
     assert product(own) is left.shape.product
+    return ours, theirs, form
+
+
+def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
+    ours, theirs, form = _operands(emitter, node)
     if getattr(node.step, "swap", False):
         ours, theirs = theirs, ours
     if node.op in ("add", "sub"):
@@ -76,6 +81,12 @@ def _emit(expression: str, emitter: Emitter, node: Node) -> tuple[str, Form]:
     if expression.count("{r}") > 1:
         theirs = emitter.variable(theirs)
     return expression.format(l=ours, r=theirs), form
+
+
+def added_mul(emitter: Emitter, node: Node, other: Node) -> tuple[str, Form]:
+    """A product of elements, added to another value."""
+    ours, theirs, form = _operands(emitter, node)
+    return f"torch.addcmul({emitter.reshaped(other, form)}, {ours}, {theirs})", form
 
 
 def _sum(emitter: Emitter, node: Node, first: str, second: str) -> str:

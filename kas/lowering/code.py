@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
@@ -10,7 +11,9 @@ from kas.language.kernel import Kernel
 from kas.language.shapes import Shape
 from kas.lowering.parameters import weight_dims
 
-__all__ = ["Code", "axis_position", "form_of"]
+__all__ = ["Code", "axis_position", "form_of", "reshaped"]
+
+_RESHAPED = re.compile(r"(?<=\w)\.reshape\([^()]*\)$")  # of a variable: any other may be part of a longer expression
 
 Form = tuple[Dim, ...]
 
@@ -18,6 +21,11 @@ Form = tuple[Dim, ...]
 def form_of(shape: Shape) -> Form:
     """The dims of a tensor that has one torch axis for each non-empty axis, the batch not counted."""
     return tuple(dim for _, dim in shape.axes())
+
+
+def reshaped(tensor: str, sizes: str) -> str:
+    """A tensor reshaped to sizes; what it was reshaped to before does not matter."""
+    return f"{_RESHAPED.sub('', tensor)}.reshape({sizes})"
 
 
 def axis_position(shape: Shape, name: str) -> int:
@@ -80,7 +88,7 @@ class Code:
 
     def reshape(self, tensor: str, form: Form) -> str:
         """A tensor of any form in a given one."""
-        return f"{tensor}.reshape({self.sizes(form)})"
+        return reshaped(tensor, self.sizes(form))
 
     def view(self, tensor: str, old: Form, new: Form) -> str:
         """A tensor of one form in another form with the same elements in the same order."""

@@ -9,6 +9,7 @@ from kas.language.primitives._base import product
 from kas.lowering.code import Form
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Convolution, Node, Window
+from kas.lowering.matmul import scaled
 
 __all__ = ["added_product", "batched", "emit_convolve", "emit_cover", "emit_covered", "emit_local", "padded"]
 
@@ -17,7 +18,7 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """A convolution over the positions that are there; a matrix product where it has no taps."""
     conv, base = node.convolution, node.ins[0]
     if conv.window.taps == 1:
-        return _emit_point(emitter, conv, base)
+        return _emit_point(emitter, node)
     positions = base.shape.second.dims
     there = [i for i, dim in enumerate(positions) if dim is not ONE]
     space = tuple(positions[i] for i in there)
@@ -34,11 +35,12 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     return call, (conv.out, *space)
 
 
-def _emit_point(emitter: Emitter, conv: Convolution, base: Node) -> tuple[str, Form]:
+def _emit_point(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """No taps: a batch of products of the weight with `[channels, positions]`.
 
     On a CPU, for images that are contiguous, `torch.bmm` takes a half to a tenth of what a 1x1 `F.conv2d` does.
     """
+    conv, base = node.convolution, node.ins[0]
     channels, positions = base.shape.first.product, base.shape.second.product
     g, out, inner = conv.groups, conv.out / conv.groups, channels / conv.groups
     x, count = emitter.values[base].name, emitter.code.number
@@ -48,7 +50,8 @@ def _emit_point(emitter: Emitter, conv: Convolution, base: Node) -> tuple[str, F
         if positions is ONE:
             return f"F.linear({emitter.reshaped(base, (inner,))}, {weight}{', ' + bias if bias else ''})", (out,)
         bias = _bias(emitter, conv, (out, ONE)) if conv.bias else ""
-        return batched(emitter, weight, emitter.reshaped(base, (inner, positions)), bias), (out, positions)
+        image, root = emitter.reshaped(base, (inner, positions)), emitter.divisor(node)
+        return batched(emitter, weight, image, bias, root), (out, positions)
     weight = _weight(emitter, conv, x, (g, out, inner))
     bias = f" + {emitter.parameter(conv.bias, (count(g), count(out), 1))}" if conv.bias else ""
     return f"torch.matmul({weight}, {emitter.reshaped(base, (g, inner, positions))}){bias}", (g, out, positions)
@@ -60,7 +63,8 @@ def added_product(emitter: Emitter, node: Node, other: Node) -> tuple[str, Form]
     inner, positions = base.shape.first.product, base.shape.second.product
     weight = _weight(emitter, conv, emitter.values[base].name, (conv.out, inner))
     total = emitter.reshaped(other, (conv.out, positions))
-    return batched(emitter, weight, emitter.reshaped(base, (inner, positions)), total), (conv.out, positions)
+    image, root = emitter.reshaped(base, (inner, positions)), emitter.divisor(node)
+    return batched(emitter, weight, image, total, root), (conv.out, positions)
 
 
 def _bias(emitter: Emitter, conv: Convolution, shape: Form) -> str:
@@ -71,12 +75,11 @@ def _bias(emitter: Emitter, conv: Convolution, shape: Form) -> str:
     return f"{emitter.raw(conv.bias)[0]}.mean().reshape({', '.join(map(str, sizes))})"
 
 
-def batched(emitter: Emitter, weight: str, x: str, bias: str = "") -> str:
-    """The product of one matrix with each of a batch, and perhaps a bias added."""
+def batched(emitter: Emitter, weight: str, x: str, bias: str = "", root: str = "") -> str:
+    """The product of one matrix with each of a batch, perhaps over a root, and perhaps a bias added."""
     emitter.code.names.add("n")
     weight = f"({weight})" if " " in weight and not weight.endswith(")") else weight
-    each = f"{weight}.expand(n, -1, -1)"
-    return f"torch.baddbmm({bias}, {each}, {x})" if bias else f"torch.bmm({each}, {x})"
+    return scaled(x.partition(".")[0], f"{weight}.expand(n, -1, -1)", x, root, bias)
 
 
 def padded(image: str, window: Window, there: list[int]) -> str:

@@ -75,6 +75,8 @@ class Emitter:
         self._prefix = "t"
         self.pads: dict[Node, str] = {}  # of the shifted images of a loop: the padded image
         self._shapes = code.weights()
+        self.later: Mapping[Node, Node] = {}  # of products whose division is left to a reader: that reader
+        self._left: dict[Node, list[str]] = {}
 
     def start(self, node: Node, value: Value) -> None:
         """Enter a value: the input, one just assigned, or another view of a variable."""
@@ -138,6 +140,14 @@ class Emitter:
             return self._free.pop()
         self._count += 1
         return f"{self._prefix}{self._count}"
+
+    def divisor(self, node: Node, root: str = "") -> str:
+        """What a node is to be divided by: its own root and those left to it; empty where there are none, or others do it."""
+        roots = [*self._left.pop(node, ()), *([root] if root else [])]
+        if node in self.later:
+            self._left.setdefault(self.later[node], []).extend(roots)
+            return ""
+        return roots[0] if len(roots) == 1 else f"({' * '.join(roots)})" if roots else ""
 
     def reshaped(self, node: Node, form: Form) -> str:
         """The expression of a node in a given form."""

@@ -57,7 +57,7 @@ def _product(emitter: Emitter, node: Node, total: str = "") -> str:
     step = node.step
     assert isinstance(step, Matmul)
     left, right = (matrix(emitter, operand, t) for operand, t in zip(node.ins, step.t, strict=True))
-    root = emitter.code.root(node.ins[0].shape.sides[0 if step.t[0] else 1].product)
+    root = emitter.divisor(node, emitter.code.root(node.ins[0].shape.sides[0 if step.t[0] else 1].product))
     return scaled(emitter.values[node.ins[0]].name, left, right, root, total)
 
 

@@ -32,6 +32,7 @@ from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Attributes, Graph, Node, Rule
 from kas.lowering.output import arranged
+from kas.lowering.roots import left_to_readers
 from kas.lowering.rules import RULES, rules_without
 from kas.lowering.rules_rows import maps_before_taps, projects_once
 from kas.lowering.sums import absorbed, emit_absorbed
@@ -59,6 +60,7 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
     emitter.start(source, Value("x", form_of(source.shape)))
     sums = absorbed(nodes, readers)
     written_later = {one for chain in sums.values() for one in chain}
+    emitter.later = left_to_readers(nodes, sums)
     for node in nodes:
         if node in sums:
             emitter.write(node, *emit_absorbed(emitter, node, sums[node]))

@@ -10,7 +10,7 @@ from kas.language.primitives._base import product
 from kas.language.primitives.products import Bmm, Contraction, contraction
 from kas.language.shapes import Shape
 from kas.lowering._site import Plain, Site
-from kas.lowering.code import Code, Form, axis_position, form_of
+from kas.lowering.code import Code, Form, axis_position, form_of, reshaped
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 from kas.lowering.matmul import scaled
@@ -78,7 +78,7 @@ def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sid
         tensor = f"{tensor}.permute(0, {', '.join(str(axis_position(shape, name)) for name in order)})"
     if joined:
         code.names.add("n")
-        tensor = f"{tensor}.reshape(n * {code.size(dims[0])}, {code.size(dims[1])}, {code.size(dims[2])})"
+        tensor = reshaped(tensor, f"n * {code.size(dims[0])}, {code.size(dims[1])}, {code.size(dims[2])}")
         return f"{tensor}.transpose(1, 2)" if turned else tensor
     return code.view(tensor, tuple(shape.axis(name) for name in order), tuple(dims))
 
@@ -112,7 +112,8 @@ def _emit_bmm(emitter: Emitter, node: Node, total: str = "") -> tuple[str, Form]
     assert isinstance(step, Bmm)
     parts = contraction(step, *shapes)
     left, right = _operands(code, step, [emitter.axes(i) for i in node.ins], shapes, joined=True)
-    result = scaled(emitter.values[node.ins[0]].name, left, right, code.root(parts.contracted), total)
+    root = emitter.divisor(node, code.root(parts.contracted))
+    result = scaled(emitter.values[node.ins[0]].name, left, right, root, total)
     return _placed(code, step, parts, f"torch.softmax({result}, 2)" if step.softmax else result, None)
 
 

@@ -8,7 +8,7 @@ from kas.lowering.code import Form
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 
-__all__ = ["OPTIMIZED", "PLAIN"]
+__all__ = ["OPTIMIZED", "PLAIN", "added_scale"]
 
 
 def _scale(site: Site) -> str:
@@ -34,7 +34,16 @@ def _operands(emitter: Emitter, node: Node, *numbers: int) -> tuple[str, list[st
 
 def _emit_scale(emitter: Emitter, node: Node) -> tuple[str, Form]:
     x, (weight,), form = _operands(emitter, node, node.number)
-    return f"{x} * {weight}", form
+    root = emitter.divisor(node)
+    return f"{x} * ({weight} / {root})" if root else f"{x} * {weight}", form
+
+
+def added_scale(emitter: Emitter, node: Node, other: Node) -> tuple[str, Form]:
+    """A scale, added to another value."""
+    x, (weight,), form = _operands(emitter, node, node.number)
+    root = emitter.divisor(node)
+    value = f", value=1 / {root}" if root else ""
+    return f"torch.addcmul({emitter.reshaped(other, form)}, {x}, {weight}{value})", form
 
 
 def _emit_bias(emitter: Emitter, node: Node) -> tuple[str, Form]:

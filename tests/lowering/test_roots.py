@@ -1,0 +1,87 @@
+"""Divisions left to a later product, and sums that write a product of elements themselves: the same results, fewer calls."""
+
+from __future__ import annotations
+
+import pytest
+from lowering_comparison import difference
+
+from kas import zoo
+from kas.language import Kernel
+from kas.lowering import source
+
+LARGE = [(12, 12), (13, 11)]  # so many scores that the fused call makes them
+
+
+def kernel(*steps):
+    return Kernel.from_dict({"format": "kas.kernel/1", "rank": 2, "steps": list(steps)})
+
+
+def fc(i, to="C"):
+    return {"op": "fc", "ins": [i], "to": to}
+
+
+QKV = [fc(0, "C/2"), fc(0, "C/2"), fc(0, "C/2")]
+SCORES = {"op": "matmul", "ins": [1, 2], "t": [True, False], "softmax": True}
+VALUES = {"op": "matmul", "ins": [3, 4], "t": [False, True]}
+ATTENTION = [*QKV, SCORES, VALUES]
+
+LEFT = {
+    "to a map": [*ATTENTION, fc(5)],
+    "to a map with a bias": [*ATTENTION, fc(5), {"op": "bias", "ins": [6], "axes": ["0.c"]}],
+    "to a map that is added": [*ATTENTION, fc(5), {"op": "add", "ins": [6, 0]}],
+    "to a scale": [*ATTENTION, {"op": "scale", "ins": [5], "axes": ["0.c"]}, {"op": "relu", "ins": [6]}, fc(7)],
+    "to a scale that is added": [
+        *(fc(0), fc(0), fc(0), SCORES, VALUES),
+        *({"op": "scale", "ins": [5], "axes": ["0.c"]}, {"op": "add", "ins": [6, 0]}),
+    ],
+    "to a product": [
+        *ATTENTION,
+        {"op": "matmul", "ins": [5, 1], "t": [False, True]},
+        {**VALUES, "ins": [6, 2], "t": [True, False]},
+        fc(7),
+    ],
+    "to several maps": [
+        *(*ATTENTION, fc(5, "C/2"), fc(5, "C/2"), fc(5, "C/2")),
+        *({**SCORES, "ins": [6, 7]}, {**VALUES, "ins": [8, 9]}, fc(10)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+@pytest.mark.parametrize("sizes", [LARGE, None])
+def test_a_division_is_left(name, sizes):
+    assert difference(kernel(*LEFT[name]), sizes=sizes) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["nonlocal_attention", "axial_attention", "patchwise_attention", "channel_attention"])
+def test_known_attention_has_no_pass_for_its_division(name):
+    known = zoo.get(name)
+    values = dict.fromkeys(known.variables, 16)
+    text = source(known, channels=64, size=(32, 32), groups=4, values=values)
+    assert "** 0.5" in text
+    assert ") / (" not in text
+
+
+def test_a_value_that_others_read_is_divided():
+    program = kernel(*ATTENTION, {"op": "relu", "ins": [5]}, {"op": "add", "ins": [5, 6]}, fc(7))
+    text = source(program, channels=16, size=(12, 12))
+    assert text.count(") / (h * w) ** 0.5") == 1
+    assert difference(program, sizes=LARGE) < 1e-9
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("op", ["scale", "mul", "gate"])
+def test_a_product_of_elements_is_added_in_one_call(op, first):
+    made = {
+        "scale": {"op": "scale", "ins": [1], "axes": ["0.c"]},
+        "mul": {"op": "mul", "ins": [1, 0]},
+        "gate": {"op": "mul", "ins": [2, 1]},
+    }[op]
+    start = [{"op": "relu", "ins": [0]}]
+    if op == "gate":
+        start.append({"op": "fold", "ins": [1], "axes": ["1.h", "1.w"], "how": "mean"})
+    number = len(start) + 1
+    ins = [[0, number], [number, 0]][first]
+    program = kernel(*start, made, {"op": "add", "ins": ins}, fc(number + 1))
+    assert "torch.addcmul(" in source(program, channels=16, size=(8, 8))
+    assert difference(program) < 1e-9
