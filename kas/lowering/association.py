@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from kas.language.dims import ONE, Dim
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.products import Bmm
-from kas.lowering.code import Form
+from kas.lowering.code import Form, reshaped
 from kas.lowering.convolution import batched
 from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
@@ -67,24 +67,57 @@ def _emit_gram(emitter: Emitter, node: Node) -> tuple[str, Form]:
     gram = emitter.variable(scaled(image, image, f"{image}.transpose(1, 2)", root))
     weights = [_matrix(emitter, one.weight, (groups * width, inner)) for one, width in zip((left, right), widths, strict=True)]
     mapped = emitter.variable(batched(emitter, weights[0], gram))
-    factors = []
-    for one, width, weight, last in zip((left, right), widths, weights, (ONE, None), strict=True):
-        form = (*lead, width, ONE) if last is ONE else (*lead, ONE, width)
-        if one.normalized:
-            product = mapped if one is left else batched(emitter, weight, gram)
-            length = f"({product} * {weight}).sum(2)" + (f" * {root}" if root else "")
-            factors.append(emitter.variable(code.reshape(f"torch.rsqrt(({length}).clamp_min(0) + 1e-6)", form)))
-        for number, by_group, by_channel in one.scales:
-            across = [dim if by_channel else ONE for dim in form[-2:]]
-            factors.append(_matrix(emitter, number, (*(dim if by_group else ONE for dim in lead), *across)))
+    lengths = []
+    for one, weight in zip((left, right), weights, strict=True):
+        product = mapped if one is left or not one.normalized else batched(emitter, weight, gram)
+        squares = f"({product} * {weight}).sum(2)" + (f" * {root}" if root else "")
+        lengths.append(f"torch.rsqrt(({squares}).clamp_min(0) + 1e-6)")
+    factors = _factors(emitter, (left, right), lengths, lead, widths)
     keys = f"{_matrix(emitter, right.weight, (*lead, widths[1], inner))}.transpose({len(lead)}, {len(lead) + 1})"
     queries = mapped if groups is ONE else code.reshape(mapped, (*lead, widths[0], inner))
     result = " * ".join([f"torch.matmul({queries}, {keys})", *factors])
     return (f"torch.softmax({result}, {2 + len(lead)})" if softmax else f"({result})"), (*lead, *widths)
 
 
+def _emit_factored(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """`(Q K') * q * k'` with what the rows of Q and K are to be scaled by and divided by."""
+    assert isinstance(node.attributes, tuple)
+    left, right, groups, widths, softmax = node.attributes
+    assert isinstance(left, Factor)
+    assert isinstance(right, Factor)
+    assert isinstance(groups, Dim)
+    assert isinstance(widths, tuple)
+    code, positions = emitter.code, node.ins[0].shape.second.product
+    lead = () if groups is ONE else (groups,)
+    images = [emitter.reshaped(one, (groups * width, positions)) for one, width in zip(node.ins, widths, strict=True)]
+    lengths = [f"torch.rsqrt(torch.linalg.vector_norm({one}, dim=2).square() + 1e-6)" for one in images]
+    factors = _factors(emitter, (left, right), lengths, lead, widths)
+    code.names.add("n")
+    batch = "n" if groups is ONE else f"n * {code.size(groups)}"
+    q, k = (
+        reshaped(image, f"{batch}, {code.size(width)}, {code.size(positions)}") if lead else image
+        for image, width in zip(images, widths, strict=True)
+    )
+    product = scaled(emitter.values[node.ins[0]].name, q, f"{k}.transpose(1, 2)", code.root(positions))
+    result = " * ".join([code.reshape(product, (*lead, *widths)) if lead else product, *factors])
+    return (f"torch.softmax({result}, {2 + len(lead)})" if softmax else f"({result})"), (*lead, *widths)
+
+
+def _factors(emitter: Emitter, sides: Iterable[Factor], lengths: Iterable[str], lead: Form, widths: Iterable[Dim]) -> list[str]:
+    """What scores `[N, *lead, rows, columns]` are to be multiplied by; `lengths`: the inverse ones of rows and of columns."""
+    factors = []
+    for number, (one, length, width) in enumerate(zip(sides, lengths, widths, strict=True)):
+        form = (*lead, ONE, width) if number else (*lead, width, ONE)
+        if one.normalized:
+            factors.append(emitter.variable(emitter.code.reshape(length, form)))
+        for step, by_group, by_channel in one.scales:
+            across = [dim if by_channel else ONE for dim in form[-2:]]
+            factors.append(_matrix(emitter, step, (*(dim if by_group else ONE for dim in lead), *across)))
+    return factors
+
+
 def _matrix(emitter: Emitter, number: int, dims: Iterable[Dim]) -> str:
     return emitter.parameter(number, [emitter.code.number(dim) for dim in dims])
 
 
-OPTIMIZED: dict[str, Emit] = {"chosen": _emit_chosen, "gram scores": _emit_gram}
+OPTIMIZED: dict[str, Emit] = {"chosen": _emit_chosen, "gram scores": _emit_gram, "factored scores": _emit_factored}

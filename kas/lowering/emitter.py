@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Emitter:
         self.pads: dict[Node, str] = {}  # of the shifted images of a loop: the padded image
         self._shapes = code.weights()
         self.later: Mapping[Node, Node] = {}  # of products whose division is left to a reader: that reader
+        self.matrices: Mapping[Node, Form] = {}  # the values that are kept as matrices
         self._left: dict[Node, list[str]] = {}
 
     def start(self, node: Node, value: Value) -> None:
@@ -88,6 +90,9 @@ class Emitter:
 
         `reads`: what the expression reads, where that is not what the node does.
         """
+        wanted = self.matrices.get(node, form)
+        if wanted != form and isinstance(ast.parse(expression, mode="eval").body, ast.Call):
+            expression, form = self.code.reshape(expression, wanted), wanted
         alias = expression.isidentifier() and (expression in self._owner or expression in self._temporary)
         if alias:
             self._temporary = [name for name in self._temporary if name != expression]

@@ -106,6 +106,8 @@ def _role(body: ast.Module, read: dict[str, _Value], shape: str) -> str:
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return _operator_role(node, read)
     single = next(iter(read.values())) if len(read) == 1 else None
+    if single is not None and single.role == "x" and isinstance(node, ast.Name):
+        return "pixels"
     return single.role if single is not None and single.role != "x" else "hidden"
 
 

@@ -31,6 +31,7 @@ from kas.lowering import (
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
 from kas.lowering.graph import Attributes, Graph, Node, Rule
+from kas.lowering.matrices import kept_as_matrices
 from kas.lowering.output import arranged
 from kas.lowering.roots import left_to_readers
 from kas.lowering.rules import RULES, rules_without
@@ -56,9 +57,10 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
     readers = Counter(i for node in nodes for i in node.ins)
     readers[output] += 1
     code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
-    emitter = Emitter(code, readers)
-    emitter.start(source, Value("x", form_of(source.shape)))
     sums = absorbed(nodes, readers)
+    emitter = Emitter(code, readers)
+    emitter.matrices = kept_as_matrices(nodes, sums)
+    emitter.start(source, _input(emitter, source))
     written_later = {one for chain in sums.values() for one in chain}
     emitter.later = left_to_readers(nodes, sums)
     for node in nodes:
@@ -74,6 +76,15 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
     else:
         code.add("return", result, "")
     return code
+
+
+def _input(emitter: Emitter, source: Node) -> Value:
+    """The input, as a matrix if its readers want it so."""
+    form = form_of(source.shape)
+    wanted = emitter.matrices.get(source, form)
+    if wanted != form:
+        emitter.code.add("x", emitter.code.reshape("x", wanted), str(source.shape))
+    return Value("x", wanted)
 
 
 def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RULES) -> tuple[Node, Node, list[Node]]:

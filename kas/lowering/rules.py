@@ -181,8 +181,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "mix": (windows.mix, loops.mix, _mix_is_convolution),
     "filter": (taps.filter_of_taps, _filter_is_convolution),
     "bias": (_bias_of_convolution, _bias_of_scale),
-    "matmul": (association.gram_scores, attention.attention),
-    "bmm": (association.gram_scores, attention.batched, rows.by_lines),
+    "matmul": (association.gram_scores, association.factors_of_scores, attention.attention),
+    "bmm": (association.gram_scores, association.factors_of_scores, attention.batched, rows.by_lines),
     "reassemble": (of_taps,),
     "rows": (rows.projected,),
 }
@@ -192,7 +192,7 @@ ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
     "fused attention": (attention.attention, attention.batched),
     "loops over taps": (loops.fold, loops.mix, loops.fc, of_taps),
     "product of weights": (_chain,),
-    "another association": (association.map_of_product, association.gram_scores),
+    "another association": (association.map_of_product, association.gram_scores, association.factors_of_scores),
     "channels last": (_narrow,),
 }
 

@@ -6,28 +6,29 @@ done to the scores: `(V A W) x` for `V (A (W x))`, and `V (x x') W'` for `(V x) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kas.language.dims import ONE, Dim
 from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.products import Bmm
 from kas.language.primitives.reductions import Normalize
 from kas.language.primitives.scaling import Scale
-from kas.language.shapes import CHANNEL
+from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering.graph import Graph, Node
 
-__all__ = ["Factor", "gram_scores", "map_of_product"]
+__all__ = ["Factor", "factors_of_scores", "gram_scores", "map_of_product"]
 
 _CHEAPER = 0.9  # of the work of maps before and after, what one matrix for each image may take
+_SMALL = 0.5  # of the elements that factors are multiplied by before a product, those that they may be multiplied by after it
 _GRAM = 0.7  # of the work of two maps and their product, what the product of the image with itself may take
 
 
 @dataclass(frozen=True)
 class Factor:
-    """An operand of scores between channels: a linear map of an image, perhaps normalised over its positions, then scaled.
+    """An operand of scores between channels: an image, perhaps normalised over its positions, then scaled.
 
     Attributes:
-        weight: the step of the map.
+        weight: the step of the linear map that makes the image, 0 where that does not matter.
         normalized: whether each channel is divided by its length.
         scales: the steps of the scales, each with whether it has the axes `g` and `c`.
     """
@@ -71,22 +72,13 @@ def map_of_product(graph: Graph, node: Node) -> Node | None:
 
 def gram_scores(graph: Graph, node: Node) -> Node | None:
     """Scores between linear maps of one image, over its positions, from the product of that image with itself."""
-    step = node.step
+    step, groups = node.step, _groups_of_scores(node)
     assert isinstance(step, Matmul | Bmm)
-    by_group = isinstance(step, Bmm)
-    if step.t != (False, True) or (isinstance(step, Bmm) and step.batch != ("g",)):
-        return None
-    found = [_factor(graph, one) for one in node.ins]
-    if found[0] is None or found[1] is None or found[0][1] is not found[1][1]:
+    found = [_mapped_factor(graph, one) for one in node.ins]
+    if groups is None or found[0] is None or found[1] is None or found[0][1] is not found[1][1]:
         return None
     base = found[0][1]
     sides = [one.shape.first for one in node.ins]
-    if any(side.kind != CHANNEL for side in sides):
-        return None
-    groups = sides[0].dim("g")
-    wanted = {"g", "c"} if by_group else {"c"}
-    if any({name for name, _ in side.axes()} - wanted for side in sides) or (by_group and groups is ONE):
-        return None
     env = graph.code.env
     inner, positions = (side.product.value(env) for side in base.shape)
     left, right = (side.product.value(env) for side in sides)
@@ -99,11 +91,57 @@ def gram_scores(graph: Graph, node: Node) -> Node | None:
     return graph.make("gram scores", (base,), node.shape, attributes=attributes)
 
 
-def _factor(graph: Graph, node: Node) -> tuple[Factor, Node] | None:
+def factors_of_scores(graph: Graph, node: Node) -> Node | None:
+    """Scores between channels over positions: what the channels are scaled and normalised by is applied to the scores."""
+    step, groups = node.step, _groups_of_scores(node)
+    assert isinstance(step, Matmul | Bmm)
+    if groups is None:
+        return None
+    found = [one for one in (_factor(graph, one) for one in node.ins) if one is not None]
+    if len(found) < 2:
+        return None
+    env = graph.code.env
+    passes = [one.normalized + len(one.scales) for one, _ in found]
+    before = sum(count * one.shape.product.value(env) for count, one in zip(passes, node.ins, strict=True))
+    left, right = (one.shape.first.product for one in node.ins)
+    scores = left.value(env) * right.value(env) // groups.value(env)
+    if not before or scores * sum(passes) > _SMALL * before:
+        return None
+    attributes = (found[0][0], found[1][0], groups, (left / groups, right / groups), step.softmax)
+    return graph.make("factored scores", (found[0][1], found[1][1]), node.shape, attributes=attributes)
+
+
+def _groups_of_scores(node: Node) -> Dim | None:
+    """The number of groups of a product of the channels of two images over all positions; None for any other product."""
+    step = node.step
+    assert isinstance(step, Matmul | Bmm)
+    by_group = isinstance(step, Bmm)
+    if step.t != (False, True) or (isinstance(step, Bmm) and step.batch != ("g",)):
+        return None
+    sides = [one.shape.first for one in node.ins]
+    if any(side.kind != CHANNEL for side in sides) or any(one.shape.second.kind != SPATIAL for one in node.ins):
+        return None
+    groups = sides[0].dim("g")
+    wanted = {"g", "c"} if by_group else {"c"}
+    if any({name for name, _ in side.axes()} - wanted for side in sides) or (by_group and groups is ONE):
+        return None
+    return groups
+
+
+def _mapped_factor(graph: Graph, node: Node) -> tuple[Factor, Node] | None:
     """An operand and the image that it is a map of; None if it is anything else."""
+    found = _factor(graph, node)
+    one = None if found is None else _behind(graph, found[1])
+    if found is None or one is None or not _point(one):
+        return None
+    return replace(found[0], weight=one.convolution.weight.number), one.ins[0]
+
+
+def _factor(graph: Graph, node: Node) -> tuple[Factor, Node] | None:
+    """An operand and the image that it scales and normalises; None if it does that in another way."""
     scales: list[tuple[int, bool, bool]] = []
     normalized = False
-    one = _behind(graph, node)
+    image, one = node, _behind(graph, node)
     while one is not None and one.op in ("scale", "normalize"):
         step = one.step
         if isinstance(step, Scale) and not normalized and all(name in ("0.g", "0.c") for name in step.axes):
@@ -112,10 +150,8 @@ def _factor(graph: Graph, node: Node) -> tuple[Factor, Node] | None:
             normalized = True
         else:
             return None
-        one = _behind(graph, one.ins[0])
-    if one is None or not _point(one):
-        return None
-    return Factor(one.convolution.weight.number, normalized, tuple(scales)), one.ins[0]
+        image, one = one.ins[0], _behind(graph, one.ins[0])
+    return Factor(0, normalized, tuple(scales)), image
 
 
 def _whole(node: Node, axes: tuple[str, ...]) -> bool:

@@ -85,3 +85,42 @@ def test_a_product_of_elements_is_added_in_one_call(op, first):
     program = kernel(*start, made, {"op": "add", "ins": ins}, fc(number + 1))
     assert "torch.addcmul(" in source(program, channels=16, size=(8, 8))
     assert difference(program) < 1e-9
+
+
+LINES = {
+    "normalised": {"op": "normalize", "axes": ["1.h", "1.w"], "how": "l2"},
+    "scaled": {"op": "scale", "axes": ["0.c"]},
+}
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("sides", [("normalised", "normalised"), ("scaled", "normalised"), ("normalised", "scaled")])
+def test_what_channels_are_scaled_by_is_applied_to_their_scores(sides, softmax):
+    first, second = LINES[sides[0]], LINES[sides[1]]
+    program = kernel(
+        *({"op": "relu", "ins": [0]}, {**first, "ins": [1]}, fc(0, "C/2"), {"op": "gelu", "ins": [3]}, {**second, "ins": [4]}),
+        *(
+            {"op": "matmul", "ins": [2, 5], "t": [False, True], "softmax": softmax},
+            fc(0, "C/2"),
+            {"op": "matmul", "ins": [6, 7]},
+        ),
+    )
+    text = source(program, channels=16, size=(12, 12))
+    assert text.count("vector_norm") == sides.count("normalised")
+    assert "keepdim" not in text
+    assert difference(program, sizes=LARGE) < 1e-9
+
+
+def test_what_channels_are_scaled_by_is_applied_to_the_scores_of_each_head():
+    known = zoo.get("xcit_attention")
+    assert "keepdim" not in source(known, channels=32, size=(16, 16), groups=4)
+    assert difference(known, channels=32, sizes=[(16, 16), (15, 18)]) < 1e-9
+
+
+def test_an_image_that_several_maps_read_is_a_matrix_once():
+    program = kernel(
+        fc(0), fc(0), {"op": "mul", "ins": [1, 2]}, {"op": "relu", "ins": [3]}, fc(4), {"op": "add", "ins": [5, 0]}
+    )
+    text = source(program, channels=16, size=(8, 8))
+    assert text.count("x.reshape(") == 1
+    assert difference(program) < 1e-9

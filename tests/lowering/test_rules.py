@@ -514,7 +514,7 @@ RULES = {
     "a map added": (and_input(op("tanh"), FC), r"baddbmm\(x\.reshape.*self\.w2", r" \+ |add_"),
     "a product added": (
         and_input(op("matmul", ins=[0, 0], t=[False, True]), op("matmul", ins=[1, 0])),
-        r"baddbmm\(x\.reshape.*alpha",
+        r"baddbmm\(x, .*alpha",
         r" \+ |add_",
     ),
     "no map added that others read": (
