@@ -38,7 +38,7 @@ def _emit_chosen(emitter: Emitter, node: Node) -> tuple[str, Form]:
             own = emitter.code.reshape(own, (rows, inner))
     whole = batched(emitter, emitter.parameter(out, (number(node.shape.first.product), number(rows))), own)
     image = emitter.reshaped(base, (inner, positions))
-    result = scaled(emitter.values[base].name, emitter.variable(whole), image, emitter.code.root(each))
+    result = scaled(emitter.variable(whole), image, emitter.code.root(each))
     return result, (node.shape.first.product, positions)
 
 
@@ -64,7 +64,7 @@ def _emit_gram(emitter: Emitter, node: Node) -> tuple[str, Form]:
     lead = () if groups is ONE else (groups,)
     root = code.root(positions)
     image = emitter.variable(emitter.reshaped(base, (inner, positions)))
-    gram = emitter.variable(scaled(image, image, f"{image}.transpose(1, 2)", root))
+    gram = emitter.variable(scaled(image, f"{image}.transpose(1, 2)", root))
     weights = [_matrix(emitter, one.weight, (groups * width, inner)) for one, width in zip((left, right), widths, strict=True)]
     mapped = emitter.variable(batched(emitter, weights[0], gram))
     lengths = []
@@ -98,7 +98,7 @@ def _emit_factored(emitter: Emitter, node: Node) -> tuple[str, Form]:
         reshaped(image, f"{batch}, {code.size(width)}, {code.size(positions)}") if lead else image
         for image, width in zip(images, widths, strict=True)
     )
-    product = scaled(emitter.values[node.ins[0]].name, q, f"{k}.transpose(1, 2)", code.root(positions))
+    product = scaled(q, f"{k}.transpose(1, 2)", code.root(positions))
     result = " * ".join([code.reshape(product, (*lead, *widths)) if lead else product, *factors])
     return (f"torch.softmax({result}, {2 + len(lead)})" if softmax else f"({result})"), (*lead, *widths)
 

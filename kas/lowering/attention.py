@@ -6,7 +6,7 @@ from collections import Counter
 
 from kas.language.dims import ONE, Dim
 from kas.language.primitives._base import product
-from kas.language.primitives.windows import Window
+from kas.language.primitives.windows import Unwindow, Window
 from kas.language.shapes import Shape
 from kas.lowering.code import Form, form_of
 from kas.lowering.emitter import Emit, Emitter
@@ -94,7 +94,7 @@ def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
     emitter.code.names.add("n")
     image = emitter.reshaped(base, (inner, base.shape.second.product))
     left, right = f"{image}.transpose(1, 2)", f"{weight}.t().expand(n, -1, -1)"
-    rows = scaled(emitter.values[base].name, left, right, emitter.divisor(node))
+    rows = scaled(left, right, emitter.divisor(node))
     return rows, (node.shape.first.product, node.shape.second.product)
 
 
@@ -114,7 +114,7 @@ def _emit_projects(emitter: Emitter, node: Node) -> tuple[str, Form]:
     emitter.code.names.add("n")
     image = emitter.reshaped(base, (base.shape.first.product, positions))
     left, right = f"{image}.transpose(1, 2)", f"{weight}.t().expand(n, -1, -1)"
-    joint = scaled(emitter.values[base].name, left, right, emitter.divisor(node))
+    joint = scaled(left, right, emitter.divisor(node))
     if any(width is not widths[0] for width in widths):  # no dim says how wide it is
         joint = emitter.variable(joint)
     return joint, (positions, node.shape.second.product)
@@ -163,7 +163,23 @@ def _emit_windowed(emitter: Emitter, node: Node) -> tuple[str, Form]:
     return f"{image}{permutation([0, *(i + 1 for i in first)])}.contiguous(){back}", form
 
 
+def _emit_unwindowed(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """Windows put back, as rows `[N, positions, channels]`: what is copied is copied by rows."""
+    step, base = node.step, node.ins[0]
+    assert isinstance(step, Unwindow)
+    own = [name for name, _ in base.shape.axes()]
+    order = []
+    for axis in "hw":
+        pair = [f"0.k{axis}", f"1.{axis}"] if axis in step.over else [f"1.{axis}"]
+        order += pair if step.grid else pair[::-1]
+    order = [name for name in (*order, "0.g", "0.c") if name in own]
+    form = (node.shape.first.product, node.shape.second.product)
+    moved = emitter.axes(base) + permutation([0, *(1 + own.index(name) for name in order)])
+    return emitter.code.reshape(moved, form), form
+
+
 OPTIMIZED: dict[str, Emit] = {
+    "unwindowed": _emit_unwindowed,
     "projects": _emit_projects,
     "part": _emit_part,
     "windowed": _emit_windowed,

@@ -79,7 +79,7 @@ def batched(emitter: Emitter, weight: str, x: str, bias: str = "", root: str = "
     """The product of one matrix with each of a batch, perhaps over a root, and perhaps a bias added."""
     emitter.code.names.add("n")
     weight = f"({weight})" if " " in weight and not weight.endswith(")") else weight
-    return scaled(x.partition(".")[0], f"{weight}.expand(n, -1, -1)", x, root, bias)
+    return scaled(f"{weight}.expand(n, -1, -1)", x, root, bias)
 
 
 def padded(image: str, window: Window, there: list[int]) -> str:

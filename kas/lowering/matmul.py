@@ -42,15 +42,15 @@ def matrix(emitter: Emitter, node: Node, transposed: bool) -> str:
     return f"{matrix}.transpose(1, 2)" if transposed else matrix
 
 
-def scaled(like: str, left: str, right: str, root: str, total: str = "") -> str:
+def scaled(left: str, right: str, root: str, total: str = "") -> str:
     """The product of two batches of matrices over a root, and perhaps a sum added: one call, the division in the product.
 
-    `like`: a tensor of the product's type.
+    Where nothing is added, the call gets the module's buffer `zero`, times 0: on a CPU a new tensor takes 10 microseconds.
     """
     alpha = f", alpha=1 / {root}" if root else ""
     if total:
         return f"torch.baddbmm({total}, {left}, {right}{alpha})"
-    return f"torch.baddbmm({like}.new_zeros(()), {left}, {right}, beta=0{alpha})" if root else f"torch.bmm({left}, {right})"
+    return f"torch.baddbmm(self.zero, {left}, {right}, beta=0{alpha})" if root else f"torch.bmm({left}, {right})"
 
 
 def _product(emitter: Emitter, node: Node, total: str = "") -> str:
@@ -58,7 +58,7 @@ def _product(emitter: Emitter, node: Node, total: str = "") -> str:
     assert isinstance(step, Matmul)
     left, right = (matrix(emitter, operand, t) for operand, t in zip(node.ins, step.t, strict=True))
     root = emitter.divisor(node, emitter.code.root(node.ins[0].shape.sides[0 if step.t[0] else 1].product))
-    return scaled(emitter.values[node.ins[0]].name, left, right, root, total)
+    return scaled(left, right, root, total)
 
 
 def _emit_matmul(emitter: Emitter, node: Node) -> tuple[str, Form]:

@@ -19,12 +19,13 @@ from kas.lowering.plain import plain
 from kas.lowering.rules import ALTERNATIVES
 from kas.lowering.wrapping import wrapped
 
-__all__ = ["LOWERINGS", "class_name", "forward_text", "lowering_of", "quoted", "source"]
+__all__ = ["LOWERINGS", "ZERO", "class_name", "forward_text", "lowering_of", "quoted", "source"]
 
 Lowering = Callable[[Kernel, Mapping[str, int], Code | None], Code]
 LOWERINGS: dict[str, Lowering] = {"plain": plain, "optimized": optimized}
 
 _LONGEST = 112  # characters of a line of a method
+ZERO = 'self.register_buffer("zero", torch.zeros(()), persistent=False)  # for products to which nothing is added'
 _FUNCTIONAL = "import torch.nn.functional as F\n"
 
 
@@ -51,7 +52,7 @@ def source(
         text = "import torch\n" + _FUNCTIONAL + "from torch import Tensor, nn\n"
     name = class_name(kernel)
     title = f"A kernel of {price.macs:,} MACs and {price.params:,} parameters."
-    module = _init(parameters(kernel, env)) + body
+    module = _init(parameters(kernel, env), "self.zero" in body) + body
     return f'"""{title}"""\n\n{text}\n\nclass {name}(nn.Module):\n{indent(_docstring(kernel, env, price), "    ")}\n{module}'
 
 
@@ -103,12 +104,15 @@ def _plainly(value: object) -> str:
     return f"[{', '.join(map(_plainly, value))}]" if isinstance(value, list) else str(value)
 
 
-def _init(params: list[Parameter]) -> str:
-    """The constructor and, where there are parameters, their initial values."""
-    if not params:
+def _init(params: list[Parameter], zero: bool) -> str:
+    """The constructor and, where there are parameters, their initial values; `zero`: with the buffer of that name."""
+    if not params and not zero:
         return ""
     lines = ["def __init__(self) -> None:", "    super().__init__()"]
     lines += [f"    self.{p.name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))" for p in params]
+    lines += [f"    {ZERO}"] * zero
+    if not params:
+        return indent("\n".join(lines), "    ") + "\n\n"
     lines += ["    self.reset_parameters()", "", "def reset_parameters(self) -> None:"]
     lines += ['    """Weights that keep the scale (fan-in, over that of their input), drawn from torch\'s generator."""']
     for p in params:

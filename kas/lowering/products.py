@@ -113,7 +113,7 @@ def _emit_bmm(emitter: Emitter, node: Node, total: str = "") -> tuple[str, Form]
     parts = contraction(step, *shapes)
     left, right = _operands(code, step, [emitter.axes(i) for i in node.ins], shapes, joined=True)
     root = emitter.divisor(node, code.root(parts.contracted))
-    result = scaled(emitter.values[node.ins[0]].name, left, right, root, total)
+    result = scaled(left, right, root, total)
     return _placed(code, step, parts, f"torch.softmax({result}, 2)" if step.softmax else result, None)
 
 

@@ -185,6 +185,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "bmm": (association.gram_scores, association.factors_of_scores, attention.batched, rows.by_lines),
     "reassemble": (of_taps,),
     "rows": (rows.projected,),
+    "unwindow": (rows.unwindowed,),
 }
 
 # Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.

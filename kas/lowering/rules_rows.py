@@ -17,7 +17,7 @@ from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering.code import Code
 from kas.lowering.graph import Convolution, Graph, Node
 
-__all__ = ["by_lines", "maps_before_taps", "projected", "projects_once", "related", "rows", "sum_of_swaps"]
+__all__ = ["by_lines", "maps_before_taps", "projected", "projects_once", "related", "rows", "sum_of_swaps", "unwindowed"]
 
 _FEW = 16  # outputs of a convolution that is faster with its channels last
 
@@ -85,6 +85,16 @@ def by_lines(graph: Graph, node: Node) -> Node | None:
         return None
     product = graph.make("bmm", ins, shape, made)
     return graph.make("swap", (product,), node.shape) if turned else product
+
+
+def unwindowed(graph: Graph, node: Node) -> Node | None:
+    """Windows of what fused attention makes, put back as rows, which it makes: its channels are last in memory."""
+    source = node.ins[0]
+    left = {"kh", "kw"} & {name for name, _ in node.shape.first.axes()}
+    if source.op != "batched attention" or source in graph.shared or left:
+        return None
+    made = graph.make("unwindowed", (source,), Shape(node.shape.second, node.shape.first), node.step)
+    return graph.make("swap", (made,), node.shape)
 
 
 def _image(node: Node) -> bool:

@@ -14,7 +14,7 @@ from kas.language.kernel import Kernel
 from kas.language.primitives.scaling import Scale
 from kas.lowering.labels import step_text
 from kas.lowering.mathematics import mathematics
-from kas.lowering.module_source import class_name, forward_text, lowering_of, quoted
+from kas.lowering.module_source import ZERO, class_name, forward_text, lowering_of, quoted
 from kas.lowering.naming import named
 from kas.lowering.parameters import parameters, weight_dims
 from kas.lowering.sketch import sketch
@@ -61,7 +61,7 @@ def source(
     title = f"Kernel {kernel.hash}: a torch module of its own, found by kernel architecture search (kas)."
     name = class_name(kernel)
     docstring = _docstring(kernel, env, channels, size, groups, values)
-    text = f"class {name}(nn.Module):\n{indent(docstring, '    ')}\n{_constructor(kernel, code)}\n{body}"
+    text = f"class {name}(nn.Module):\n{indent(docstring, '    ')}\n{_constructor(kernel, code, 'self.zero' in body)}\n{body}"
     if not check:
         return f'"""{title}"""\n\n{imports}\n\n{text}'
     from kas.lowering.checking import RECIPE, TOLERANCE, stored_check
@@ -147,8 +147,8 @@ def _arguments(kernel: Kernel) -> list[str]:
     return lines
 
 
-def _constructor(kernel: Kernel, code: SymbolicCode) -> str:
-    """The constructor with its checks and parameters, and their initial values."""
+def _constructor(kernel: Kernel, code: SymbolicCode, zero: bool) -> str:
+    """The constructor with its checks, parameters and perhaps the buffer `zero`, and their initial values."""
     env = code.env
     arguments = [f"{name}: int = {env[symbol]}" for symbol, name in code.arguments.items()]
     size = tuple(env[symbol] for symbol in "HW"[: kernel.rank])
@@ -165,6 +165,7 @@ def _constructor(kernel: Kernel, code: SymbolicCode) -> str:
         dims = weight_dims(step, kernel.shapes[step.ins[0]])
         shape = ", ".join(expression(dim, code.constructor_names) for dim in dims)
         lines.append(f"    self.{param.name} = nn.Parameter(torch.empty({shape}))  # {step_text(step)}")
+    lines += [f"    {ZERO}"] * zero
     if params:
         lines += ["    self.reset_parameters()", "", "def reset_parameters(self) -> None:"]
         lines += ['    """Weights that keep the scale of what passes (fan-in), drawn from torch\'s generator."""']

@@ -124,3 +124,21 @@ def test_an_image_that_several_maps_read_is_a_matrix_once():
     text = source(program, channels=16, size=(8, 8))
     assert text.count("x.reshape(") == 1
     assert difference(program) < 1e-9
+
+
+@pytest.mark.parametrize("over", ["hw", "h", "w"])
+@pytest.mark.parametrize("grid", [False, True])
+def test_windows_of_attention_are_put_back_as_rows(over, grid):
+    window = {"op": "window", "over": over, "size": 2, "grid": grid}
+    batch = [f"k{axis}" for axis in over]
+    program = kernel(
+        *(*QKV, *[{**window, "ins": [i]} for i in (1, 2, 3)]),
+        {"op": "bmm", "ins": [4, 5], "batch": batch, "t": [True, False], "softmax": True},
+        {"op": "bmm", "ins": [6, 7], "batch": batch, "t": [False, True]},
+        {"op": "unwindow", "ins": [8], "over": over, "grid": grid},
+        fc(9),
+    )
+    text = source(program, channels=16, size=(12, 12))
+    assert "scaled_dot_product_attention" in text
+    assert ".reshape(n, h * w, c // 2)" in text
+    assert difference(program, sizes=[(12, 12), (14, 10)]) < 1e-9
