@@ -12,6 +12,7 @@ from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering import rules_association as association
 from kas.lowering import rules_attention as attention
 from kas.lowering import rules_loops as loops
+from kas.lowering import rules_made_rows as made_rows
 from kas.lowering import rules_maxima as maxima
 from kas.lowering import rules_means as means
 from kas.lowering import rules_products as products
@@ -185,7 +186,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "bmm": (association.gram_scores, association.factors_of_scores, attention.batched, rows.by_lines),
     "reassemble": (of_taps,),
     "rows": (rows.projected,),
-    "unwindow": (rows.unwindowed,),
+    "normalize": (made_rows.standardized,),
+    "unwindow": (made_rows.unwindowed,),
 }
 
 # Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.

@@ -17,7 +17,17 @@ from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering.code import Code
 from kas.lowering.graph import Convolution, Graph, Node
 
-__all__ = ["by_lines", "maps_before_taps", "projected", "projects_once", "related", "rows", "sum_of_swaps", "unwindowed"]
+__all__ = [
+    "by_lines",
+    "done_to_rows",
+    "is_image",
+    "maps_before_taps",
+    "projected",
+    "projects_once",
+    "related",
+    "rows",
+    "sum_of_swaps",
+]
 
 _FEW = 16  # outputs of a convolution that is faster with its channels last
 
@@ -42,14 +52,14 @@ def projected(graph: Graph, node: Node) -> Node | None:
             return None
         return graph.make("windowed", (made,), node.shape, source.step)
     if source.op in ("scale", "normalize"):
-        return _done_to_rows(graph, source, node.shape)
+        return done_to_rows(graph, source, node.shape)
     if source.op != "convolve":
         return None
     convolution = _map_of_its_own(source)
     return None if convolution is None else graph.make("project", source.ins, node.shape, attributes=replace(convolution))
 
 
-def _done_to_rows(graph: Graph, source: Node, shape: Shape) -> Node | None:
+def done_to_rows(graph: Graph, source: Node, shape: Shape) -> Node | None:
     """A scale or a normalisation of the channels of a map that writes rows, done to the rows."""
     step = source.step
     assert isinstance(step, Scale | Normalize)
@@ -67,12 +77,12 @@ def by_lines(graph: Graph, node: Node) -> Node | None:
     if not set(step.batch) <= {"h", "w"}:
         return None
     left, right = node.ins
-    if _image(left) and _image(right):
+    if is_image(left) and is_image(right):
         if step.t != (True, False):
             return None
         ins, t = (rows(graph, left), rows(graph, right)), (False, True)
         turned = False
-    elif _image(left) and not step.t[0] and not step.softmax:
+    elif is_image(left) and not step.t[0] and not step.softmax:
         ins, t = (right, rows(graph, left)), (not step.t[1], False)
         turned = True
     else:
@@ -87,17 +97,8 @@ def by_lines(graph: Graph, node: Node) -> Node | None:
     return graph.make("swap", (product,), node.shape) if turned else product
 
 
-def unwindowed(graph: Graph, node: Node) -> Node | None:
-    """Windows of what fused attention makes, put back as rows, which it makes: its channels are last in memory."""
-    source = node.ins[0]
-    left = {"kh", "kw"} & {name for name, _ in node.shape.first.axes()}
-    if source.op != "batched attention" or source in graph.shared or left:
-        return None
-    made = graph.make("unwindowed", (source,), Shape(node.shape.second, node.shape.first), node.step)
-    return graph.make("swap", (made,), node.shape)
-
-
-def _image(node: Node) -> bool:
+def is_image(node: Node) -> bool:
+    """Whether a node has channels and positions."""
     return node.shape.first.kind == CHANNEL and node.shape.second.kind == SPATIAL
 
 

@@ -1,4 +1,4 @@
-"""Divisions left to a later product, and sums that write a product of elements themselves: the same results, fewer calls."""
+"""Forms with fewer calls and passes: divisions left to later products, sums in one call, rows where rows are cheap."""
 
 from __future__ import annotations
 
@@ -142,3 +142,14 @@ def test_windows_of_attention_are_put_back_as_rows(over, grid):
     assert "scaled_dot_product_attention" in text
     assert ".reshape(n, h * w, c // 2)" in text
     assert difference(program, sizes=[(12, 12), (14, 10)]) < 1e-9
+
+
+@pytest.mark.parametrize("size", [(12, 12), (4, 4)])
+def test_channels_of_a_map_are_standardised_as_rows(size):
+    program = kernel(
+        *(fc(0, "C/2"), {"op": "normalize", "ins": [1], "axes": ["0.c"], "how": "standard"}, {"op": "gelu", "ins": [2]}),
+        *(fc(3), {"op": "conv", "ins": [3], "to": "C", "k": [3, 3]}, {"op": "add", "ins": [4, 5]}),
+    )
+    text = source(program, channels=16, size=size)
+    assert ("F.layer_norm" in text) is (size == (12, 12))
+    assert difference(program, sizes=[size, (13, 11)]) < 1e-9
