@@ -118,7 +118,8 @@ class Emitter:
         """Whether the memory of a value may be written over: it is new, nothing else reads it, and no gradient needs it."""
         while node.op == "view" and self.only_reader(node):
             node = node.ins[0]
-        return self.only_reader(node) and node.op in _NEEDED_BY_NO_GRADIENT
+        new = node.op in _NEEDED_BY_NO_GRADIENT or (node.op in ("matmul", "bmm") and not getattr(node.step, "softmax", True))
+        return new and self.only_reader(node)
 
     def variable(self, expression: str) -> str:
         """A name for an expression that is needed more than once while a node is written."""

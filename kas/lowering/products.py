@@ -15,7 +15,7 @@ from kas.lowering.emitter import Emit, Emitter
 from kas.lowering.graph import Node
 from kas.lowering.matmul import scaled
 
-__all__ = ["OPTIMIZED", "PLAIN", "added_bmm"]
+__all__ = ["OPTIMIZED", "PLAIN", "added_bmm", "made_in_order"]
 
 View = Callable[[Form], str]  # the expression of an input in a form
 
@@ -47,14 +47,26 @@ def _operands(code: Code, step: Bmm, tensors: list[str], shapes: list[Shape], jo
 
 def _placed(code: Code, step: Bmm, parts: Contraction, result: str, form: Form | None) -> tuple[str, Form]:
     """The product with its axes in the order of the result; `form` is None where the batch is joined."""
-    made = [f"{home}.{name}" for home, name in zip(parts.homes, step.batch, strict=True)]
-    made += [f"0.{name}" for name in parts.kept_l] + [f"1.{name}" for name in parts.kept_r]
+    made = _made(step, parts)
     wanted = [name for name, _ in parts.result.axes()]
     axes = tuple(parts.result.axis(name) for name in made)
     result = code.reshape(result, axes) if form is None else code.view(result, form, axes)
     if made != wanted:
         result += f".permute(0, {', '.join(str(1 + made.index(name)) for name in wanted)})"
     return result, form_of(parts.result)
+
+
+def _made(step: Bmm, parts: Contraction) -> list[str]:
+    """The axes of the result in the order in which the product makes them."""
+    made = [f"{home}.{name}" for home, name in zip(parts.homes, step.batch, strict=True)]
+    return made + [f"0.{name}" for name in parts.kept_l] + [f"1.{name}" for name in parts.kept_r]
+
+
+def made_in_order(node: Node) -> bool:
+    """Whether a bmm makes its result in the order of its axes."""
+    assert isinstance(node.step, Bmm)
+    parts = contraction(node.step, *(one.shape for one in node.ins))
+    return _made(node.step, parts) == [name for name, _ in parts.result.axes()]
 
 
 Part = tuple[int, tuple[str, ...]]  # the number of a side and some of its axes

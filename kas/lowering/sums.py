@@ -17,7 +17,7 @@ from kas.lowering.convolution import added_product
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Node
 from kas.lowering.matmul import added_matmul
-from kas.lowering.products import added_bmm
+from kas.lowering.products import added_bmm, made_in_order
 from kas.lowering.scaling import added_scale
 
 __all__ = ["absorbed", "emit_absorbed"]
@@ -31,7 +31,7 @@ def absorbed(nodes: Iterable[Node], readers: Mapping[Node, int]) -> dict[Node, t
     places = {node: place for place, node in enumerate(nodes)}
     found: dict[Node, tuple[Node, ...]] = {}
     for node in places:
-        if node.op != "add" or any(read.shape.product is not node.shape.product for read in node.ins):
+        if node.op != "add" or any(read.shape.product is not node.shape.product or _moved(read) for read in node.ins):
             continue
         later_first = sorted(node.ins, key=lambda read: -places.get(read, -1))  # least is kept waiting
         chains = [_chain(operand, readers) for operand in later_first]
@@ -40,6 +40,11 @@ def absorbed(nodes: Iterable[Node], readers: Mapping[Node, int]) -> dict[Node, t
                 found[node] = chain
                 break
     return found
+
+
+def _moved(node: Node) -> bool:
+    """Whether a value is a product whose axes are not in the order in memory: what is added to it is best added there."""
+    return node.op == "bmm" and not made_in_order(node)
 
 
 def _chain(operand: Node, readers: Mapping[Node, int]) -> tuple[Node, ...]:

@@ -153,3 +153,11 @@ def test_channels_of_a_map_are_standardised_as_rows(size):
     text = source(program, channels=16, size=size)
     assert ("F.layer_norm" in text) is (size == (12, 12))
     assert difference(program, sizes=[size, (13, 11)]) < 1e-9
+
+
+def test_a_sum_of_products_by_rows_and_by_columns_is_not_put_in_order_first():
+    known = zoo.get("criss_cross_attention")
+    values = dict.fromkeys(known.variables, 8)
+    text = source(known, channels=16, size=(12, 12), values=values)
+    assert ".add_(" in text
+    assert difference(known, values=values, sizes=LARGE) < 1e-9
