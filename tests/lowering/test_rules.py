@@ -364,8 +364,8 @@ RULES = {
     ),
     "attention along both lines, added": (
         zoo.get("criss_cross_attention"),
-        r"torch\.cat(.*\n)+.*softmax(.*\n)+.*softmax(.*\n)+.*baddbmm\(\n? *t\d\.permute",
-        r"new_zeros(.*\n)+.*new_zeros(.*\n)+.*new_zeros(.*\n)+.*new_zeros",
+        r"torch\.cat(.*\n)+.*softmax(.*\n)+.*softmax(.*\n)+.*\.add_\(",
+        r"baddbmm\(\n? *t\d\.permute",
     ),
     "no rows of what others read": (
         program(
