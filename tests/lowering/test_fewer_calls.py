@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from lowering_comparison import difference
 
@@ -161,3 +163,14 @@ def test_a_sum_of_products_by_rows_and_by_columns_is_not_put_in_order_first():
     text = source(known, channels=16, size=(12, 12), values=values)
     assert ".add_(" in text
     assert difference(known, values=values, sizes=LARGE) < 1e-9
+
+
+@pytest.mark.parametrize(("to", "turned"), [("C/2", False), ("7", True)])
+def test_scores_whose_columns_fill_no_vectors_are_made_turned(to, turned):
+    program = kernel(
+        *({"op": "gelu", "ins": [0]}, fc(0, to), {"op": "matmul", "ins": [1, 2], "t": [False, True], "softmax": True}),
+        *({"op": "matmul", "ins": [3, 1], "t": [True, False]}, fc(4)),
+    )
+    text = source(program, channels=32, size=(12, 12))
+    assert bool(re.search(r",\s+1,?\s*\)\.transpose\(1, 2\)", text)) is turned
+    assert difference(program, channels=32, sizes=LARGE) < 1e-9
