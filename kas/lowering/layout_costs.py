@@ -13,10 +13,11 @@ from kas.lowering.graph import Node
 __all__ = ["LINES", "saved", "turning"]
 
 LINES = 1.0  # nanoseconds an element to copy an image by lines, which products for each of them read and write
+ROWS = 4_000.0  # nanoseconds: the calls that make an image of the rows that a linear map writes
 
 _CALL, _ELEMENT = 12_000.0, 0.6  # nanoseconds: a shuffle of channels, and of it an element
 _LARGE = 65_536  # elements of a sample, from which a batch of 32 with channels first no longer stays in the cache
-_FEW = 16  # outputs
+_BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 16, channels last to halves of them
 _WEIGHTS = 300_000  # elements of a weight, whose own turning takes longer than it saves for one sample
 _SMALL = 64  # positions: for one sample torch convolves so few by a slow path, if channels come first
 
@@ -28,23 +29,26 @@ def turning(node: Node, code: Code) -> float:
 
 def saved(node: Node, code: Code) -> float:
     """Nanoseconds that a convolution over both positions takes less for one sample if its image has its channels last."""
-    return _per_element(node, code) * node.ins[0].shape.product.value(code.env)
-
-
-def _per_element(node: Node, code: Code) -> float:
     conv, image = node.convolution, node.ins[0].shape
     channels, groups, out = (dim.value(code.env) for dim in (image.first.product, conv.groups, conv.out))
     positions, taps = image.second.product.value(code.env), conv.window.taps
+    elements = channels * positions
     if conv.groups is not ONE:
-        return _grouped(channels // groups, out // groups, taps, large=channels * positions >= _LARGE)
-    if taps > 9:
-        return 2.5 if out <= _FEW else -6.0
-    if out <= _FEW:
-        return 1.8
+        return elements * _grouped(channels // groups, out // groups, taps, large=elements >= _LARGE)
     spread = max(conv.window.d) > 1
-    if spread and positions > _SMALL:
-        return -2.0
-    return 1.2 if out * channels * taps <= _WEIGHTS else -2.0
+    if taps <= 9 and positions <= _SMALL:
+        return elements * (-2.0 if out * channels * taps > _WEIGHTS else 5.0 if spread else 1.5)
+    return elements * _dense(out, taps, spread=spread)
+
+
+def _dense(out: int, taps: int, *, spread: bool) -> float:
+    """Nanoseconds for each element of the image, of a convolution in one group at more than a few positions."""
+    half = out <= _BLOCK or out % (2 * _BLOCK) == _BLOCK  # a half block that is not filled up
+    if taps > 9:
+        return 2.4 if half or out == 2 * _BLOCK else -4.0
+    if not half and out % _BLOCK:
+        return 0.3
+    return -0.5 if spread and not half and out > 2 * _BLOCK else 1.3
 
 
 def _grouped(inner: int, out: int, taps: int, *, large: bool) -> float:

@@ -16,7 +16,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering import binary, pointwise
 from kas.lowering.graph import Graph, Node
-from kas.lowering.layout_costs import LINES, saved, turning
+from kas.lowering.layout_costs import LINES, ROWS, saved, turning
 from kas.lowering.rules_rows import map_of_its_own
 from kas.lowering.sums import absorbed
 
@@ -63,8 +63,10 @@ class _Plan:
         turned = self._turned(layouts)
         total = sum(turning(read, code) for read in turned)
         for node in self.nodes:
-            if _is_tapped(node) and layouts[node]:
-                total -= saved(node, code)
+            if _is_tapped(node):
+                total -= saved(node, code) * layouts[node]
+            elif node in chosen and node.op == "convolve":
+                total += ROWS * layouts[node]
             if _is_by_lines(node):
                 copied = [*(read for read in node.ins if _is_image(read) and not (layouts[read] or read in turned))]
                 copied += [node] if _is_image(node) and not layouts[node] else []
