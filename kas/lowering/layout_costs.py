@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kas.language.dims import ONE
 from kas.lowering.code import Code
-from kas.lowering.graph import Node
+from kas.lowering.graph import Node, Window
 
 __all__ = ["LINES", "saved", "turning"]
 
@@ -20,6 +20,10 @@ _LARGE = 65_536  # elements of a sample, from which a batch of 32 with channels 
 _BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 16, channels last to halves of them
 _WEIGHTS = 300_000  # elements of a weight, whose own turning takes longer than it saves for one sample
 _SMALL = 64  # positions: for one sample torch convolves so few by a slow path, if channels come first
+_NARROW = 32  # channels, below which one sample takes longer with channels last
+_WIDE = (
+    11  # taps along the last axis, from which oneDNN has only its slow way for depthwise convolutions, if channels come first
+)
 
 
 def turning(node: Node, code: Code) -> float:
@@ -31,28 +35,48 @@ def saved(node: Node, code: Code) -> float:
     """Nanoseconds that a convolution over both positions takes less for one sample if its image has its channels last."""
     conv, image = node.convolution, node.ins[0].shape
     channels, groups, out = (dim.value(code.env) for dim in (image.first.product, conv.groups, conv.out))
-    positions, taps = image.second.product.value(code.env), conv.window.taps
+    positions = image.second.product.value(code.env)
     elements = channels * positions
     if conv.groups is not ONE:
-        return elements * _grouped(channels // groups, out // groups, taps, large=elements >= _LARGE)
-    spread = max(conv.window.d) > 1
-    if taps <= 9 and positions <= _SMALL:
-        return elements * (-2.0 if out * channels * taps > _WEIGHTS else 5.0 if spread else 1.5)
-    return elements * _dense(out, taps, spread=spread)
+        return elements * _grouped(channels // groups, out // groups, conv.window, large=elements >= _LARGE)
+    if out * channels * conv.window.taps > _WEIGHTS or out > 2 * channels:
+        return elements * -2.0
+    if channels < _NARROW:
+        return elements * -0.5
+    return elements * (_small(out, conv.window) if positions <= _SMALL else _dense(out, conv.window))
 
 
-def _dense(out: int, taps: int, *, spread: bool) -> float:
-    """Nanoseconds for each element of the image, of a convolution in one group at more than a few positions."""
+# The others are in nanoseconds for each element of the image.
+
+
+def _small(out: int, window: Window) -> float:
+    """Of a convolution in one group at few positions."""
+    if window.taps > 9:
+        return _dense(out, window)
+    if 1 in window.k:
+        return 1.5 if out <= 4 * _BLOCK else -8.0
+    return 5.0 if max(window.d) > 1 else 1.5
+
+
+def _dense(out: int, window: Window) -> float:
+    """Of a convolution in one group."""
     half = out <= _BLOCK or out % (2 * _BLOCK) == _BLOCK  # a half block that is not filled up
-    if taps > 9:
+    if window.taps > 9:
         return 2.4 if half or out == 2 * _BLOCK else -4.0
     if not half and out % _BLOCK:
         return 0.3
-    return -0.5 if spread and not half and out > 2 * _BLOCK else 1.3
+    slower = max(window.d) > 1 or (1 in window.k and window.taps > 3)
+    return -0.5 if slower and not half and out > 2 * _BLOCK else 1.3
 
 
-def _grouped(inner: int, out: int, taps: int, *, large: bool) -> float:
-    """The same of a convolution in groups of so many inputs and outputs; depthwise ones have one of each."""
-    if inner == out == 1:
-        return 1.2 if taps <= 9 else (2.0 if large else 0.4) if taps <= 25 else -0.7
-    return 4.0 if inner <= 4 and taps <= 9 else -2.0
+def _grouped(inner: int, out: int, window: Window, *, large: bool) -> float:
+    """Of a convolution in groups of so many inputs and outputs; depthwise ones have one of each."""
+    if inner > 1 or out > 1:
+        return 4.0 if inner <= 4 and window.taps <= 9 else -2.0
+    if max(window.d) > 1 and window.taps > 25:
+        return -40.0
+    if window.k[1] >= _WIDE:
+        return 0.8 * window.taps
+    if window.taps <= _WIDE:
+        return 1.0
+    return (2.0 if large else 0.4) if window.taps <= 25 else -0.7
