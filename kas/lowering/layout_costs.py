@@ -72,9 +72,9 @@ def _dense(out: int, window: Window) -> float:
 def _grouped(inner: int, out: int, window: Window, *, large: bool) -> float:
     """Of a convolution in groups of so many inputs and outputs; depthwise ones have one of each."""
     if inner > 1 or out > 1:
-        return 4.0 if inner <= 4 and window.taps <= 9 else -2.0
-    if max(window.d) > 1 and window.taps > 25:
-        return -40.0
+        return 0.0 if inner == 1 else 4.0 if inner <= 4 and window.taps <= 9 else -2.0
+    if max(window.d) > 1 and max(window.padding) > _REACH:
+        return -20.0
     if window.k[1] >= _WIDE:
         return 0.8 * window.taps
     if window.taps <= _WIDE:
