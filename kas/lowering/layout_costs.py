@@ -10,7 +10,7 @@ from kas.language.dims import ONE
 from kas.lowering.code import Code
 from kas.lowering.graph import Node, Window
 
-__all__ = ["LINES", "saved", "turning"]
+__all__ = ["LINES", "ROWS", "saved", "turning"]
 
 LINES = 1.0  # nanoseconds an element to copy an image by lines, which products for each of them read and write
 ROWS = 4_000.0  # nanoseconds: the calls that make an image of the rows that a linear map writes
@@ -21,9 +21,8 @@ _BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 1
 _WEIGHTS = 300_000  # elements of a weight, whose own turning takes longer than it saves for one sample
 _SMALL = 64  # positions: for one sample torch convolves so few by a slow path, if channels come first
 _NARROW = 32  # channels, below which one sample takes longer with channels last
-_WIDE = (
-    11  # taps along the last axis, from which oneDNN has only its slow way for depthwise convolutions, if channels come first
-)
+_REACH = 4  # positions on either side, above which oneDNN has only its slow way for dilated depthwise convolutions
+_WIDE = 11  # taps of a row, from which it has only that for depthwise ones with channels first
 
 
 def turning(node: Node, code: Code) -> float:
