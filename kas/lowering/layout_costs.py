@@ -10,12 +10,14 @@ from kas.language.dims import ONE
 from kas.lowering.code import Code
 from kas.lowering.graph import Node, Window
 
-__all__ = ["LINES", "ROWS", "saved", "turning"]
+__all__ = ["LINES", "NARROW_COLUMNS", "rows", "saved", "turning"]
 
 LINES = 1.0  # nanoseconds an element to copy an image by lines, which products for each of them read and write
-ROWS = 4_000.0  # nanoseconds: the calls that make an image of the rows that a linear map writes
+NARROW_COLUMNS = 12  # channels, below which a product of positions takes two to three times as long by channels last
 
 _CALL, _ELEMENT = 12_000.0, 0.6  # nanoseconds: a shuffle of channels, and of it an element
+_ROWS = 8_000.0  # nanoseconds: the calls that make an image of the rows that a linear map writes
+_WEIGHT = 8_000.0  # nanoseconds to put the channels of a weight last
 _LARGE = 65_536  # elements of a sample, from which a batch of 32 with channels first no longer stays in the cache
 _BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 16, channels last to halves of them
 _WEIGHTS = 300_000  # elements of a weight, whose own turning takes longer than it saves for one sample
@@ -30,6 +32,14 @@ def turning(node: Node, code: Code) -> float:
     return _CALL + _ELEMENT * node.shape.product.value(code.env)
 
 
+def rows(node: Node, code: Code, *, last: bool) -> float:
+    """Nanoseconds that a linear map takes more for one sample if it writes rows; `last` if it reads an image that has them."""
+    if last:
+        return _ROWS
+    narrow = node.shape.first.product.value(code.env) < NARROW_COLUMNS
+    return _ROWS + (5.0 if narrow else 0.5) * node.ins[0].shape.product.value(code.env)
+
+
 def saved(node: Node, code: Code) -> float:
     """Nanoseconds that a convolution over both positions takes less for one sample if its image has its channels last."""
     conv, image = node.convolution, node.ins[0].shape
@@ -42,7 +52,7 @@ def saved(node: Node, code: Code) -> float:
         return elements * -2.0
     if channels < _NARROW:
         return elements * -0.5
-    return elements * (_small(out, conv.window) if positions <= _SMALL else _dense(out, conv.window))
+    return elements * (_small(out, conv.window) if positions <= _SMALL else _dense(out, conv.window)) - _WEIGHT
 
 
 # The others are in nanoseconds for each element of the image.

@@ -10,13 +10,14 @@ from collections import Counter
 from dataclasses import replace
 
 from kas.language.dims import ONE
+from kas.language.primitives.matmul import Matmul
 from kas.language.primitives.products import Bmm, contraction
 from kas.language.primitives.reductions import Fold, Normalize
 from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering import binary, pointwise
 from kas.lowering.graph import Graph, Node
-from kas.lowering.layout_costs import LINES, ROWS, saved, turning
+from kas.lowering.layout_costs import LINES, NARROW_COLUMNS, rows, saved, turning
 from kas.lowering.rules_rows import map_of_its_own
 from kas.lowering.sums import absorbed
 
@@ -66,7 +67,8 @@ class _Plan:
             if _is_tapped(node):
                 total -= saved(node, code) * layouts[node]
             elif node in chosen and node.op == "convolve":
-                total += ROWS * layouts[node]
+                base = node.ins[0]
+                total += rows(node, code, last=layouts[base] or base in turned) * layouts[node]
             if _is_by_lines(node):
                 copied = [*(read for read in node.ins if _is_image(read) and not (layouts[read] or read in turned))]
                 copied += [node] if _is_image(node) and not layouts[node] else []
@@ -92,7 +94,14 @@ class _Plan:
             return False
         if _is_tapped(node) or (node not in self.fixed and _follows(node)):
             return layouts[read] != layouts[node]
-        return layouts[read] and read.op != "swap" and not _reads_any(node)
+        if not layouts[read] or read.op == "swap":
+            return False
+        return not _reads_any(node) or self._has_narrow_columns(node, read)
+
+    def _has_narrow_columns(self, node: Node, read: Node) -> bool:
+        """Whether a product of positions by positions has few channels for its columns."""
+        few = read.shape.first.product.value(self.graph.code.env) < NARROW_COLUMNS
+        return few and isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]
 
     def written(self, chosen: Last) -> tuple[Node, list[Node]]:
         """Output and nodes for these choices."""
@@ -104,7 +113,8 @@ class _Plan:
         for node in self.nodes:
             ins = []
             for read in node.ins:
-                turns = self._turns(node, read, layouts) or (_is_by_lines(node) and read in both and not layouts[read])
+                likes_last = _is_by_lines(node) or (layouts[node] and node.op == "convolve")
+                turns = self._turns(node, read, layouts) or (likes_last and read in both and not layouts[read])
                 if turns and read not in turned:
                     op = "channels first" if layouts[read] else "channels last"
                     turned[read] = Node(op, (new[read],), read.shape)
@@ -127,8 +137,8 @@ def _with_channels_last(node: Node, free: bool) -> list[Node]:
         return [replace(node, attributes=("turned",))]
     if node.op != "convolve":
         return [node]
-    rows = Node("project", node.ins, Shape(node.shape.second, node.shape.first), attributes=node.attributes)
-    return [rows, Node("image", (rows,), node.shape)]
+    made = Node("project", node.ins, Shape(node.shape.second, node.shape.first), attributes=node.attributes)
+    return [made, Node("image", (made,), node.shape)]
 
 
 def _is_image(node: Node) -> bool:

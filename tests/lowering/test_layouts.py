@@ -79,7 +79,7 @@ def forced(monkeypatch, rng):
     monkeypatch.setattr(layouts, "turning", lambda node, code: 0.0)
     wants = defaultdict(lambda: rng.choice([-1e9, 1e9]))
     monkeypatch.setattr(layouts, "saved", lambda node, code: wants[node])
-    monkeypatch.setattr(layouts, "ROWS", rng.choice([-1e9, 1e9]))
+    monkeypatch.setattr(layouts, "rows", lambda node, code, last: wants[node])
 
 
 @pytest.mark.parametrize("seed", range(2))

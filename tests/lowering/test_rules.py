@@ -368,7 +368,7 @@ RULES = {
             op("bmm", ins=[3, 5], batch=["h"], t=[False, True]),
             op("mul", ins=[6, 3]),
         ),
-        r"self\.w3\.t\(\)\.expand\(n, -1, -1\)",
+        r"self\.w3(\.t\(\))?\.expand\(n, -1, -1\)",
         "w3.*cat|cat.*w3",
     ),
     "rows of maps of a map": (
