@@ -49,7 +49,7 @@ def saved(node: Node, code: Code) -> float:
     if conv.groups is not ONE:
         return elements * _grouped(channels // groups, out // groups, conv.window, large=elements >= _LARGE)
     if out * channels * conv.window.taps > _WEIGHTS or out > 2 * channels:
-        return elements * -2.0
+        return max(channels, out) * positions * -2.0
     if channels < _NARROW:
         return elements * -0.5
     return elements * (_small(out, conv.window) if positions <= _SMALL else _dense(out, conv.window)) - _WEIGHT
@@ -87,5 +87,5 @@ def _grouped(inner: int, out: int, window: Window, *, large: bool) -> float:
     if window.k[1] >= _WIDE:
         return 0.8 * window.taps
     if window.taps <= _WIDE:
-        return 1.0
-    return (2.0 if large else 0.4) if window.taps <= 25 else -0.7
+        return 0.9
+    return (0.7 if large else 0.4) if window.taps <= 25 else -0.7

@@ -31,8 +31,8 @@ _ANY = frozenset(("matmul", "project", "projects", "rows", "swap"))  # what read
 def arrange(source: Node, nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, list[Node]]:
     """Output and nodes, each image in the layout that makes the whole cheapest, turned where a reader needs the other one."""
     plan = _Plan(source, nodes, output, graph)
-    best = min((plan.improved(last) for last in (False, True)), key=plan.cost)
-    return plan.written(best)
+    starts = ({node: last(node) for node in plan.free} for last in (lambda node: False, _is_tapped, lambda node: True))
+    return plan.written(min(map(plan.improved, starts), key=plan.cost))
 
 
 class _Plan:
@@ -46,9 +46,8 @@ class _Plan:
         self.fixed = set(sums) | {one for chain in sums.values() for one in chain}  # sums of products, written as one call
         self.free = [node for node in nodes if node not in self.fixed and _is_free(node)]
 
-    def improved(self, last: bool) -> Last:
-        """From one layout for all that is free: what is better the other way round is turned, as long as anything is."""
-        chosen = dict.fromkeys(self.free, last)
+    def improved(self, chosen: Last) -> Last:
+        """From layouts of all that is free: what is better the other way round is turned, as long as anything is."""
         cost, before = self.cost(chosen), float("inf")
         while cost < before:
             before = cost
@@ -81,7 +80,7 @@ class _Plan:
         for node in self.nodes:
             follows = node not in self.fixed and _follows(node)
             last = follows and any(layouts[read] for read in node.ins if _is_like(read, node))
-            layouts[node] = _is_image(node) and (chosen.get(node, last) or node.op == "swap")
+            layouts[node] = chosen.get(node, last) or (node.op == "swap" and _is_image(node))
         return layouts
 
     def _turned(self, layouts: Last) -> set[Node]:
@@ -135,16 +134,24 @@ def _with_channels_last(node: Node, free: bool) -> list[Node]:
         return [replace(node, attributes=replace(node.convolution, last=True))]
     if node.op == "bmm":
         return [replace(node, attributes=("turned",))]
+    if node.op == "gelu":  # of rows: torch takes half as long again for an image with its channels last
+        turned = Shape(node.shape.second, node.shape.first)
+        made = replace(node, ins=(Node("swap", node.ins, turned),), shape=turned)
+        return [made.ins[0], made, Node("image", (made,), node.shape)]
     if node.op != "convolve":
         return [node]
     made = Node("project", node.ins, Shape(node.shape.second, node.shape.first), attributes=node.attributes)
     return [made, Node("image", (made,), node.shape)]
 
 
-def _is_image(node: Node) -> bool:
+def _has_positions(node: Node) -> bool:
     first, second = node.shape.first, node.shape.second
-    image = first.kind == CHANNEL and second.kind == SPATIAL and len(second.dims) == 2
-    return image and ONE not in second.dims and first.product is not ONE
+    return first.kind == CHANNEL and second.kind == SPATIAL and len(second.dims) == 2 and ONE not in second.dims
+
+
+def _is_image(node: Node) -> bool:
+    """Whether a value has both channels and positions, so that their order in memory matters."""
+    return _has_positions(node) and node.shape.first.product is not ONE
 
 
 def _is_like(read: Node, node: Node) -> bool:
@@ -153,8 +160,10 @@ def _is_like(read: Node, node: Node) -> bool:
 
 
 def _is_tapped(node: Node) -> bool:
-    """A convolution over more than one position of an image, zeros outside."""
-    return node.op == "convolve" and _is_image(node) and node.convolution.window.taps > 1 and not node.convolution.window.fill
+    """A convolution over more than one position, zeros outside."""
+    if node.op != "convolve" or not _has_positions(node):
+        return False
+    return node.convolution.window.taps > 1 and not node.convolution.window.fill
 
 
 def _is_point(node: Node) -> bool:
@@ -169,12 +178,10 @@ def _is_by_lines(node: Node) -> bool:
 
 def _is_free(node: Node) -> bool:
     """Whether a node can write its image either way."""
-    if not _is_image(node):
-        return False
-    if node.op == "convolve":
-        return _is_tapped(node) or map_of_its_own(node) is not None
-    if not _is_by_lines(node):
-        return False
+    if _is_tapped(node):
+        return True
+    if not _is_image(node) or not _is_by_lines(node):
+        return _is_image(node) and node.op == "convolve" and map_of_its_own(node) is not None
     assert isinstance(node.step, Bmm)
     parts = contraction(node.step, *(read.shape for read in node.ins))
     sides = [name for name, _ in node.shape.axes()]
@@ -186,8 +193,10 @@ def _follows(node: Node) -> bool:
     """Whether a node writes what it reads, element by element."""
     if not _is_image(node):
         return False
-    if node.op in pointwise.EXPRESSIONS or node.op in binary.EXPRESSIONS:
+    if node.op in pointwise.EXPRESSIONS:
         return True
+    if node.op in binary.EXPRESSIONS:  # a repeated image is aligned across channels and positions
+        return all(_is_like(read, node) or not _is_image(read) for read in node.ins)
     if node.op == "view":
         return node.shape.second == node.ins[0].shape.second
     if isinstance(node.step, Scale | Bias) and node.op in ("scale", "bias", "affine"):
