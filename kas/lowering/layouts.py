@@ -25,7 +25,9 @@ __all__ = ["arrange"]
 
 Last = dict[Node, bool]  # of images: whether the channels are last in memory
 
-_ANY = frozenset(("matmul", "project", "projects", "rows", "swap"))  # what reads one layout as well as the other
+_ANY = frozenset(
+    ("matmul", "project", "projects", "rows", "swap", "taps")
+)  # what reads one layout as well as the other (taps are copied)
 
 
 def arrange(source: Node, nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, list[Node]]:
