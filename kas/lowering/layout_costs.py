@@ -10,9 +10,10 @@ from kas.language.dims import ONE
 from kas.lowering.code import Code
 from kas.lowering.graph import Node, Window
 
-__all__ = ["LINES", "NARROW_COLUMNS", "rows", "saved", "turning"]
+__all__ = ["LINES", "MARGIN", "NARROW_COLUMNS", "rows", "saved", "turning"]
 
 LINES = 1.0  # nanoseconds an element to copy an image by lines, which products for each of them read and write
+MARGIN = 8_000.0  # nanoseconds, below which nothing is turned
 NARROW_COLUMNS = 12  # channels, below which a product of positions takes two to three times as long by channels last
 
 _CALL, _ELEMENT = 12_000.0, 0.6  # nanoseconds: a shuffle of channels, and of it an element

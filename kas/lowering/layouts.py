@@ -17,7 +17,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering import binary, pointwise
 from kas.lowering.graph import Graph, Node
-from kas.lowering.layout_costs import LINES, NARROW_COLUMNS, rows, saved, turning
+from kas.lowering.layout_costs import LINES, MARGIN, NARROW_COLUMNS, rows, saved, turning
 from kas.lowering.rules_rows import map_of_its_own
 from kas.lowering.sums import absorbed
 
@@ -25,16 +25,16 @@ __all__ = ["arrange"]
 
 Last = dict[Node, bool]  # of images: whether the channels are last in memory
 
-_ANY = frozenset(
-    ("matmul", "project", "projects", "rows", "swap", "taps")
-)  # what reads one layout as well as the other (taps are copied)
+_ANY = frozenset(("matmul", "project", "projects", "rows", "swap", "taps"))  # what reads one layout as well as the other
 
 
 def arrange(source: Node, nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, list[Node]]:
     """Output and nodes, each image in the layout that makes the whole cheapest, turned where a reader needs the other one."""
     plan = _Plan(source, nodes, output, graph)
     starts = ({node: last(node) for node in plan.free} for last in (lambda node: False, _is_tapped, lambda node: True))
-    return plan.written(min(map(plan.improved, starts), key=plan.cost))
+    best = min(map(plan.improved, starts), key=plan.cost)
+    first = dict.fromkeys(plan.free, False)
+    return plan.written(best if plan.cost(best) < plan.cost(first) - MARGIN else first)
 
 
 class _Plan:
@@ -97,12 +97,12 @@ class _Plan:
             return layouts[read] != layouts[node]
         if not layouts[read] or read.op == "swap":
             return False
-        return not _reads_any(node) or self._has_narrow_columns(node, read)
-
-    def _has_narrow_columns(self, node: Node, read: Node) -> bool:
-        """Whether a product of positions by positions has few channels for its columns."""
-        few = read.shape.first.product.value(self.graph.code.env) < NARROW_COLUMNS
-        return few and isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]
+        if read.shape.first.product.value(self.graph.code.env) < NARROW_COLUMNS:
+            if node.op == "taps":  # so few are copied as fast as they are turned
+                return False
+            if isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]:  # columns, one for each channel
+                return True
+        return not _reads_any(node)
 
     def written(self, chosen: Last) -> tuple[Node, list[Node]]:
         """Output and nodes for these choices."""

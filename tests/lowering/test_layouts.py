@@ -39,7 +39,8 @@ CASES = {
     "few positions, dilated": (program(SPREAD, FC), SMALL, r"channels_last\(self\.w1", "first"),
     "a large weight": (program(op("conv", to="C", k=[3, 3])), SMALL, "conv2d", "channels_"),
     "small groups": (program(op("group", by="C/4"), op("conv", to="C", k=[3, 3])), LARGE, r"channels_last\(x", "first"),
-    "depthwise": (program(DEPTHWISE, FC), LARGE, r"= channels_last\(x\)", r"channels_last\(self|first"),
+    "depthwise": (program(DEPTHWISE, DEPTHWISE, FC), LARGE, r"= channels_last\(x\)", r"channels_last\(self|first"),
+    "little to save": (program(DEPTHWISE, FC), LARGE, "conv2d", "channels_"),
     "depthwise of many taps": (program(WIDE, FC), LARGE, "conv2d", "channels_"),
     "turned once": (program(DEPTHWISE, op("conv", ins=[0], to="C", k=[3, 3], depthwise=True), op("add", ins=[1, 2])),
                     LARGE, r"channels_last\(x", r"channels_last(.*\n)+.*channels_last"),
@@ -119,7 +120,7 @@ def test_the_functions_turn_and_turn_back(shape):
 
 
 def test_what_is_last_already_stays():
-    kernel = program(DEPTHWISE, op("relu"), FC)
+    kernel = program(DEPTHWISE, op("relu"), DEPTHWISE, FC)
     x = torch.randn(2, 64, 32, 32)
     module = build(kernel, channels=64, size=(32, 32))
     torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), module(x))
