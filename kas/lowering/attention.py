@@ -86,6 +86,12 @@ def _emit_image(emitter: Emitter, node: Node) -> tuple[str, Form]:
     return f"{emitter.reshaped(node.ins[0], (*space, channels))}.permute(0, 3, 1, 2)", (channels, *space)
 
 
+def _emit_turned(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """An image with its channels last in memory, or first, by a function that the module brings along."""
+    form = (node.shape.first.product, *node.shape.second.dims)
+    return f"{node.op.replace(' ', '_')}({emitter.reshaped(node.ins[0], form)})", form
+
+
 def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """A linear map of the channels of an image, as rows `[N, positions, channels]`."""
     conv, base = node.convolution, node.ins[0]
@@ -188,5 +194,7 @@ OPTIMIZED: dict[str, Emit] = {
     "rows": _emit_rows,
     "swap": _emit_swap,
     "image": _emit_image,
+    "channels last": _emit_turned,
+    "channels first": _emit_turned,
     "project": _emit_project,
 }

@@ -29,8 +29,8 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
     weight = _weight(emitter, conv, image, shape)
     bias = f", {_bias(emitter, conv, (conv.out,))}" if conv.bias else ""
-    if conv.last and len(there) == 2:
-        image += ".contiguous(memory_format=torch.channels_last)"
+    if conv.last and conv.groups is ONE:  # torch would copy the weight, more slowly
+        weight = f"channels_last({weight})"
     call = f"F.conv{len(there)}d({image}, {weight}{bias}{_options(emitter, conv, there)})"
     return call, (conv.out, *space)
 

@@ -18,7 +18,7 @@ __all__ = ["Emit", "Emitter", "Value", "chunks", "runs"]
 # What makes a new tensor, and for its own gradient needs at most its operands: torch keeps the result of the others.
 _NEEDED_BY_NO_GRADIENT = frozenset(
     (
-        *("convolve", "fc", "mix", "filter", "local"),
+        *("convolve", "project", "fc", "mix", "filter", "local"),
         *("add", "sub", "mul", "neg", "scale", "bias", "affine", "gelu", "sin", "abs", "sqr"),
     )
 )
@@ -116,7 +116,7 @@ class Emitter:
 
     def spare(self, node: Node) -> bool:
         """Whether the memory of a value may be written over: it is new, nothing else reads it, and no gradient needs it."""
-        while node.op == "view" and self.only_reader(node):
+        while node.op in ("view", "image") and self.only_reader(node):
             node = node.ins[0]
         new = node.op in _NEEDED_BY_NO_GRADIENT or (node.op in ("matmul", "bmm") and not getattr(node.step, "softmax", True))
         return new and self.only_reader(node)

@@ -83,7 +83,8 @@ class Weight:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of an image `[channel | spatial]`, of the same size; `last`: with the channels last in memory."""
+    """A convolution of an image `[channel | spatial]`, of the same size; `last`: of one with its channels last
+    in memory, whose weight is brought in that order too."""
 
     window: Window
     groups: Dim

@@ -13,6 +13,7 @@ from kas.language.costs import Cost, cost, environment
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
 from kas.lowering.code import Code
+from kas.lowering.memory_format import functions
 from kas.lowering.optimized import optimized
 from kas.lowering.parameters import Parameter, parameters
 from kas.lowering.plain import plain
@@ -50,6 +51,7 @@ def source(
     text = "import torch\nfrom torch import Tensor, nn\n"
     if "F." in body:
         text = "import torch\n" + _FUNCTIONAL + "from torch import Tensor, nn\n"
+    text += functions(body)
     name = class_name(kernel)
     title = f"A kernel of {price.macs:,} MACs and {price.params:,} parameters."
     module = _init(parameters(kernel, env), "self.zero" in body) + body

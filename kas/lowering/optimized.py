@@ -30,12 +30,13 @@ from kas.lowering import (
 )
 from kas.lowering.code import Code, form_of
 from kas.lowering.emitter import Emit, Emitter, Value
-from kas.lowering.graph import Attributes, Graph, Node, Rule
+from kas.lowering.graph import Attributes, Graph, Node
+from kas.lowering.layouts import arrange
 from kas.lowering.matrices import kept_as_matrices
 from kas.lowering.output import arranged
 from kas.lowering.roots import left_to_readers
-from kas.lowering.rules import RULES, rules_without
-from kas.lowering.rules_rows import maps_before_taps, projects_once
+from kas.lowering.rules import CHANNELS_LAST, RULES, rules_without
+from kas.lowering.rules_rows import projects_once
 from kas.lowering.sums import absorbed, emit_absorbed
 
 __all__ = ["optimized", "plan"]
@@ -53,7 +54,7 @@ _EMIT["loop"] = partial(loops.emit_loop, lambda: _EMIT)
 def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, without: str = "") -> Code:
     """The forward of a kernel as an expert would write it; `without` the rules of one of the alternatives."""
     code = Code(kernel, env) if code is None else code
-    source, output, nodes = plan(kernel, code, rules_without(without) if without else RULES)
+    source, output, nodes = plan(kernel, code, without)
     readers = Counter(i for node in nodes for i in node.ins)
     readers[output] += 1
     code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
@@ -87,9 +88,9 @@ def _input(emitter: Emitter, source: Node) -> Value:
     return Value("x", wanted)
 
 
-def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RULES) -> tuple[Node, Node, list[Node]]:
-    """Input, output, and the nodes to evaluate, in order."""
-    graph = Graph(code, rules)
+def plan(kernel: Kernel, code: Code, without: str = "") -> tuple[Node, Node, list[Node]]:
+    """Input, output, and the nodes to evaluate, in order; `without` as of `optimized`."""
+    graph = Graph(code, rules_without(without) if without else RULES)
     source = graph.make("input", (), kernel.shapes[0])
     tensors = [source]
     reads = Counter(i for step in kernel.steps for i in step.ins)
@@ -109,7 +110,8 @@ def plan(kernel: Kernel, code: Code, rules: Mapping[str, tuple[Rule, ...]] = RUL
         tensors.append(node)
     output = tensors[next(i for i in range(len(tensors)) if not reads[i])]
     output, nodes = projects_once(_needed(graph, source, output), output, graph)
-    output, nodes = maps_before_taps(nodes, output, graph)
+    if without != CHANNELS_LAST:
+        output, nodes = arrange(source, nodes, output, graph)
     return source, *_taps_once(nodes, output)
 
 
@@ -145,6 +147,6 @@ def _taps_once(nodes: list[Node], output: Node) -> tuple[Node, list[Node]]:
 
 def _behind(node: Node) -> Node:
     """The value whose channels a node has, as far as views and functions of single elements tell."""
-    while node.op == "view" or node.op in pointwise.EXPRESSIONS:
+    while node.op in ("view", "channels last") or node.op in pointwise.EXPRESSIONS:
         node = node.ins[0]
     return node

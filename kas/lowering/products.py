@@ -119,14 +119,22 @@ def _plain_reassemble(site: Site) -> str:
 
 
 def _emit_bmm(emitter: Emitter, node: Node, total: str = "") -> tuple[str, Form]:
-    """One product of `N * batch` matrices, divided in the call."""
+    """One product of `N * batch` matrices, divided in the call; for a result in the other order the turned product, turned."""
     step, code, shapes = node.step, emitter.code, [i.shape for i in node.ins]
     assert isinstance(step, Bmm)
     parts = contraction(step, *shapes)
     left, right = _operands(code, step, [emitter.axes(i) for i in node.ins], shapes, joined=True)
+    turned = node.attributes == ("turned",)
+    if turned:
+        left, right = (_transposed(one) for one in (right, left))
     root = emitter.divisor(node, code.root(parts.contracted))
-    result = scaled(left, right, root, total)
+    result = scaled(left, right, root, total) + (".transpose(1, 2)" if turned else "")
     return _placed(code, step, parts, f"torch.softmax({result}, 2)" if step.softmax else result, None)
+
+
+def _transposed(matrices: str) -> str:
+    turn = ".transpose(1, 2)"
+    return matrices.removesuffix(turn) if matrices.endswith(turn) else matrices + turn
 
 
 def added_bmm(emitter: Emitter, node: Node, other: Node) -> tuple[str, Form]:

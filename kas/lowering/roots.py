@@ -16,7 +16,7 @@ from kas.lowering.graph import Node
 __all__ = ["left_to_readers"]
 
 _FUSED = ("attention", "batched attention")  # whose division is a pass of its own
-_VIEWS = ("view", "swap", "rows", "image", "window", "unwindow", "unwindowed", "transpose", "shift")
+_VIEWS = ("view", "swap", "rows", "image", "channels last", "channels first", "window", "unwindow", "unwindowed", "transpose")
 
 
 def left_to_readers(nodes: Iterable[Node], sums: Mapping[Node, tuple[Node, ...]]) -> dict[Node, Node]:

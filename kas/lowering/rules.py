@@ -22,14 +22,9 @@ from kas.lowering import rules_windows as windows
 from kas.lowering.graph import Convolution, Graph, Node, Rule, Weight, Window
 from kas.lowering.reassembly import of_taps
 
-__all__ = ["ALTERNATIVES", "RULES", "rules_without"]
+__all__ = ["ALTERNATIVES", "CHANNELS_LAST", "RULES", "rules_without"]
 
 _CHEAPER = 0.9  # of the work of two maps, what the product of their weights and one map may take
-
-# What a convolution has with which it is faster with its channels last, the copy included (a CPU, batch 1 and 32, 3x3 to 7x7):
-_NARROW = 8  # outputs at most, and
-_TAPS = 25  # taps at least, or
-_POSITIONS, _CHANNELS = 64, 64  # positions at most, and channels at least
 
 
 def _view(graph: Graph, node: Node) -> Node | None:
@@ -117,19 +112,6 @@ def _chain(graph: Graph, node: Node) -> Node | None:
     return graph.make("convolve", source.ins, node.shape, attributes=replace(own, weight=weight))
 
 
-def _narrow(graph: Graph, node: Node) -> Node | None:
-    """A convolution to few channels, with many taps or at few positions, is up to twice as fast with its channels last."""
-    own, (h, w) = node.convolution, node.shape.second.dims
-    if own.last or own.window.taps == 1 or own.groups is not ONE or h is ONE or w is ONE:
-        return None
-    out, channels, positions = (
-        dim.value(graph.code.env) for dim in (own.out, node.ins[0].shape.first.product, node.shape.second.product)
-    )
-    if out > _NARROW or not (own.window.taps >= _TAPS or (positions <= _POSITIONS and channels >= _CHANNELS)):
-        return None
-    return graph.make("convolve", node.ins, node.shape, attributes=replace(own, last=True))
-
-
 def _bias_of_convolution(graph: Graph, node: Node) -> Node | None:
     """A bias over the channels is the convolution's own, one pass less."""
     step, source = node.step, node.ins[0]
@@ -177,7 +159,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         loops.fold,
     ),
     "conv": (_conv,),
-    "convolve": (association.map_of_product, _chain, _narrow),
+    "convolve": (association.map_of_product, _chain),
     "fc": (windows.fc, windows.fc_scaled, loops.fc, _fc_is_convolution),
     "mix": (windows.mix, loops.mix, _mix_is_convolution),
     "filter": (taps.filter_of_taps, _filter_is_convolution),
@@ -190,13 +172,15 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "unwindow": (made_rows.unwindowed,),
 }
 
+CHANNELS_LAST = "channels last"  # no rule, but what is done to the whole plan
+
 # Rules that are not faster everywhere: what `kas.lowering.measured` tries to do without.
 ALTERNATIVES: dict[str, tuple[Rule, ...]] = {
     "fused attention": (attention.attention, attention.batched),
     "loops over taps": (loops.fold, loops.mix, loops.fc, of_taps),
     "product of weights": (_chain,),
     "another association": (association.map_of_product, association.gram_scores, association.factors_of_scores),
-    "channels last": (_narrow,),
+    CHANNELS_LAST: (),
 }
 
 

@@ -21,15 +21,13 @@ __all__ = [
     "by_lines",
     "done_to_rows",
     "is_image",
-    "maps_before_taps",
+    "map_of_its_own",
     "projected",
     "projects_once",
     "related",
     "rows",
     "sum_of_swaps",
 ]
-
-_FEW = 16  # outputs of a convolution that is faster with its channels last
 
 
 def rows(graph: Graph, node: Node) -> Node:
@@ -55,7 +53,7 @@ def projected(graph: Graph, node: Node) -> Node | None:
         return done_to_rows(graph, source, node.shape)
     if source.op != "convolve":
         return None
-    convolution = _map_of_its_own(source)
+    convolution = map_of_its_own(source)
     return None if convolution is None else graph.make("project", source.ins, node.shape, attributes=replace(convolution))
 
 
@@ -111,45 +109,7 @@ def sum_of_swaps(graph: Graph, node: Node) -> Node | None:
     return graph.make("swap", (made,), node.shape)
 
 
-def maps_before_taps(nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, list[Node]]:
-    """Output and nodes, with a linear map writing rows where only convolutions to few channels read it.
-
-    They are then given their channels last, which on a CPU takes up to half as long for few outputs, at no cost.
-    """
-    readers: dict[Node, list[Node]] = defaultdict(list)
-    for node in nodes:
-        for read in node.ins:
-            readers[read].append(node)
-    new: dict[Node, Node] = {}
-    made: list[Node] = []
-    for node in nodes:
-        ins = tuple(new.get(read, read) for read in node.ins)
-        if node is not output and node.op == "convolve" and all(_to_few(one, graph) for one in readers[node]):
-            point = _map_of_its_own(node)
-            if point is not None:
-                turned = Shape(node.shape.second, node.shape.first)
-                made.append(Node("project", ins, turned, attributes=point))
-                new[node] = Node("image", (made[-1],), node.shape)
-                made.append(new[node])
-                continue
-        if node.op == "convolve" and any(new[read].op == "image" for read in node.ins if read in new):
-            new[node] = replace(node, ins=ins, attributes=replace(node.convolution, last=False))
-        else:
-            new[node] = node if ins == node.ins else replace(node, ins=ins)
-        made.append(new[node])
-    return new[output], made
-
-
-def _to_few(node: Node, graph: Graph) -> bool:
-    """Whether a node is a convolution over both positions to few channels, and to at most half of those that it reads."""
-    if node.op != "convolve" or ONE in node.shape.second.dims:
-        return False
-    own, env = node.convolution, graph.code.env
-    out, read = own.out.value(env), node.ins[0].shape.first.product.value(env)
-    return own.window.taps > 1 and own.groups is ONE and not own.window.fill and out <= min(_FEW, read // 2)
-
-
-def _map_of_its_own(node: Node) -> Convolution | None:
+def map_of_its_own(node: Node) -> Convolution | None:
     """The linear map that a node is, with a weight of its own and nothing more."""
     own = node.convolution
     plain = own.window.taps == 1 and own.groups is ONE and own.weight.kind == "parameter" and not own.bias

@@ -212,13 +212,6 @@ RULES = {
         r"amax\(2\)\n.*roll\(.*, 1, 2\)",
         "none",
     ),
-    # memory formats
-    "few channels last": (
-        program(op("conv", to="8", k=[5, 5]), FC),
-        r"contiguous\(memory_format=torch.channels_last\)",
-        "none",
-    ),
-    "many channels first": (program(op("conv", to="C", k=[5, 5]), FC), "conv2d", "channels_last"),
     # what is outside an image
     "sigmoid of an unfold": (program(UNFOLD, op("sigmoid"), FC), r"F\.pad\(.*value=0\.5\)", "stack|F.unfold"),
     "exp of a root of an unfold": (program(UNFOLD, op("sqrt"), op("exp"), op("group", by="C"), FC), r"value=1\.001", "stack"),
@@ -375,7 +368,7 @@ RULES = {
             op("bmm", ins=[3, 5], batch=["h"], t=[False, True]),
             op("mul", ins=[6, 3]),
         ),
-        r"self\.w3\.expand\(n, -1, -1\), x",
+        r"self\.w3(\.t\(\))?\.expand\(n, -1, -1\)",
         "w3.*cat|cat.*w3",
     ),
     "rows of maps of a map": (
@@ -429,31 +422,6 @@ RULES = {
         ),
         "contiguous",
         "w1, self",
-    ),
-    "a map before taps to few channels writes rows": (
-        program(FC, op("conv", ins=[1], to="4", k=[3, 3]), op("bias", axes=["0.c"]), FC),
-        r"torch\.bmm\(x\.reshape\(n, 16, h \* w\)\.transpose\(1, 2\)(.*\n)+.*conv2d",
-        r"self\.w1\.expand",
-    ),
-    "a map before taps of two convolutions writes rows": (
-        program(FC, op("conv", ins=[1], to="4", k=[3, 3]), op("conv", ins=[1], to="4", k=[5, 5]), op("add", ins=[2, 3]), FC),
-        r"torch\.bmm\(x\.reshape\(n, 16, h \* w\)\.transpose\(1, 2\)(.*\n)+.*conv2d",
-        r"self\.w1\.expand|contiguous",
-    ),
-    "no rows before taps to many channels": (
-        program(FC, op("conv", ins=[1], to="2*C", k=[3, 3]), FC),
-        r"self\.w1\.expand",
-        r"bmm\(x.*transpose",
-    ),
-    "no rows before taps to as many channels": (
-        program(op("fc", to="4"), op("conv", ins=[1], to="4", k=[3, 3]), FC),
-        r"self\.w1\.expand",
-        r"bmm\(x.*transpose",
-    ),
-    "no rows before taps of what others read": (
-        program(FC, op("conv", ins=[1], to="C", k=[3, 3]), op("mul", ins=[1, 2])),
-        r"self\.w1\.expand",
-        r"bmm\(x.*transpose",
     ),
     # another association
     "one matrix of channels for each image": (
