@@ -9,6 +9,7 @@ from kas.language.primitives._base import product
 from kas.lowering.code import Form
 from kas.lowering.emitter import Emitter
 from kas.lowering.graph import Convolution, Node, Window
+from kas.lowering.layout_costs import BLOCK, FILLED
 from kas.lowering.matmul import scaled
 
 __all__ = ["added_product", "batched", "emit_convolve", "emit_cover", "emit_covered", "emit_local", "padded"]
@@ -29,10 +30,21 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     shape = (conv.out, channels / conv.groups, *(Dim.of(conv.window.k[i]) for i in there))
     weight = _weight(emitter, conv, image, shape)
     bias = f", {_bias(emitter, conv, (conv.out,))}" if conv.bias else ""
+    options, cut = _options(emitter, conv, there), ""
     if conv.last and conv.groups is ONE:  # torch would copy the weight, more slowly
         weight = f"channels_last({weight})"
-    call = f"F.conv{len(there)}d({image}, {weight}{bias}{_options(emitter, conv, there)})"
-    return call, (conv.out, *space)
+        if added := _added_outputs(emitter.code.number(conv.out)):
+            weight = f"F.pad({weight}, (0, 0, 0, 0, 0, 0, 0, {added}))"
+            bias = bias and f", F.pad({bias[2:]}, (0, {added}))"
+            cut = f".narrow(1, 0, {emitter.code.number(conv.out)})"
+    return f"F.conv{len(there)}d({image}, {weight}{bias}{options}){cut}", (conv.out, *space)
+
+
+def _added_outputs(out: int) -> str:
+    """How many zero outputs fill up to a multiple of 8, with which oneDNN takes 0.6 to 0.95 of the time; empty for none."""
+    if out > FILLED or out % BLOCK == 0:
+        return ""
+    return str(-out % BLOCK) if isinstance(out, int) else f"-{out!r} % {BLOCK}"
 
 
 def _emit_point(emitter: Emitter, node: Node) -> tuple[str, Form]:

@@ -10,7 +10,7 @@ from kas.language.dims import ONE
 from kas.lowering.code import Code
 from kas.lowering.graph import Node, Window
 
-__all__ = ["LINES", "MARGIN", "NARROW_COLUMNS", "rows", "saved", "turning"]
+__all__ = ["BLOCK", "FILLED", "LINES", "MARGIN", "NARROW_COLUMNS", "rows", "saved", "turning"]
 
 LINES = 1.0  # nanoseconds an element to copy an image by lines, which products for each of them read and write
 MARGIN = 8_000.0  # nanoseconds, below which nothing is turned
@@ -20,7 +20,9 @@ _CALL, _ELEMENT = 12_000.0, 0.6  # nanoseconds: a shuffle of channels, and of it
 _ROWS = 8_000.0  # nanoseconds: the calls that make an image of the rows that a linear map writes
 _WEIGHT = 4_000.0  # nanoseconds to put the channels of a weight last
 _LARGE = 65_536  # elements of a sample, from which a batch of 32 with channels first no longer stays in the cache
-_BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 16, channels last to halves of them
+BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 16; channels last it is fast for halves of them
+FILLED = 24  # outputs, up to which they are filled with zeros to whole halves
+_FILL = 8_000.0  # nanoseconds to add zeros to a weight
 _WEIGHTS = 300_000  # elements of a weight, whose own turning takes longer than it saves for one sample
 _SMALL = 64, 20_480  # positions and elements: one sample of so few torch convolves by a slow path, if channels come first
 _NARROW = 32  # channels, below which one sample takes longer with channels last
@@ -55,7 +57,12 @@ def saved(node: Node, code: Code) -> float:
     if channels < _NARROW:
         return elements * -0.5
     small = positions <= _SMALL[0] and elements <= _SMALL[1]
-    return elements * (_small(out, conv.window) if small else _dense(out, conv.window)) - _WEIGHT
+    fills = out <= FILLED and out % BLOCK > 0
+    if fills and small and conv.window.taps > 9:
+        return elements * -4.0
+    out += -out % BLOCK if fills else 0
+    each = _small(out, conv.window) if small else _dense(out, conv.window)
+    return elements * each - _WEIGHT - _FILL * fills
 
 
 # The others are in nanoseconds for each element of the image.
@@ -63,26 +70,26 @@ def saved(node: Node, code: Code) -> float:
 
 def _small(out: int, window: Window) -> float:
     """Of a convolution in one group of a small image."""
-    if out <= _BLOCK:
+    if out <= BLOCK:
         return 1.0 + _dense(out, window)
     if window.taps > 9:
         return _dense(out, window)
     if 1 in window.k:
-        return 1.5 if out <= 4 * _BLOCK else -8.0
-    return 5.0 if max(window.d) > 1 else 3.0 if out <= 2 * _BLOCK else 1.5
+        return 1.5 if out <= 4 * BLOCK else -8.0
+    return 5.0 if max(window.d) > 1 else 3.0 if out <= 2 * BLOCK else 1.5
 
 
 def _dense(out: int, window: Window) -> float:
     """Of a convolution in one group."""
-    if out <= _BLOCK:
+    if out <= BLOCK:
         return 0.2 * window.taps
-    half = out % (2 * _BLOCK) == _BLOCK  # the last block of 16 is half full
+    half = out % (2 * BLOCK) == BLOCK  # the last block of 16 is half full
     if window.taps > 9:
-        return 0.1 * window.taps if half or out == 2 * _BLOCK else -4.0
-    if out % _BLOCK:
+        return 0.1 * window.taps if half or out == 2 * BLOCK else -4.0
+    if out % BLOCK:
         return 0.3
     slower = max(window.d) > 1 or (1 in window.k and window.taps > 3)
-    return -0.5 if slower and not half and out > 2 * _BLOCK else 1.3
+    return -0.5 if slower and not half and out > 2 * BLOCK else 1.3
 
 
 def _grouped(inner: int, out: int, window: Window, *, large: bool) -> float:

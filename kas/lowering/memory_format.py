@@ -20,6 +20,8 @@ def channels_first(x: Tensor) -> Tensor:
     if x.stride(1) > 1:
         return x
     n, c, h, w = x.shape
+    if x.stride(3) != c:  # a part of the channels
+        return x.contiguous()
     turned = torch.channel_shuffle(x.permute(0, 2, 3, 1).reshape(n, 1, 1, c * h * w).permute(0, 3, 1, 2), h * w)
     return turned.reshape(n, c, h, w)
 ''',

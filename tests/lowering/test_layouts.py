@@ -15,7 +15,8 @@ from lowering_programs import FC, PROGRAMS, op, program
 from kas import zoo
 from kas.lowering import build, layouts
 from kas.lowering.memory_format import functions
-from kas.lowering.module_source import source
+from kas.lowering.module_source import class_name, source
+from kas.lowering.standalone import source as standalone_source
 
 TOLERANCE = 1e-9
 LARGE, SMALL = (64, (32, 32)), (256, (8, 8))
@@ -124,3 +125,33 @@ def test_what_is_last_already_stays():
     x = torch.randn(2, 64, 32, 32)
     module = build(kernel, channels=64, size=(32, 32))
     torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), module(x))
+
+
+NINE = op("conv", to="9", k=[3, 3])
+FILLED = {
+    "read as a matrix": program(NINE, FC),
+    "with a bias": program(NINE, op("bias", axes=["0.c"]), op("gelu"), FC),
+    "turned first": program(NINE, op("softmax", axes=["1.h", "1.w"]), FC),
+    "read by a convolution": program(NINE, op("relu"), op("conv", to="C", k=[3, 3]), FC),
+    "added": program(NINE, op("conv", ins=[0], to="9", k=[5, 5]), op("add", ins=[1, 2]), FC),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_outputs_are_filled_up_to_eight(name, monkeypatch):
+    monkeypatch.setattr(layouts, "saved", lambda node, code: 1e9)
+    forward = written(FILLED[name], *LARGE)
+    assert ".narrow(1, 0, 9)" in forward
+    assert re.search(r"F\.pad\(channels_last\(self\.w1\), \(0, 0, 0, 0, 0, 0, 0, 7\)\)", forward)
+    assert difference(FILLED[name], channels=64, sizes=[(8, 8), (7, 10)]) < TOLERANCE
+
+
+def test_outputs_are_filled_up_in_a_file_for_any_width(monkeypatch):
+    monkeypatch.setattr(layouts, "saved", lambda node, code: 1e9)
+    text = standalone_source(program(op("conv", to="x0", k=[3, 3]), FC), channels=64, size=(8, 8), values={"x0": 9})
+    assert "(0, 0, 0, 0, 0, 0, 0, -self.width % 8)" in text
+    scope: dict[str, object] = {"__name__": "test"}
+    exec(text, scope)
+    made = scope[class_name(program(op("conv", to="x0", k=[3, 3]), FC))]
+    for width in (9, 12, 16):
+        assert made(width=width)(torch.randn(2, 64, 8, 8)).shape == (2, 64, 8, 8)
