@@ -84,7 +84,7 @@ class Weight:
 @dataclass(frozen=True)
 class Convolution:
     """A convolution of an image `[channel | spatial]`, of the same size; `last`: of one with its channels last
-    in memory, whose weight is brought in that order too."""
+    in memory, whose weight is brought in that order too; `filled`: with outputs of zeros up to a multiple of 8."""
 
     window: Window
     groups: Dim
@@ -92,6 +92,7 @@ class Convolution:
     weight: Weight
     bias: int = 0  # the step of its bias, 0 for none; an averaged weight has an averaged bias
     last: bool = False
+    filled: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from kas.language.primitives.scaling import Bias, Scale
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering import binary, pointwise
 from kas.lowering.graph import Graph, Node
-from kas.lowering.layout_costs import LINES, MARGIN, NARROW_COLUMNS, rows, saved, turning
+from kas.lowering.layout_costs import LINES, MARGIN, NARROW_COLUMNS, fills, rows, saved, turning
 from kas.lowering.rules_rows import map_of_its_own
 from kas.lowering.sums import absorbed
 
@@ -46,6 +46,8 @@ class _Plan:
         readers[output] += 1
         sums = absorbed(nodes, readers)
         self.fixed = set(sums) | {one for chain in sums.values() for one in chain}  # sums of products, written as one call
+        sliced = {read for node in nodes if _is_tapped(node) for read in node.ins}  # whose memory is to be without gaps
+        self.filled = {node for node in nodes if _is_tapped(node) and node not in sliced and fills(node, graph.code)}
         self.free = [node for node in nodes if node not in self.fixed and _is_free(node)]
 
     def improved(self, chosen: Last) -> Last:
@@ -66,7 +68,7 @@ class _Plan:
         total = sum(turning(read, code) for read in turned)
         for node in self.nodes:
             if _is_tapped(node):
-                total -= saved(node, code) * layouts[node]
+                total -= saved(node, code, filled=node in self.filled) * layouts[node]
             elif node in chosen and node.op == "convolve":
                 base = node.ins[0]
                 total += rows(node, code, last=layouts[base] or base in turned) * layouts[node]
@@ -122,7 +124,7 @@ class _Plan:
                     made.append(turned[read])
                 ins.append(turned[read] if turns else new[read])
             one = node if tuple(ins) == node.ins else replace(node, ins=tuple(ins))
-            own = _with_channels_last(one, any(layouts[read] for read in node.ins)) if layouts[node] else [one]
+            own = _with_channels_last(one, node in self.filled) if layouts[node] else [one]
             if node.op == "rows" and layouts[node.ins[0]]:
                 own = [replace(one, op="swap")]
             made += own
@@ -130,10 +132,10 @@ class _Plan:
         return new[self.output], made
 
 
-def _with_channels_last(node: Node, free: bool) -> list[Node]:
-    """What writes a node with its channels last."""
+def _with_channels_last(node: Node, filled: bool) -> list[Node]:
+    """What writes a node with its channels last; `filled`: a convolution with its outputs filled up."""
     if _is_tapped(node):
-        return [replace(node, attributes=replace(node.convolution, last=True))]
+        return [replace(node, attributes=replace(node.convolution, last=True, filled=filled))]
     if node.op == "bmm":
         return [replace(node, attributes=("turned",))]
     if node.op == "gelu":  # of rows: torch takes half as long again for an image with its channels last

@@ -80,7 +80,7 @@ def forced(monkeypatch, rng):
     """Layouts that nothing but chance chooses: turning is free, and a convolution wants its channels last or first."""
     monkeypatch.setattr(layouts, "turning", lambda node, code: 0.0)
     wants = defaultdict(lambda: rng.choice([-1e9, 1e9]))
-    monkeypatch.setattr(layouts, "saved", lambda node, code: wants[node])
+    monkeypatch.setattr(layouts, "saved", lambda node, code, filled: wants[node])
     monkeypatch.setattr(layouts, "rows", lambda node, code, last: wants[node])
 
 
@@ -132,22 +132,29 @@ FILLED = {
     "read as a matrix": program(NINE, FC),
     "with a bias": program(NINE, op("bias", axes=["0.c"]), op("gelu"), FC),
     "turned first": program(NINE, op("softmax", axes=["1.h", "1.w"]), FC),
-    "read by a convolution": program(NINE, op("relu"), op("conv", to="C", k=[3, 3]), FC),
+    "read by a convolution, later": program(NINE, op("relu"), op("conv", to="C", k=[3, 3]), FC),
     "added": program(NINE, op("conv", ins=[0], to="9", k=[5, 5]), op("add", ins=[1, 2]), FC),
 }
 
 
 @pytest.mark.parametrize("name", FILLED)
 def test_outputs_are_filled_up_to_eight(name, monkeypatch):
-    monkeypatch.setattr(layouts, "saved", lambda node, code: 1e9)
+    monkeypatch.setattr(layouts, "saved", lambda node, code, filled: 1e9)
     forward = written(FILLED[name], *LARGE)
     assert ".narrow(1, 0, 9)" in forward
     assert re.search(r"F\.pad\(channels_last\(self\.w1\), \(0, 0, 0, 0, 0, 0, 0, 7\)\)", forward)
     assert difference(FILLED[name], channels=64, sizes=[(8, 8), (7, 10)]) < TOLERANCE
 
 
+def test_outputs_that_a_convolution_reads_are_not_filled_up(monkeypatch):
+    monkeypatch.setattr(layouts, "saved", lambda node, code, filled: 1e9)
+    kernel = program(NINE, op("conv", to="C", k=[3, 3]), FC)
+    assert "narrow" not in written(kernel, *LARGE)
+    assert difference(kernel, channels=64, sizes=[(8, 8), (7, 10)]) < TOLERANCE
+
+
 def test_outputs_are_filled_up_in_a_file_for_any_width(monkeypatch):
-    monkeypatch.setattr(layouts, "saved", lambda node, code: 1e9)
+    monkeypatch.setattr(layouts, "saved", lambda node, code, filled: 1e9)
     text = standalone_source(program(op("conv", to="x0", k=[3, 3]), FC), channels=64, size=(8, 8), values={"x0": 9})
     assert "(0, 0, 0, 0, 0, 0, 0, -self.width % 8)" in text
     scope: dict[str, object] = {"__name__": "test"}
