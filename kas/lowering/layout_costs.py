@@ -45,9 +45,14 @@ def rows(node: Node, code: Code, *, last: bool) -> float:
 
 
 def fills(node: Node, code: Code) -> bool:
-    """Whether a convolution of an image with its channels last is faster with its outputs filled up to a multiple of 8."""
-    out = node.convolution.out.value(code.env)
-    return node.convolution.groups is ONE and out <= _FILLED and out % BLOCK > 0
+    """Whether a convolution of an image with its channels last is faster with its outputs filled up to a multiple of 8.
+
+    With fewer outputs or taps it is for many samples only, as the weight is filled for each call.
+    """
+    conv = node.convolution
+    out = conv.out.value(code.env)
+    few = conv.groups is ONE and BLOCK < out <= _FILLED and out % BLOCK > 0
+    return few and conv.window.taps > 9 and 1 not in conv.window.k
 
 
 def saved(node: Node, code: Code, *, filled: bool) -> float:
@@ -68,9 +73,9 @@ def saved(node: Node, code: Code, *, filled: bool) -> float:
     small = positions <= _SMALL[0] and elements <= _SMALL[1]
     if small and out % BLOCK and out > BLOCK and conv.window.taps > 9:
         return elements * -4.0
-    out += -out % BLOCK if filled else 0
-    each = _small(out, conv.window) if small else _dense(out, conv.window)
-    return elements * each - _WEIGHT - _FILL * filled
+    if filled:
+        return elements * _dense(out + -out % BLOCK, conv.window) - _WEIGHT - _FILL
+    return elements * (_small(out, conv.window) if small else _dense(out, conv.window)) - _WEIGHT
 
 
 # The others are in nanoseconds for each element of the image.

@@ -127,7 +127,7 @@ def test_what_is_last_already_stays():
     torch.testing.assert_close(module(x.to(memory_format=torch.channels_last)), module(x))
 
 
-NINE = op("conv", to="9", k=[3, 3])
+NINE = op("conv", to="9", k=[5, 5])
 FILLED = {
     "read as a matrix": program(NINE, FC),
     "with a bias": program(NINE, op("bias", axes=["0.c"]), op("gelu"), FC),
@@ -155,10 +155,10 @@ def test_outputs_that_a_convolution_reads_are_not_filled_up(monkeypatch):
 
 def test_outputs_are_filled_up_in_a_file_for_any_width(monkeypatch):
     monkeypatch.setattr(layouts, "saved", lambda node, code, filled: 1e9)
-    text = standalone_source(program(op("conv", to="x0", k=[3, 3]), FC), channels=64, size=(8, 8), values={"x0": 9})
+    text = standalone_source(program(op("conv", to="x0", k=[5, 5]), FC), channels=64, size=(8, 8), values={"x0": 9})
     assert "(0, 0, 0, 0, 0, 0, 0, -self.width % 8)" in text
     scope: dict[str, object] = {"__name__": "test"}
     exec(text, scope)
-    made = scope[class_name(program(op("conv", to="x0", k=[3, 3]), FC))]
+    made = scope[class_name(program(op("conv", to="x0", k=[5, 5]), FC))]
     for width in (9, 12, 16):
         assert made(width=width)(torch.randn(2, 64, 8, 8)).shape == (2, 64, 8, 8)
