@@ -69,16 +69,27 @@ def saved(node: Node, code: Code, *, filled: bool) -> float:
     if out * channels * conv.window.taps > _WEIGHTS or out > 2 * channels:
         return max(channels, out) * positions * -2.0
     if channels < _NARROW:
-        return elements * -0.5
+        return elements * _narrow(out, conv.window) - _WEIGHT
     small = positions <= _SMALL[0] and elements <= _SMALL[1]
     if small and out % BLOCK and out > BLOCK and conv.window.taps > 9:
         return elements * -4.0
     if filled:
         return elements * _dense(out + -out % BLOCK, conv.window) - _WEIGHT - _FILL
-    return elements * (_small(out, conv.window) if small else _dense(out, conv.window)) - _WEIGHT
+    each = _small(out, conv.window) if small else _dense(out, conv.window)
+    spread = max(conv.window.d) > 1 and 1 not in conv.window.k and elements <= _SMALL[1]
+    return elements * (max(each, 3.0) if spread else each) - _WEIGHT
 
 
 # The others are in nanoseconds for each element of the image.
+
+
+def _narrow(out: int, window: Window) -> float:
+    """Of a convolution in one group of few channels."""
+    if 1 in window.k:
+        return -0.5
+    if max(window.d) > 1:
+        return 2.0
+    return -0.5 if window.taps <= 9 else 4.0 if out % (2 * BLOCK) == 0 else 0.8
 
 
 def _small(out: int, window: Window) -> float:
@@ -100,7 +111,7 @@ def _dense(out: int, window: Window) -> float:
     if window.taps > 9:
         return 0.1 * window.taps if half or out == 2 * BLOCK else -4.0
     if out % BLOCK:
-        return 0.3
+        return 0.6 if window.k[0] == 1 else 0.3
     slower = max(window.d) > 1 or (1 in window.k and window.taps > 3)
     return -0.5 if slower and not half and out > 2 * BLOCK else 1.3
 
@@ -108,7 +119,9 @@ def _dense(out: int, window: Window) -> float:
 def _grouped(inner: int, out: int, window: Window, *, large: bool) -> float:
     """Of a convolution in groups of so many inputs and outputs; depthwise ones have one of each."""
     if inner > 1 or out > 1:
-        return -4.0 if inner == 1 else 0.45 * window.taps if inner <= 4 else -2.0
+        if inner == 1:
+            return -4.0
+        return (0.45 if inner <= 4 else 0.8 if inner % BLOCK else -0.2) * window.taps
     if max(window.d) > 1 and max(window.padding) > _REACH:
         return -20.0
     if window.k[1] >= _WIDE:
