@@ -51,14 +51,20 @@ def _by_group(emitter: Emitter, scores: Node, turned: bool) -> str:
     return emitter.axes(scores) + permutation([0, *(1 + axes.index(name) for name in order)])
 
 
-def _emit_gram(emitter: Emitter, node: Node) -> tuple[str, Form]:
-    """`V G W'` with `G = x x'` over the root of the positions; the length of `v x` is that of `v G v'`, times the root."""
+def _parts(node: Node) -> tuple[Factor, Factor, Dim, tuple[Dim, ...], bool]:
+    """Of scores: both operands, the groups, the rows and columns of one, and whether a softmax follows."""
     assert isinstance(node.attributes, tuple)
     left, right, groups, widths, softmax = node.attributes
     assert isinstance(left, Factor)
     assert isinstance(right, Factor)
     assert isinstance(groups, Dim)
     assert isinstance(widths, tuple)
+    return left, right, groups, widths, bool(softmax)
+
+
+def _emit_gram(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """`V G W'` with `G = x x'` over the root of the positions; the length of `v x` is that of `v G v'`, times the root."""
+    left, right, groups, widths, softmax = _parts(node)
     base, code = node.ins[0], emitter.code
     inner, positions = base.shape.first.product, base.shape.second.product
     lead = () if groups is ONE else (groups,)
@@ -81,12 +87,7 @@ def _emit_gram(emitter: Emitter, node: Node) -> tuple[str, Form]:
 
 def _emit_factored(emitter: Emitter, node: Node) -> tuple[str, Form]:
     """`(Q K') * q * k'` with what the rows of Q and K are to be scaled by and divided by."""
-    assert isinstance(node.attributes, tuple)
-    left, right, groups, widths, softmax = node.attributes
-    assert isinstance(left, Factor)
-    assert isinstance(right, Factor)
-    assert isinstance(groups, Dim)
-    assert isinstance(widths, tuple)
+    left, right, groups, widths, softmax = _parts(node)
     code, positions = emitter.code, node.ins[0].shape.second.product
     lead = () if groups is ONE else (groups,)
     images = [emitter.reshaped(one, (groups * width, positions)) for one, width in zip(node.ins, widths, strict=True)]

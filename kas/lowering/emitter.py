@@ -65,7 +65,8 @@ def runs(marked: Iterable[tuple[Dim, bool]]) -> list[tuple[Dim, bool]]:
 class Emitter:
     """The values of the nodes so far, and the names that are free again."""
 
-    def __init__(self, code: Code, readers: Mapping[Node, int]):
+    def __init__(self, code: Code, readers: Mapping[Node, int], matrices: Mapping[Node, Form], later: Mapping[Node, Node]):
+        """`matrices`: the values that are kept as matrices; `later`: who divides the products that leave their division."""
         self.code = code
         self.values: dict[Node, Value] = {}
         self._readers = dict(readers)
@@ -76,8 +77,7 @@ class Emitter:
         self._prefix = "t"
         self.pads: dict[Node, str] = {}  # of the shifted images of a loop: the padded image
         self._shapes = code.weights()
-        self.later: Mapping[Node, Node] = {}  # of products whose division is left to a reader: that reader
-        self.matrices: Mapping[Node, Form] = {}  # the values that are kept as matrices
+        self._matrices, self._later = matrices, later
         self._left: dict[Node, list[str]] = {}
 
     def start(self, node: Node, value: Value) -> None:
@@ -90,7 +90,7 @@ class Emitter:
 
         `reads`: what the expression reads, where that is not what the node does.
         """
-        wanted = self.matrices.get(node, form)
+        wanted = self.wanted(node, form)
         if wanted != form and isinstance(ast.parse(expression, mode="eval").body, ast.Call):
             expression, form = self.code.reshape(expression, wanted), wanted
         alias = expression.isidentifier() and (expression in self._owner or expression in self._temporary)
@@ -109,6 +109,10 @@ class Emitter:
             name = self._name()
             self.code.add(name, expression, str(node.shape))
             self.start(node, Value(name, form))
+
+    def wanted(self, node: Node, form: Form) -> Form:
+        """The form in which a value is kept that was made in another one."""
+        return self._matrices.get(node, form)
 
     def only_reader(self, node: Node) -> bool:
         """Whether this node has one reader in all, so that no gradient of another one needs its value."""
@@ -150,8 +154,8 @@ class Emitter:
     def divisor(self, node: Node, root: str = "") -> str:
         """What a node is to be divided by: its own root and those left to it; empty where there are none, or others do it."""
         roots = [*self._left.pop(node, ()), *([root] if root else [])]
-        if node in self.later:
-            self._left.setdefault(self.later[node], []).extend(roots)
+        if node in self._later:
+            self._left.setdefault(self._later[node], []).extend(roots)
             return ""
         return roots[0] if len(roots) == 1 else f"({' * '.join(roots)})" if roots else ""
 

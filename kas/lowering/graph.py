@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kas.language.dims import Dim
+from kas.language.dims import ONE, Dim
 from kas.language.primitives import Step
 from kas.language.shapes import Shape
 from kas.lowering.code import Code
@@ -93,6 +93,16 @@ class Convolution:
     bias: int = 0  # the step of its bias, 0 for none; an averaged weight has an averaged bias
     last: bool = False
     filled: bool = False
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it maps the channels of each position, all of them together."""
+        return self.window.taps == 1 and self.groups is ONE
+
+    @property
+    def is_plain_map(self) -> bool:
+        """Whether it is such a map with a weight of its own, and nothing more."""
+        return self.is_map and self.weight.kind == "parameter" and not self.bias
 
 
 @dataclass(frozen=True, eq=False)

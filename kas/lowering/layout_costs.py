@@ -1,7 +1,7 @@
 """What convolutions save with their channels last in memory, and what it costs to turn an image.
 
-Measured on a CPU with AVX-512 (torch 2.13, one thread, float32) for images of 64 channels and 32x32 positions, 128 and 16x16,
-256 and 8x8, for 1 and 32 samples; rounded, and the smaller one where the two batches differ.
+Measured on a CPU with AVX2 (an AMD EPYC; torch 2.13, one thread, float32) for images of 64 channels and 32x32 positions, 128
+and 16x16, 256 and 8x8, for 1 and 32 samples; rounded, and the smaller one where the two batches differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CALL, _ELEMENT = 12_000.0, 0.6  # nanoseconds: a shuffle of channels, and of it
 _ROWS = 8_000.0  # nanoseconds: the calls that make an image of the rows that a linear map writes
 _WEIGHT = 4_000.0  # nanoseconds to put the channels of a weight last
 _LARGE = 65_536  # elements of a sample, from which a batch of 32 with channels first no longer stays in the cache
-BLOCK = 8  # outputs: channels first, oneDNN fills them up to whole blocks of 16; channels last it is fast for halves of them
+BLOCK = 8  # outputs: with channels last, oneDNN is fast for multiples of it; with channels first for those of twice as many
 _FILLED = 24  # outputs, up to which they are filled with zeros to whole halves: it then takes 0.6 to 0.95 of the time
 _FILL = 8_000.0  # nanoseconds to add zeros to a weight
 _WEIGHTS = 300_000  # elements of a weight, whose own turning takes longer than it saves for one sample

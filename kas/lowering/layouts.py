@@ -18,8 +18,7 @@ from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering import binary, pointwise
 from kas.lowering.graph import Graph, Node
 from kas.lowering.layout_costs import LINES, MARGIN, NARROW_COLUMNS, fills, rows, saved, turning
-from kas.lowering.rules_rows import map_of_its_own
-from kas.lowering.sums import absorbed
+from kas.lowering.sums import OF_ELEMENTS, absorbed
 
 __all__ = ["arrange"]
 
@@ -45,9 +44,12 @@ class _Plan:
         readers = Counter(read for node in nodes for read in node.ins)
         readers[output] += 1
         sums = absorbed(nodes, readers)
-        self.fixed = set(sums) | {one for chain in sums.values() for one in chain}  # sums of products, written as one call
-        sliced = {read for node in nodes if _is_tapped(node) for read in node.ins}  # whose memory is to be without gaps
-        self.filled = {node for node in nodes if _is_tapped(node) and node not in sliced and fills(node, graph.code)}
+        products = {one: chain for one, chain in sums.items() if chain[-1].op not in OF_ELEMENTS}
+        self.fixed = set(products) | {one for chain in products.values() for one in chain}  # written as one call
+        tapped = [node for node in nodes if _is_tapped(node)]
+        convolved = {read for node in tapped for read in node.ins}  # whose memory is to be without gaps
+        self.filled = {node for node in tapped if node not in convolved and fills(node, graph.code)}
+        self.saved = {node: saved(node, graph.code, filled=node in self.filled) for node in tapped}
         self.free = [node for node in nodes if node not in self.fixed and _is_free(node)]
 
     def improved(self, chosen: Last) -> Last:
@@ -67,8 +69,8 @@ class _Plan:
         turned = self._turned(layouts)
         total = sum(turning(read, code) for read in turned)
         for node in self.nodes:
-            if _is_tapped(node):
-                total -= saved(node, code, filled=node in self.filled) * layouts[node]
+            if node in self.saved:
+                total -= self.saved[node] * layouts[node]
             elif node in chosen and node.op == "convolve":
                 base = node.ins[0]
                 total += rows(node, code, last=layouts[base] or base in turned) * layouts[node]
@@ -170,11 +172,6 @@ def _is_tapped(node: Node) -> bool:
     return node.convolution.window.taps > 1 and not node.convolution.window.fill
 
 
-def _is_point(node: Node) -> bool:
-    """A linear map of the channels of each position."""
-    return node.op == "convolve" and node.convolution.window.taps == 1 and node.convolution.groups is ONE
-
-
 def _is_by_lines(node: Node) -> bool:
     """A product for each row of an image."""
     return node.op == "bmm" and isinstance(node.step, Bmm) and node.step.batch == ("h",)
@@ -185,7 +182,7 @@ def _is_free(node: Node) -> bool:
     if _is_tapped(node):
         return True
     if not _is_image(node) or not _is_by_lines(node):
-        return _is_image(node) and node.op == "convolve" and map_of_its_own(node) is not None
+        return _is_image(node) and node.op == "convolve" and node.convolution.is_plain_map
     assert isinstance(node.step, Bmm)
     parts = contraction(node.step, *(read.shape for read in node.ins))
     sides = [name for name, _ in node.shape.axes()]
@@ -214,7 +211,7 @@ def _reads_any(node: Node) -> bool:
     if node.op == "fold":
         assert isinstance(node.step, Fold)
         return _whole(node.ins[0], node.step.axes)
-    return node.op in _ANY or _is_point(node) or _is_by_lines(node)
+    return node.op in _ANY or _is_by_lines(node) or (node.op == "convolve" and node.convolution.is_map)
 
 
 def _whole(node: Node, axes: tuple[str, ...]) -> bool:

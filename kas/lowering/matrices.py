@@ -27,7 +27,7 @@ def kept_as_matrices(nodes: Iterable[Node], sums: Mapping[Node, tuple[Node, ...]
             chain = sums[node]
             if chain[-1].op in ("matmul", "convolve"):
                 saved.update(read for read in node.ins if read is not chain[0])
-        elif _is_point(node) or node.op in _OF_MATRICES:
+        elif node.op in _OF_MATRICES or (node.op == "convolve" and node.convolution.is_map and _has_positions(node)):
             saved.update(node.ins)
         elif node.op == "chosen":
             saved.update(node.ins[1:])
@@ -36,8 +36,5 @@ def kept_as_matrices(nodes: Iterable[Node], sums: Mapping[Node, tuple[Node, ...]
     return {node: (node.shape.first.product, node.shape.second.product) for node, views in saved.items() if views > 1}
 
 
-def _is_point(node: Node) -> bool:
-    """Whether a node is a product of one matrix with an image."""
-    if node.op != "convolve" or node.shape.second.product is ONE:
-        return False
-    return node.convolution.window.taps == 1 and node.convolution.groups is ONE
+def _has_positions(node: Node) -> bool:
+    return node.shape.second.product is not ONE

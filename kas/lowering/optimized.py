@@ -23,6 +23,7 @@ from kas.lowering import (
     products,
     reassembly,
     reductions,
+    rows,
     scaling,
     spatial,
     views,
@@ -44,7 +45,7 @@ __all__ = ["optimized", "plan"]
 _EMIT: dict[str, Emit] = {}
 for _family in (
     *(views, spatial, linear, scaling, reductions, pointwise, binary, windows),
-    *(matmul, products, attention, association, reassembly),
+    *(matmul, products, attention, rows, association, reassembly),
 ):
     _EMIT.update(_family.OPTIMIZED)
 _EMIT |= loops.OPTIMIZED
@@ -59,11 +60,9 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
     readers[output] += 1
     code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
     sums = absorbed(nodes, readers)
-    emitter = Emitter(code, readers)
-    emitter.matrices = kept_as_matrices(nodes, sums)
-    emitter.start(source, _input(emitter, source))
     written_later = {one for chain in sums.values() for one in chain}
-    emitter.later = left_to_readers(nodes, sums)
+    emitter = Emitter(code, readers, kept_as_matrices(nodes, sums), left_to_readers(nodes, sums))
+    emitter.start(source, _input(emitter, source))
     for node in nodes:
         if node in sums:
             emitter.write(node, *emit_absorbed(emitter, node, sums[node]))
@@ -82,7 +81,7 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
 def _input(emitter: Emitter, source: Node) -> Value:
     """The input, as a matrix if its readers want it so."""
     form = form_of(source.shape)
-    wanted = emitter.matrices.get(source, form)
+    wanted = emitter.wanted(source, form)
     if wanted != form:
         emitter.code.add("x", emitter.code.reshape("x", wanted), str(source.shape))
     return Value("x", wanted)

@@ -74,5 +74,4 @@ def _takes(reader: Node, saves: bool, added: bool) -> bool:
     if reader.op != "convolve":
         return False
     own = reader.convolution
-    point = own.window.taps == 1 and own.groups is ONE and reader.shape.second.product is not ONE
-    return point and (saves or added or bool(own.bias))
+    return own.is_map and reader.shape.second.product is not ONE and (saves or added or bool(own.bias))

@@ -12,7 +12,6 @@ from kas.language.shapes import CHANNEL, SPATIAL
 from kas.lowering import rules_association as association
 from kas.lowering import rules_attention as attention
 from kas.lowering import rules_loops as loops
-from kas.lowering import rules_made_rows as made_rows
 from kas.lowering import rules_maxima as maxima
 from kas.lowering import rules_means as means
 from kas.lowering import rules_products as products
@@ -102,7 +101,7 @@ def _chain(graph: Graph, node: Node) -> Node | None:
         return None
     first = source.convolution
     for one in (own, first):
-        if one.window.taps > 1 or one.groups is not ONE or one.weight.kind != "parameter":
+        if not one.is_map or one.weight.kind != "parameter":
             return None
     sides = (source.ins[0].shape.first.product, own.out, first.out, node.shape.second.product)
     width, out, inner, positions = (dim.value(graph.code.env) for dim in sides)
@@ -168,8 +167,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "bmm": (association.gram_scores, association.factors_of_scores, attention.batched, rows.by_lines),
     "reassemble": (of_taps,),
     "rows": (rows.projected,),
-    "normalize": (made_rows.standardized,),
-    "unwindow": (made_rows.unwindowed,),
+    "normalize": (rows.standardized,),
+    "unwindow": (rows.unwindowed,),
 }
 
 CHANNELS_LAST = "channels last"  # no rule, but what is done to the whole plan

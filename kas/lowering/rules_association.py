@@ -167,7 +167,4 @@ def _behind(graph: Graph, node: Node) -> Node | None:
 
 def _point(node: Node) -> bool:
     """Whether a node is a dense linear map of the channels of an image with a weight of its own, and nothing more."""
-    if node.op != "convolve":
-        return False
-    own = node.convolution
-    return own.window.taps == 1 and own.groups is ONE and own.weight.kind == "parameter" and not own.bias
+    return node.op == "convolve" and node.convolution.is_plain_map

@@ -15,19 +15,11 @@ from kas.language.primitives.scaling import Scale
 from kas.language.primitives.windows import Window
 from kas.language.shapes import CHANNEL, SPATIAL, Shape
 from kas.lowering.code import Code
-from kas.lowering.graph import Convolution, Graph, Node
+from kas.lowering.graph import Graph, Node
 
-__all__ = [
-    "by_lines",
-    "done_to_rows",
-    "is_image",
-    "map_of_its_own",
-    "projected",
-    "projects_once",
-    "related",
-    "rows",
-    "sum_of_swaps",
-]
+__all__ = ["by_lines", "projected", "projects_once", "related", "rows", "standardized", "sum_of_swaps", "unwindowed"]
+
+_POSITIONS = 64  # with fewer, a map that writes rows takes longer than one call for their normalisation saves
 
 
 def rows(graph: Graph, node: Node) -> Node:
@@ -50,14 +42,13 @@ def projected(graph: Graph, node: Node) -> Node | None:
             return None
         return graph.make("windowed", (made,), node.shape, source.step)
     if source.op in ("scale", "normalize"):
-        return done_to_rows(graph, source, node.shape)
-    if source.op != "convolve":
+        return _done_to_rows(graph, source, node.shape)
+    if source.op != "convolve" or not source.convolution.is_plain_map:
         return None
-    convolution = map_of_its_own(source)
-    return None if convolution is None else graph.make("project", source.ins, node.shape, attributes=replace(convolution))
+    return graph.make("project", source.ins, node.shape, attributes=source.convolution)
 
 
-def done_to_rows(graph: Graph, source: Node, shape: Shape) -> Node | None:
+def _done_to_rows(graph: Graph, source: Node, shape: Shape) -> Node | None:
     """A scale or a normalisation of the channels of a map that writes rows, done to the rows."""
     step = source.step
     assert isinstance(step, Scale | Normalize)
@@ -68,6 +59,29 @@ def done_to_rows(graph: Graph, source: Node, shape: Shape) -> Node | None:
     return graph.make(source.op, (made,), shape, turned, source.number)
 
 
+def standardized(graph: Graph, node: Node) -> Node | None:
+    """The channels of a map, standardised for each position: of rows that is one call, of which the map writes them."""
+    step, source = node.step, node.ins[0]
+    assert isinstance(step, Normalize)
+    channels = tuple(f"0.{name}" for name, _ in node.shape.first.axes())
+    if step.how != "standard" or step.axes != channels or not _image(node) or source.op != "convolve" or source in graph.shared:
+        return None
+    if graph.code.number(node.shape.second.product) < _POSITIONS:
+        return None
+    made = _done_to_rows(graph, node, Shape(node.shape.second, node.shape.first))
+    return None if made is None else graph.make("swap", (made,), node.shape)
+
+
+def unwindowed(graph: Graph, node: Node) -> Node | None:
+    """Windows of what fused attention makes, put back as rows, which it makes: its channels are last in memory."""
+    source = node.ins[0]
+    left = {"kh", "kw"} & {name for name, _ in node.shape.first.axes()}
+    if source.op != "batched attention" or source in graph.shared or left:
+        return None
+    made = graph.make("unwindowed", (source,), Shape(node.shape.second, node.shape.first), node.step)
+    return graph.make("swap", (made,), node.shape)
+
+
 def by_lines(graph: Graph, node: Node) -> Node | None:
     """A product for each row or column of an image, of maps of its channels: it reads them as rows."""
     step = node.step
@@ -75,12 +89,12 @@ def by_lines(graph: Graph, node: Node) -> Node | None:
     if not set(step.batch) <= {"h", "w"}:
         return None
     left, right = node.ins
-    if is_image(left) and is_image(right):
+    if _image(left) and _image(right):
         if step.t != (True, False):
             return None
         ins, t = (rows(graph, left), rows(graph, right)), (False, True)
         turned = False
-    elif is_image(left) and not step.t[0] and not step.softmax:
+    elif _image(left) and not step.t[0] and not step.softmax:
         ins, t = (right, rows(graph, left)), (not step.t[1], False)
         turned = True
     else:
@@ -95,7 +109,7 @@ def by_lines(graph: Graph, node: Node) -> Node | None:
     return graph.make("swap", (product,), node.shape) if turned else product
 
 
-def is_image(node: Node) -> bool:
+def _image(node: Node) -> bool:
     """Whether a node has channels and positions."""
     return node.shape.first.kind == CHANNEL and node.shape.second.kind == SPATIAL
 
@@ -107,13 +121,6 @@ def sum_of_swaps(graph: Graph, node: Node) -> Node | None:
         return None
     made = graph.make("add", (left.ins[0], right.ins[0]), left.ins[0].shape, node.step)
     return graph.make("swap", (made,), node.shape)
-
-
-def map_of_its_own(node: Node) -> Convolution | None:
-    """The linear map that a node is, with a weight of its own and nothing more."""
-    own = node.convolution
-    plain = own.window.taps == 1 and own.groups is ONE and own.weight.kind == "parameter" and not own.bias
-    return own if plain else None
 
 
 def related(graph: Graph, operands: tuple[Node, ...]) -> bool:
@@ -189,7 +196,7 @@ def _absorbed(graph: Graph, maps: list[Node], base: Node) -> bool:
     if base.op != "convolve" or graph.reads[maps[0].ins[0]] != len(maps):
         return False
     own, env = base.convolution, graph.code.env
-    if own.window.taps > 1 or own.groups is not ONE or own.weight.kind != "parameter" or own.bias:
+    if not own.is_plain_map:
         return False
     out = sum(one.convolution.out.value(env) for one in maps)
     inner, channels, positions = (

@@ -20,9 +20,9 @@ from kas.lowering.matmul import added_matmul
 from kas.lowering.products import added_bmm, made_in_order
 from kas.lowering.scaling import added_scale
 
-__all__ = ["absorbed", "emit_absorbed"]
+__all__ = ["OF_ELEMENTS", "absorbed", "emit_absorbed"]
 
-_OF_ELEMENTS = ("scale", "mul")
+OF_ELEMENTS = ("scale", "mul")  # the products of which sums are written in any layout
 _WRITERS = {"matmul": added_matmul, "bmm": added_bmm, "scale": added_scale, "mul": added_mul}
 
 
@@ -35,7 +35,7 @@ def absorbed(nodes: Iterable[Node], readers: Mapping[Node, int]) -> dict[Node, t
             continue
         later_first = sorted(node.ins, key=lambda read: -places.get(read, -1))  # least is kept waiting
         chains = [_chain(operand, readers) for operand in later_first]
-        for chain in sorted(chains, key=lambda chain: bool(chain) and chain[-1].op in _OF_ELEMENTS):
+        for chain in sorted(chains, key=lambda chain: bool(chain) and chain[-1].op in OF_ELEMENTS):
             if chain and not any(one in others for one in chain for others in found.values()):
                 found[node] = chain
                 break
@@ -61,13 +61,12 @@ def _chain(operand: Node, readers: Mapping[Node, int]) -> tuple[Node, ...]:
     if product.op == "bmm":  # the other value is put in its order, which has no names for the axes of a view
         assert isinstance(product.step, Bmm)
         return () if product.step.softmax or len(chain) > 1 else tuple(chain)
-    if product.op in _OF_ELEMENTS:
+    if product.op in OF_ELEMENTS:
         return tuple(chain)
     if product.op != "convolve":
         return ()
     own = product.convolution
-    point = own.window.taps == 1 and own.groups is ONE and product.ins[0].shape.second.product is not ONE
-    return tuple(chain) if point and not own.bias else ()
+    return tuple(chain) if own.is_map and not own.bias and product.ins[0].shape.second.product is not ONE else ()
 
 
 def emit_absorbed(emitter: Emitter, node: Node, chain: tuple[Node, ...]) -> tuple[str, Form, tuple[Node, ...]]:

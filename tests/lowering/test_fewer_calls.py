@@ -52,6 +52,8 @@ LEFT = {
 @pytest.mark.parametrize("name", LEFT)
 @pytest.mark.parametrize("sizes", [LARGE, None])
 def test_a_division_is_left(name, sizes):
+    forward = source(kernel(*LEFT[name]), channels=16, size=LARGE[0]).split("def forward")[1].split("\n\n\n")[0]
+    assert not re.search(r"(?<!, 1)\) / ", forward)  # nothing but the column of a scale is divided
     assert difference(kernel(*LEFT[name]), sizes=sizes) < 1e-9
 
 
@@ -125,6 +127,7 @@ def test_an_image_that_several_maps_read_is_a_matrix_once():
     )
     text = source(program, channels=16, size=(8, 8))
     assert text.count("x.reshape(") == 1
+    assert "pixels = x.reshape(" in text
     assert difference(program) < 1e-9
 
 

@@ -30,6 +30,7 @@ LINES = (
     op("conv", to="8", k=[3, 3]),
     FC,
 )
+GATED = (DEPTHWISE, op("relu"), op("mul", ins=[1, 2]), op("add", ins=[3, 2]))
 FEW, MANY = op("conv", to="8", k=[5, 5]), op("conv", to="C", k=[5, 5])
 SPREAD = op("conv", to="32", k=[3, 3], d=[2, 2])
 
@@ -54,6 +55,8 @@ CASES = {
                                   LARGE, r"channels_last\(x(.*\n)+.*channels_first\(", "none"),
     "products for each line": (program(*LINES), LARGE, r"channels_last\(x",
                                r"channels_last\(x(.*\n)+.*(channels_last\(x|first)"),
+    "sums of products of elements follow": (program(*GATED, DEPTHWISE, FC), LARGE, r"channels_last\(x(.*\n)+.*addcmul",
+                                            r"channels_last(.*\n)+.*channels_|first"),
     "a parameter of both sides": (program(op("scale", axes=["0.c", "1.h", "1.w"]), FC), LARGE, "w1", "channels_"),
 }  # fmt: skip
 
