@@ -70,7 +70,7 @@ def _emit_gram(emitter: Emitter, node: Node) -> tuple[str, Form]:
     lead = () if groups is ONE else (groups,)
     root = code.root(positions)
     image = emitter.variable(emitter.reshaped(base, (inner, positions)))
-    gram = emitter.variable(scaled(image, f"{image}.transpose(1, 2)", root))
+    gram = emitter.variable(scaled(image, f"{image}.mT", root))
     weights = [_matrix(emitter, one.weight, (groups * width, inner)) for one, width in zip((left, right), widths, strict=True)]
     mapped = emitter.variable(batched(emitter, weights[0], gram))
     lengths = []
@@ -99,7 +99,7 @@ def _emit_factored(emitter: Emitter, node: Node) -> tuple[str, Form]:
         reshaped(image, f"{batch}, {code.size(width)}, {code.size(positions)}") if lead else image
         for image, width in zip(images, widths, strict=True)
     )
-    product = scaled(q, f"{k}.transpose(1, 2)", code.root(positions))
+    product = scaled(q, f"{k}.mT", code.root(positions))
     result = " * ".join([code.reshape(product, (*lead, *widths)) if lead else product, *factors])
     return (f"torch.softmax({result}, {2 + len(lead)})" if softmax else f"({result})"), (*lead, *widths)
 

@@ -47,6 +47,7 @@ class Code:
         self.names: set[str] = set()  # which of n, h, w are read
         self.channel_check = True  # whether nothing else would notice an input of other channels
         self.symbolic = "" if kernel.fixed_size else "HW"[: kernel.rank]
+        self.channels_last: set[str] = set()  # the parameters that are stored with their channels last in memory
 
     def number(self, dim: Dim) -> int:
         """The value of a dim at the sizes that the module is built for."""
@@ -62,6 +63,19 @@ class Code:
         weighted = [(number, step) for number, (step, outcome) in enumerate(steps, 1) if outcome.weight is not None]
         dims = {f"w{number}": weight_dims(step, self.kernel.shapes[step.ins[0]]) for number, step in weighted}
         return {name: tuple(map(self.number, layout)) for name, layout in dims.items()}
+
+    def weight_with_channels_last(self, weight: str) -> str:
+        """The weight of a convolution with its channels last in memory: stored so, or brought so where it is computed."""
+        name = weight.removeprefix("self.")
+        if not name.isidentifier():
+            return f"channels_last({weight})"
+        self.channels_last.add(name)
+        return weight
+
+    def empty(self, name: str, shape: str) -> str:
+        """The parameter of that name and shape, in the memory format of the convolution that reads it."""
+        memory_format = ", memory_format=torch.channels_last" if name in self.channels_last else ""
+        return f"self.{name} = nn.Parameter(torch.empty({shape}{memory_format}))"
 
     def size(self, dim: Dim) -> str:
         """A dim as a Python expression."""

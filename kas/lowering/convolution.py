@@ -31,8 +31,8 @@ def emit_convolve(emitter: Emitter, node: Node) -> tuple[str, Form]:
     weight = _weight(emitter, conv, image, shape)
     bias = f", {_bias(emitter, conv, (conv.out,))}" if conv.bias else ""
     options, cut = _options(emitter, conv, there), ""
-    if conv.last and conv.groups is ONE:  # torch would copy the weight, more slowly
-        weight = f"channels_last({weight})"
+    if conv.last and conv.groups is ONE:
+        weight = emitter.code.weight_with_channels_last(weight)
         if conv.filled:
             added = _added_outputs(emitter.code.number(conv.out))
             weight = f"F.pad({weight}, (0, 0, 0, 0, 0, 0, 0, {added}))"

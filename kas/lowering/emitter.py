@@ -91,7 +91,7 @@ class Emitter:
         `reads`: what the expression reads, where that is not what the node does.
         """
         wanted = self.wanted(node, form)
-        if wanted != form and isinstance(ast.parse(expression, mode="eval").body, ast.Call):
+        if wanted != form and isinstance(ast.parse(expression, mode="eval").body, ast.Call | ast.Attribute):
             expression, form = self.code.reshape(expression, wanted), wanted
         alias = expression.isidentifier() and (expression in self._owner or expression in self._temporary)
         if alias:

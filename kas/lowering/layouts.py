@@ -24,7 +24,7 @@ __all__ = ["arrange"]
 
 Last = dict[Node, bool]  # of images: whether the channels are last in memory
 
-_ANY = frozenset(("matmul", "project", "projects", "rows", "swap", "taps"))  # what reads one layout as well as the other
+_ANY = frozenset(("matmul", "project", "projects", "rows", "swap"))  # what reads one layout as well as the other
 
 
 def arrange(source: Node, nodes: list[Node], output: Node, graph: Graph) -> tuple[Node, list[Node]]:
@@ -101,9 +101,10 @@ class _Plan:
             return layouts[read] != layouts[node]
         if not layouts[read] or read.op == "swap":
             return False
-        if read.shape.first.product.value(self.graph.code.env) < NARROW_COLUMNS:
-            if node.op == "taps":  # so few are copied as fast as they are turned
-                return False
+        channels = read.shape.first.product.value(self.graph.code.env)
+        if node.op == "taps" and channels < 2 * NARROW_COLUMNS:  # so few are copied as fast as they are turned
+            return False
+        if channels < NARROW_COLUMNS:
             if isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]:  # columns, one for each channel
                 return True
         return not _reads_any(node)

@@ -40,7 +40,7 @@ _VECTOR = 16  # floats
 def matrix(emitter: Emitter, node: Node, transposed: bool) -> str:
     """A node as a matrix `[N, rows, columns]`."""
     matrix = emitter.reshaped(node, (node.shape.first.product, node.shape.second.product))
-    return f"{matrix}.transpose(1, 2)" if transposed else matrix
+    return f"{matrix}.mT" if transposed else matrix
 
 
 def scaled(left: str, right: str, root: str, total: str = "") -> str:
@@ -70,7 +70,7 @@ def _emit_matmul(emitter: Emitter, node: Node) -> tuple[str, Form]:
     if _better_turned(emitter, node):
         result = _product(emitter, node, turned=True)
         result = f"torch.softmax({result}, 1)" if step.softmax else result
-        return f"{result}.transpose(1, 2)", _result_form(node)
+        return f"{result}.mT", _result_form(node)
     result = _product(emitter, node)
     return f"torch.softmax({result}, 2)" if step.softmax else result, _result_form(node)
 

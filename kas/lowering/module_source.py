@@ -54,7 +54,7 @@ def source(
     text += functions(body)
     name = class_name(kernel)
     title = f"A kernel of {price.macs:,} MACs and {price.params:,} parameters."
-    module = _init(parameters(kernel, env), "self.zero" in body) + body
+    module = _init(code, parameters(kernel, env), "self.zero" in body) + body
     return f'"""{title}"""\n\n{text}\n\nclass {name}(nn.Module):\n{indent(_docstring(kernel, env, price), "    ")}\n{module}'
 
 
@@ -106,12 +106,12 @@ def _plainly(value: object) -> str:
     return f"[{', '.join(map(_plainly, value))}]" if isinstance(value, list) else str(value)
 
 
-def _init(params: list[Parameter], zero: bool) -> str:
+def _init(code: Code, params: list[Parameter], zero: bool) -> str:
     """The constructor and, where there are parameters, their initial values; `zero`: with the buffer of that name."""
     if not params and not zero:
         return ""
     lines = ["def __init__(self) -> None:", "    super().__init__()"]
-    lines += [f"    self.{p.name} = nn.Parameter(torch.empty({', '.join(map(str, p.shape))}))" for p in params]
+    lines += [f"    {code.empty(p.name, ', '.join(map(str, p.shape)))}" for p in params]
     lines += [f"    {ZERO}"] * zero
     if not params:
         return indent("\n".join(lines), "    ") + "\n\n"

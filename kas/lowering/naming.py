@@ -74,6 +74,8 @@ def _core(node: ast.expr) -> ast.expr:
     while True:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _VIEWS:
             node = node.func.value
+        elif isinstance(node, ast.Attribute) and node.attr == "mT":
+            node = node.value
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and not _tensors(node.right):
             node = node.left
         else:

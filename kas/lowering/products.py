@@ -91,7 +91,7 @@ def _matrices(code: Code, tensor: str, shape: Shape, batch: tuple[str, ...], sid
     if joined:
         code.names.add("n")
         tensor = reshaped(tensor, f"n * {code.size(dims[0])}, {code.size(dims[1])}, {code.size(dims[2])}")
-        return f"{tensor}.transpose(1, 2)" if turned else tensor
+        return f"{tensor}.mT" if turned else tensor
     return code.view(tensor, tuple(shape.axis(name) for name in order), tuple(dims))
 
 
@@ -128,12 +128,12 @@ def _emit_bmm(emitter: Emitter, node: Node, total: str = "") -> tuple[str, Form]
     if turned:
         left, right = (_transposed(one) for one in (right, left))
     root = emitter.divisor(node, code.root(parts.contracted))
-    result = scaled(left, right, root, total) + (".transpose(1, 2)" if turned else "")
+    result = scaled(left, right, root, total) + (".mT" if turned else "")
     return _placed(code, step, parts, f"torch.softmax({result}, 2)" if step.softmax else result, None)
 
 
 def _transposed(matrices: str) -> str:
-    turn = ".transpose(1, 2)"
+    turn = ".mT"
     return matrices.removesuffix(turn) if matrices.endswith(turn) else matrices + turn
 
 

@@ -44,7 +44,7 @@ def _emit_project(emitter: Emitter, node: Node) -> tuple[str, Form]:
     weight = emitter.parameter(conv.weight.number, (emitter.code.number(conv.out), emitter.code.number(inner)))
     emitter.code.names.add("n")
     image = emitter.reshaped(base, (inner, base.shape.second.product))
-    left, right = f"{image}.transpose(1, 2)", f"{weight}.t().expand(n, -1, -1)"
+    left, right = f"{image}.mT", f"{weight}.t().expand(n, -1, -1)"
     rows = scaled(left, right, emitter.divisor(node))
     return rows, (node.shape.first.product, node.shape.second.product)
 
@@ -64,7 +64,7 @@ def _emit_projects(emitter: Emitter, node: Node) -> tuple[str, Form]:
         weight = f"torch.mm({weight}, {emitter.parameter(inner, (read, channels))})"
     emitter.code.names.add("n")
     image = emitter.reshaped(base, (base.shape.first.product, positions))
-    left, right = f"{image}.transpose(1, 2)", f"{weight}.t().expand(n, -1, -1)"
+    left, right = f"{image}.mT", f"{weight}.t().expand(n, -1, -1)"
     joint = scaled(left, right, emitter.divisor(node))
     if any(width is not widths[0] for width in widths):  # no dim says how wide it is
         joint = emitter.variable(joint)

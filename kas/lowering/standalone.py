@@ -165,7 +165,7 @@ def _constructor(kernel: Kernel, code: SymbolicCode, zero: bool) -> str:
         step = kernel.steps[number - 1]
         dims = weight_dims(step, kernel.shapes[step.ins[0]])
         shape = ", ".join(expression(dim, code.constructor_names) for dim in dims)
-        lines.append(f"    self.{param.name} = nn.Parameter(torch.empty({shape}))  # {step_text(step)}")
+        lines.append(f"    {code.empty(param.name, shape)}  # {step_text(step)}")
     lines += [f"    {ZERO}"] * zero
     if params:
         lines += ["    self.reset_parameters()", "", "def reset_parameters(self) -> None:"]

@@ -175,5 +175,5 @@ def test_scores_whose_columns_fill_no_vectors_are_made_turned(to, turned):
         *({"op": "matmul", "ins": [3, 1], "t": [True, False]}, fc(4)),
     )
     text = source(program, channels=32, size=(12, 12))
-    assert bool(re.search(r",\s+1,?\s*\)\.transpose\(1, 2\)", text)) is turned
+    assert bool(re.search(r",\s+1,?\s*\)\.mT", text)) is turned
     assert difference(program, channels=32, sizes=LARGE) < 1e-9

@@ -32,14 +32,18 @@ LINES = (
 )
 GATED = (DEPTHWISE, op("relu"), op("mul", ins=[1, 2]), op("add", ins=[3, 2]))
 FEW, MANY = op("conv", to="8", k=[5, 5]), op("conv", to="C", k=[5, 5])
+MANY_MEANS = op("conv", to="C", k=[5, 5], d=[2, 2])
 SPREAD = op("conv", to="32", k=[3, 3], d=[2, 2])
 
 # name: program, channels and size, a pattern that the forward must have, one that it must not have
 CASES = {
-    "few outputs": (program(FEW, FC), LARGE, r"= channels_last\(x\)(.*\n)+.*conv2d\(x, channels_last\(self\.w1\)", "first"),
+    "few outputs": (program(FEW, FC), LARGE, r"= channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", r"first|last\(self"),
     "many outputs of many taps": (program(MANY, FC), LARGE, "conv2d", "channels_"),
-    "few positions, dilated": (program(SPREAD, FC), SMALL, r"channels_last\(self\.w1", "first"),
-    "a large weight": (program(op("conv", to="C", k=[3, 3])), SMALL, "conv2d", "channels_"),
+    "few positions, dilated": (program(SPREAD, FC), SMALL, r"= channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", "first"),
+    "a large weight": (program(op("conv", to="C", k=[3, 3])), SMALL, r"channels_last\(x", "first"),
+    "many more outputs": (program(op("conv", to="C*4", k=[3, 3]), FC), SMALL, "conv2d", "channels_"),
+    "a weight that is computed": (program(MANY_MEANS, op("fold", axes=["0.c"], how="mean"), op("relu"), op("fc", to="C")), LARGE,
+                                  r"channels_last\(self\.w1\.mean", "channels_first"),
     "small groups": (program(op("group", by="C/4"), op("conv", to="C", k=[3, 3])), LARGE, r"channels_last\(x", "first"),
     "depthwise": (program(DEPTHWISE, DEPTHWISE, FC), LARGE, r"= channels_last\(x\)", r"channels_last\(self|first"),
     "little to save": (program(DEPTHWISE, FC), LARGE, "conv2d", "channels_"),
@@ -49,7 +53,7 @@ CASES = {
     "functions of elements follow": (program(DEPTHWISE, op("gelu"), op("scale", axes=["0.c"]), DEPTHWISE, FC),
                                      LARGE, r"channels_last\(x", r"channels_last(.*\n)+.*channels_|first"),
     "a map writes what convolutions read": (program(FC, FEW, FC), LARGE,
-                                            r"self\.w1\.t\(\)\.expand(.*\n)+.*channels_last\(self\.w2\)", r"channels_last\(x"),
+                                            r"self\.w1\.t\(\)\.expand(.*\n)+.*conv2d\(.*, self\.w2, padding=2", r"channels_last\(x"),
     "turned back for a softmax": (program(FEW, op("conv", ins=[0], to="8", k=[5, 5]), op("add", ins=[1, 2]),
                                           op("softmax", axes=["1.h", "1.w"]), FC),
                                   LARGE, r"channels_last\(x(.*\n)+.*channels_first\(", "none"),
@@ -123,6 +127,21 @@ def test_the_functions_turn_and_turn_back(shape):
     assert torch.equal(x.grad, direction)
 
 
+def test_weights_are_stored_as_their_convolutions_read_them():
+    kernel = program(FEW, FC)
+    module, plain = (build(kernel, channels=64, size=(32, 32), lowering=name) for name in ("optimized", "plain"))
+    assert module.w1.is_contiguous(memory_format=torch.channels_last)
+    assert not module.w1.is_contiguous()
+    assert all(parameter.is_contiguous() for parameter in (module.w2, *plain.parameters()))
+    module.load_state_dict(plain.state_dict())
+    assert not module.w1.is_contiguous()
+    x = torch.randn(2, 64, 32, 32)
+    torch.testing.assert_close(module(x), plain(x))
+    again = build(kernel, channels=64, size=(32, 32))
+    again.load_state_dict(plain.state_dict(), assign=True)
+    assert torch.equal(again(x), module(x))
+
+
 def test_what_is_last_already_stays():
     kernel = program(DEPTHWISE, op("relu"), DEPTHWISE, FC)
     x = torch.randn(2, 64, 32, 32)
@@ -145,7 +164,7 @@ def test_outputs_are_filled_up_to_eight(name, monkeypatch):
     monkeypatch.setattr(layouts, "saved", lambda node, code, filled: 1e9)
     forward = written(FILLED[name], *LARGE)
     assert ".narrow(1, 0, 9)" in forward
-    assert re.search(r"F\.pad\(channels_last\(self\.w1\), \(0, 0, 0, 0, 0, 0, 0, 7\)\)", forward)
+    assert re.search(r"F\.pad\(self\.w1, \(0, 0, 0, 0, 0, 0, 0, 7\)\)", forward)
     assert difference(FILLED[name], channels=64, sizes=[(8, 8), (7, 10)]) < TOLERANCE
 
 
@@ -158,7 +177,7 @@ def test_outputs_that_a_convolution_reads_are_not_filled_up(monkeypatch):
 
 def test_outputs_are_filled_up_in_a_file_for_any_width(monkeypatch):
     monkeypatch.setattr(layouts, "saved", lambda node, code, filled: 1e9)
-    text = standalone_source(program(op("conv", to="x0", k=[5, 5]), FC), channels=64, size=(8, 8), values={"x0": 9})
+    text = standalone_source(program(op("conv", to="x0", k=[5, 5]), FC), channels=64, size=(16, 16), values={"x0": 9})
     assert "(0, 0, 0, 0, 0, 0, 0, -self.width % 8)" in text
     scope: dict[str, object] = {"__name__": "test"}
     exec(text, scope)

@@ -431,7 +431,7 @@ RULES = {
     ),
     "one matrix of channels for each image, the image as it is": (
         program(op("tanh"), op("matmul", ins=[1, 0], t=[False, True]), op("matmul", ins=[2, 0], t=[True, False]), FC),
-        r"torch\.bmm\(self\.w4\.expand\(n, -1, -1\), \w+\.transpose\(1, 2\)\)(.*\n)+.*baddbmm\(self\.zero",
+        r"torch\.bmm\(self\.w4\.expand\(n, -1, -1\), \w+\.mT\)(.*\n)+.*baddbmm\(self\.zero",
         r"return torch\.bmm",
     ),
     "scores of maps of one image by group": (

@@ -47,7 +47,7 @@ def fuse_kernel(module: nn.Module) -> nn.Module:
     """
     origin = _origin(module)
     found = merge(program_of(module, origin), origin)
-    fused = None if found is None else _checked(module, found, origin, module_tensor(module))
+    fused = None if found is None else _checked(module, found, origin, module_tensor(module), moved=_was_moved(module))
     if found is None or fused is None:
         return mark(copy.deepcopy(module).eval(), ())
     return mark(fused, (found.report(origin),))
@@ -68,7 +68,7 @@ def fuse_kernel_before(module: nn.Module, scale: Floats, bias: Floats, like: Ten
         return None
     if found.prices[1] >= alone.price(alone.best()) + PASS * elements:
         return None
-    fused = _checked(_Affine(module, scale, bias), found, origin, like)
+    fused = _checked(_Affine(module, scale, bias), found, origin, like, moved=_was_moved(module))
     return None if fused is None else mark(fused, (found.report(origin),))
 
 
@@ -106,8 +106,11 @@ def _followed(program: Program, scale: Floats, bias: Floats) -> Program:
     return Program(Kernel(kernel.rank, steps), program.env, {**program.weights, end: scale, end + 1: bias})
 
 
-def _checked(module: nn.Module, found: Merged, origin: Origin, like: Tensor) -> nn.Module | None:
-    """The merged module; None where rounding alone changes the outputs too much. Raises KasError for a mistake."""
+def _checked(module: nn.Module, found: Merged, origin: Origin, like: Tensor, *, moved: bool) -> nn.Module | None:
+    """The merged module, with its channels last if the other was moved so; None where rounding changes the outputs too much.
+
+    Raises KasError for a mistake.
+    """
     original = copy.deepcopy(module).eval()
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, origin.channels, *origin.size, generator=generator).to(like)
@@ -118,9 +121,17 @@ def _checked(module: nn.Module, found: Merged, origin: Origin, like: Tensor) -> 
     if wrong > EXACT:
         raise KasError(f"fuse: {origin.kernel!r} changes by {wrong:.1e} of its largest output when fused; please report it")
     fused = exact.to(device=like.device, dtype=like.dtype)
-    if any(_is_channels_last(parameter) for parameter in module.parameters()):
+    if moved:
         fused = fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fused if equal_up_to_rounding(original, fused, (x,), {})[0] else None
+
+
+def _was_moved(module: nn.Module) -> bool:
+    """Whether a module was moved to channels last: it has weights in that order that it would not store so by itself."""
+    with torch.device("meta"):
+        new = type(module)()
+    pairs = zip(module.parameters(), new.parameters(), strict=True)
+    return any(_is_channels_last(now) and not _is_channels_last(then) for now, then in pairs)
 
 
 def _is_channels_last(weight: Tensor) -> bool:
