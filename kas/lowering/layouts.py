@@ -104,9 +104,9 @@ class _Plan:
         channels = read.shape.first.product.value(self.graph.code.env)
         if node.op == "taps" and channels < 2 * NARROW_COLUMNS:  # so few are copied as fast as they are turned
             return False
-        if channels < NARROW_COLUMNS:
-            if isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]:  # columns, one for each channel
-                return True
+        columns = isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]  # one for each channel
+        if columns and channels < NARROW_COLUMNS:
+            return True
         return not _reads_any(node)
 
     def written(self, chosen: Last) -> tuple[Node, list[Node]]:

@@ -142,7 +142,10 @@ def _operator_role(node: ast.BinOp, read: dict[str, _Value]) -> str:
 
 
 def _by_their_readers(rows: list[Line], bodies: list[ast.Module], values: list[_Value], reads: list[dict[str, _Value]]) -> None:
-    """The operands of an attention are its queries, keys and values; those of a loop over taps its filters and their sum."""
+    """The operands of an attention are its queries, keys and values, those of a loop over taps its filters and their sum.
+
+    `qkv` is what has queries, keys and values as its parts.
+    """
     made = {value.line: value for value in values}
     for number, body in enumerate(bodies):
         if isinstance(body.body[0], ast.For):
@@ -164,7 +167,7 @@ def _by_their_readers(rows: list[Line], bodies: list[ast.Module], values: list[_
         words = ["queries", "keys", "values"]
         if len(operands) < 3 and not softmax:
             operands = [name for name in operands if reads[number][name].role != "attention"]
-            words = ["values"]
+            words = ["qkv" if "scaled_dot_product_attention(*" in text else "values"]
         for name, word in zip(operands, words, strict=False):
             operand = reads[number][name]
             if operand.role in ("mixed", "filtered", "hidden"):

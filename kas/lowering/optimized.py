@@ -60,12 +60,15 @@ def optimized(kernel: Kernel, env: Mapping[str, int], code: Code | None = None, 
     readers[output] += 1
     code.channel_check = not any(node.op == "convolve" and _behind(node.ins[0]) is source for node in nodes)
     sums = absorbed(nodes, readers)
-    written_later = {one for chain in sums.values() for one in chain}
+    wholes = attention.read_whole(nodes, readers)
+    written_later = {one for chain in sums.values() for one in chain} | {part for node in wholes for part in node.ins}
     emitter = Emitter(code, readers, kept_as_matrices(nodes, sums), left_to_readers(nodes, sums))
     emitter.start(source, _input(emitter, source))
     for node in nodes:
         if node in sums:
             emitter.write(node, *emit_absorbed(emitter, node, sums[node]))
+        elif node in wholes:
+            emitter.write(node, *attention.emit_of_product(emitter, node, wholes[node]))
         elif node not in written_later:
             emitter.write(node, *_EMIT[node.op](emitter, node))
     value = emitter.values[output]

@@ -10,6 +10,7 @@ from lowering_comparison import difference
 from kas import zoo
 from kas.language import Kernel
 from kas.lowering import source
+from kas.lowering.module_source import source as module_source
 
 LARGE = [(12, 12), (13, 11)]  # so many scores that the fused call makes them
 
@@ -64,6 +65,23 @@ def test_known_attention_has_no_pass_for_its_division(name):
     text = source(known, channels=64, size=(32, 32), groups=4, values=values)
     assert "** 0.5" in text
     assert ") / (" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("self_attention", "unsqueeze(1).chunk(3, 3)"),
+        ("axial_attention", "permute(0, 2, 1, 3).chunk(3, 3)"),
+        ("patchwise_attention", "reshape(n, 4, h * w // 4, 48).chunk(3, 3)"),
+        ("multi_head_attention", "reshape(n, h * w, 3, 4, 16).permute(2, 0, 3, 1, 4).unbind()"),
+    ],
+)
+def test_queries_keys_and_values_are_parts_of_one_product(name, parts):
+    known = zoo.get(name)
+    text = module_source(known, channels=64, size=(32, 32), groups=4, values=dict.fromkeys(known.variables, 16))
+    assert re.search(r"\*x\.[^\n]*" + re.escape(parts), text), text
+    assert "narrow" not in text
+    assert difference(known, sizes=LARGE) < 1e-9
 
 
 def test_a_value_that_others_read_is_divided():

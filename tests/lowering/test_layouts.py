@@ -32,7 +32,7 @@ LINES = (
 )
 GATED = (DEPTHWISE, op("relu"), op("mul", ins=[1, 2]), op("add", ins=[3, 2]))
 FEW, MANY = op("conv", to="8", k=[5, 5]), op("conv", to="C", k=[5, 5])
-MANY_MEANS = op("conv", to="C", k=[5, 5], d=[2, 2])
+SPREAD_FAR = op("conv", to="C", k=[5, 5], d=[2, 2])
 SPREAD = op("conv", to="32", k=[3, 3], d=[2, 2])
 
 # name: program, channels and size, a pattern that the forward must have, one that it must not have
@@ -42,8 +42,8 @@ CASES = {
     "few positions, dilated": (program(SPREAD, FC), SMALL, r"= channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", "first"),
     "a large weight": (program(op("conv", to="C", k=[3, 3])), SMALL, r"channels_last\(x", "first"),
     "many more outputs": (program(op("conv", to="C*4", k=[3, 3]), FC), SMALL, "conv2d", "channels_"),
-    "a weight that is computed": (program(MANY_MEANS, op("fold", axes=["0.c"], how="mean"), op("relu"), op("fc", to="C")), LARGE,
-                                  r"channels_last\(self\.w1\.mean", "channels_first"),
+    "a weight that is computed": (program(SPREAD_FAR, op("fold", axes=["0.c"], how="mean"), op("relu"), op("fc", to="C")),
+                                  LARGE, r"channels_last\(self\.w1\.mean", "channels_first"),
     "small groups": (program(op("group", by="C/4"), op("conv", to="C", k=[3, 3])), LARGE, r"channels_last\(x", "first"),
     "depthwise": (program(DEPTHWISE, DEPTHWISE, FC), LARGE, r"= channels_last\(x\)", r"channels_last\(self|first"),
     "little to save": (program(DEPTHWISE, FC), LARGE, "conv2d", "channels_"),
@@ -53,7 +53,7 @@ CASES = {
     "functions of elements follow": (program(DEPTHWISE, op("gelu"), op("scale", axes=["0.c"]), DEPTHWISE, FC),
                                      LARGE, r"channels_last\(x", r"channels_last(.*\n)+.*channels_|first"),
     "a map writes what convolutions read": (program(FC, FEW, FC), LARGE,
-                                            r"self\.w1\.t\(\)\.expand(.*\n)+.*conv2d\(.*, self\.w2, padding=2", r"channels_last\(x"),
+                                            r"self\.w1\.t\(\)\.expand(.*\n)+.*conv2d\(.*, self\.w2, ", r"channels_last\(x"),
     "turned back for a softmax": (program(FEW, op("conv", ins=[0], to="8", k=[5, 5]), op("add", ins=[1, 2]),
                                           op("softmax", axes=["1.h", "1.w"]), FC),
                                   LARGE, r"channels_last\(x(.*\n)+.*channels_first\(", "none"),

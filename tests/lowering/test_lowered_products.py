@@ -190,4 +190,5 @@ def test_copies(name, lowering):
 def test_forwards_have_names_and_no_lambdas(name):
     text = source(PROGRAMS[name], channels=16, size=SIZES[PROGRAMS[name].rank][0], groups=4, check=False)
     assert "lambda" not in text
+    text = text.replace(".chunk(3, 3)", "")  # queries, keys and values
     assert (".chunk(" in text) == any(step.op == "spatial_shift" for step in PROGRAMS[name].steps)
