@@ -15,14 +15,15 @@ from kas.lowering.graph import Node
 
 __all__ = ["EXPRESSIONS", "OPTIMIZED", "PLAIN", "added_mul", "broadcast_marks"]
 
+# Pushed away from zero, keeping its sign: sign(0) = 1, so that is not torch.sign.
+_NONZERO = "torch.where({r} < 0, {r}.clamp(max=-1e-3), {r}.clamp(min=1e-3))"
 EXPRESSIONS = {
     "add": "{l} + {r}",
     "mul": "{l} * {r}",
     "max": "torch.maximum({l}, {r})",
     "min": "torch.minimum({l}, {r})",
     "sub": "{l} - {r}",
-    # sign(0) = 1, so the sign is not torch.sign; the denominator is r pushed away from zero, keeping its sign.
-    "div": "{l} / torch.where({r} < 0, {r}.clamp(max=-1e-3), {r}.clamp(min=1e-3))",
+    "div": "{l} / " + _NONZERO,
 }
 
 
@@ -102,4 +103,11 @@ def _sum(emitter: Emitter, node: Node, first: str, second: str) -> str:
     return f"{first} {sign} {second}"
 
 
+def _emit_nonzero(emitter: Emitter, node: Node) -> tuple[str, Form]:
+    """What something is divided by, made beforehand."""
+    value = emitter.values[node.ins[0]]
+    return _NONZERO.format(r=value.name), value.form
+
+
 OPTIMIZED: dict[str, Emit] = {op: partial(_emit, expression) for op, expression in EXPRESSIONS.items()}
+OPTIMIZED |= {"quotient": partial(_emit, "{l} / {r}"), "nonzero": _emit_nonzero}

@@ -15,7 +15,6 @@ from kas.lowering.spatial import image_form
 
 __all__ = ["OPTIMIZED", "emit_loop"]
 
-_START = {"mean": "new_zeros(())", "sum": "new_zeros(())", "max": "new_full((), -torch.inf)"}
 _JOIN = {"mean": "{total} + {one}", "sum": "{total} + {one}", "max": "torch.maximum({total}, {one})"}
 
 
@@ -25,7 +24,7 @@ def emit_loop(table: Callable[[], dict[str, Emit]], emitter: Emitter, node: Node
     assert isinstance(loop, TapLoop)
     _pad(emitter, node, loop)
     image = next(name for one, name in emitter.pads.items() if one.op == "tap")
-    total = emitter.variable(f"{image}.{_START[loop.how]}")
+    total = emitter.variable(f"{image}.new_full((), -torch.inf)" if loop.how == "max" else "self.zero")
     lines, names, one, form = _body(table(), emitter, node, loop)
     lines.append(f"{total} = {_JOIN[loop.how].format(total=total, one=one)}")
     counts = [(name, k) for name, k in zip("ij", loop.window.k, strict=True) if k > 1]

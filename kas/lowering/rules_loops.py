@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from kas.language.dims import ONE
 from kas.language.primitives._base import channel_side
-from kas.language.primitives.binary import Binary, align
+from kas.language.primitives.binary import Binary, Div, align
 from kas.language.primitives.linear import Fc, Mix
 from kas.language.primitives.reductions import Fold, Normalize, Softmax
 from kas.language.primitives.scaling import Bias, Scale
@@ -55,6 +55,8 @@ class _Body:
             )
         if node in self.outer.shared or not _tap_by_tap(node):
             return None
+        if isinstance(node.step, Div):
+            return self._quotient(node)
         ins = [self.one(read) for read in node.ins]
         made = tuple(read for read in ins if read is not None)
         if len(made) < len(ins):
@@ -67,6 +69,19 @@ class _Body:
             op = "tap scale" if node.op == "scale" else "tap bias"
             return self.graph.make(op, made, one_tap(node.shape), attributes=(node.number, axes))
         return self.graph.make(node.op, made, one_tap(node.shape), node.step, node.number, node.attributes)
+
+
+    def _quotient(self, node: Node) -> Node | None:
+        """A quotient; what has no taps is pushed away from zero once, before the loop."""
+        below = 0 if getattr(node.step, "swap", False) else 1
+        ins, op = list(node.ins), "div"
+        if not _over_taps(ins[below].shape):
+            op, ins[below] = "quotient", self.outer.make("nonzero", (ins[below],), ins[below].shape)
+        made = [self.one(read) for read in ins]
+        left, right = made
+        if left is None or right is None:
+            return None
+        return self.graph.make(op, (left, right), one_tap(node.shape), node.step)
 
 
 def _over_taps(shape: Shape) -> tuple[str, ...]:

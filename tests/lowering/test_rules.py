@@ -141,14 +141,14 @@ RULES = {
         r"mean",
         r"bmm.*\n.*mean",
     ),
-    "mean of a scaled unfold": (taps_mean_of(op("tanh"), ROW, op("scale", axes=["0.c", "0.kw"])), "mean", "stack|F.unfold"),
-    "mean of an unfold over h and w": (taps_mean_of(op("tanh"), UNFOLD, taps=TAPS), "mean", "stack|F.unfold"),
+    "mean of a scaled unfold": (taps_mean_of(op("tanh"), ROW, op("scale", axes=["0.c", "0.kw"])), "mean", r"unfold\([23x]"),
+    "mean of an unfold over h and w": (taps_mean_of(op("tanh"), UNFOLD, taps=TAPS), "mean", r"unfold\([23x]"),
     "mean over positions of an unfold": (
         program(op("tanh"), UNFOLD, ALL[0], op("fold", axes=TAPS, how="max"), op("add", ins=[4, 0])),
         "mean",
-        "F.unfold",
+        r"unfold\([23x]",
     ),
-    "mean of an unfold": (taps_mean_of(op("tanh"), ROW), r"mean", "stack|F.unfold"),
+    "mean of an unfold": (taps_mean_of(op("tanh"), ROW), r"mean", r"unfold\([23x]"),
     "mean over rows of a convolution": (
         and_input(op("conv", to="C", k=[3, 5], d=[2, 1]), ROWS),
         r"conv1d\(t1.reshape\(n, 48, w\)",
@@ -213,7 +213,7 @@ RULES = {
         "none",
     ),
     # what is outside an image
-    "sigmoid of an unfold": (program(UNFOLD, op("sigmoid"), FC), r"F\.pad\(.*value=0\.5\)", "stack|F.unfold"),
+    "sigmoid of an unfold": (program(UNFOLD, op("sigmoid"), FC), r"F\.pad\(.*value=0\.5\)", r"unfold\([23x]"),
     "exp of a root of an unfold": (program(UNFOLD, op("sqrt"), op("exp"), op("group", by="C"), FC), r"value=1\.001", "stack"),
     "maximum of sigmoids": (
         program(UNFOLD, op("sigmoid"), op("neg"), op("fold", axes=TAPS, how="max")),
@@ -246,7 +246,7 @@ RULES = {
     ),
     "no loop for an fc to many channels": (
         program(op("fold", axes=["0.c"], how="max"), UNFOLD, op("scale", axes=TAPS), op("tanh"), FC),
-        "stack",
+        r"unfold\(2, h, 1\)",
         "for i, j in .*:$",
     ),
     # attention
