@@ -102,8 +102,6 @@ class _Plan:
         if not layouts[read] or read.op == "swap":
             return False
         channels = read.shape.first.product.value(self.graph.code.env)
-        if node.op == "taps" and channels < 2 * NARROW_COLUMNS:  # so few are copied as fast as they are turned
-            return False
         columns = isinstance(node.step, Matmul) and node.step.t[1] and read is node.ins[1]  # one for each channel
         if columns and channels < NARROW_COLUMNS:
             return True

@@ -10,14 +10,14 @@ from kas.lowering.graph import Graph, Node
 
 __all__ = ["OPTIMIZED", "of_taps"]
 
-_RESULTS, _POSITIONS = 4, 200  # of a position at most, and positions at least, where a position has several results
+_RESULTS, _POSITIONS = 16, 200  # of a position at most, and positions at least, where a position has several results
 
 
 def of_taps(graph: Graph, node: Node) -> Node | None:
     """What `reassemble` reads is promised taps, zeros outside: a sum over shifted images.
 
-    For several results of a position the sum is as much larger, and gone through for each tap: worth it for a few of them at
-    many positions.
+    For several results of a position the sum is as much larger, and gone through for each tap: at many positions that still
+    takes a half to a tenth of the time of as many small products.
     """
     source, matrix = node.ins
     made, positions = (graph.code.number(dim) for dim in (_made(matrix), node.shape.second.product))
@@ -56,7 +56,7 @@ def _emit_reassembled(emitter: Emitter, node: Node) -> tuple[str, Form]:
     loop = f"for i in range(1, {window.taps}):"
     if len(there) == 2:
         loop = f"for i, j in [divmod(tap, {window.k[1]}) for tap in range(1, {window.taps})]:"
-    code.add("", f"{loop}\n    {total} = torch.addcmul({total}, {factors}[{row}], {image}[{near}])", "")
+    code.add("", f"{loop}\n    {total}.addcmul_({factors}[{row}], {image}[{near}])", "")
     return total, (groups, channels, *made, *space)
 
 

@@ -92,16 +92,16 @@ def _emit_taps(emitter: Emitter, node: Node) -> tuple[str, Form]:
         form: Form = (base.shape.first.product, Dim.of(window.taps), *positions.dims)
         image, padding = (padded(image, window, there), (0, 0)) if window.fill else (image, window.padding)
         return emitter.code.reshape(f"F.unfold({image}, {window.k}, dilation={window.d}, padding={padding})", form), form
-    taps = padded(image, window, there)  # a window as large as the image, at each of its places: views, then copied
-    for i in (i for i in there if window.k[i] > 1):
-        taps += f".unfold({2 + there.index(i)}, {emitter.code.size(positions.dims[i])}, {window.d[i]})"
-    if len(there) == 2 and 1 in window.k:
-        taps += ".mT" if window.k[1] == 1 else ".transpose(2, 3)"
-    return f"{taps}.contiguous()", (base.shape.first.product, *_taps(window, there), *(dim for _, dim in positions.axes()))
-
-
-def _taps(window: Window, there: list[int]) -> tuple[Dim, ...]:
-    return tuple(Dim.of(window.k[i]) for i in there if window.k[i] > 1)
+    over = [i for i in there if window.k[i] > 1]
+    taps = padded(image, window, there)
+    for i in over:
+        taps += f".unfold({2 + there.index(i)}, {window.d[i] * (window.k[i] - 1) + 1}, 1)"
+    if any(window.d[i] > 1 for i in over):
+        taps += f"[..., {', '.join(f'::{window.d[i]}' for i in over)}]"
+    axes = 2 + len(there)
+    order = (0, 1, *range(axes, axes + len(over)), *range(2, axes))
+    form = (base.shape.first.product, *(Dim.of(window.k[i]) for i in over), *(dim for _, dim in positions.axes()))
+    return f"{taps}.permute{order}.contiguous()", form
 
 
 def _emit_unfold(emitter: Emitter, node: Node) -> tuple[str, Form]:

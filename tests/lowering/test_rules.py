@@ -246,7 +246,7 @@ RULES = {
     ),
     "no loop for an fc to many channels": (
         program(op("fold", axes=["0.c"], how="max"), UNFOLD, op("scale", axes=TAPS), op("tanh"), FC),
-        r"unfold\(2, h, 1\)",
+        r"unfold\(2, 3, 1\)",
         "for i, j in .*:$",
     ),
     # attention
@@ -503,7 +503,7 @@ RULES = {
         r"x\.reshape\(.*self\.w3",
     ),
     # taps recombined by a matrix for each position
-    "reassembly": (PROGRAMS["reassembled by group"], r"addcmul\(\w+, \w+\[:, :, :, i, j\]", "einsum|stack|unfold"),
+    "reassembly": (PROGRAMS["reassembled by group"], r"\w+\.addcmul_\(\w+\[:, :, :, i, j\]", "einsum|stack|unfold"),
     "reassembly with distant taps": (
         program(op("unfold", over="hw", k=3, d=2), op("fc", ins=[0], to="9"), op("reassemble", ins=[1, 2])),
         r"2 \* i : 2 \* i \+ h",
@@ -522,7 +522,18 @@ RULES = {
         "addcmul",
         "einsum|stack|unfold",
     ),
-    "no sum of taps to many": (PROGRAMS["outlook attention"], "einsum", "addcmul"),
+    "reassembly to nine": (PROGRAMS["outlook attention"], r"addcmul_\(\w+\[:, :, :, i, j\]", "einsum"),
+    "no sum of taps to many": (
+        program(
+            UNFOLD,
+            op("conv", ins=[0], to="225", k=[3, 3]),
+            op("subpixel", over="hw", k=5),
+            op("reassemble", ins=[1, 3]),
+            op("fold", axes=TAPS, how="max"),
+        ),
+        "einsum",
+        "addcmul",
+    ),
     "a filter of few": (
         program(ALL[0], op("filter", axis="0.c", k=3, d=2), op("mul", ins=[2, 0])),
         r"conv1d.*padding=2, dilation=2",
