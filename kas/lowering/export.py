@@ -61,6 +61,8 @@ def export_module(module: nn.Module, shape: tuple[int, ...], path: Path, form: s
     if form == "onnx":
         _need_onnx()
     module = copy.deepcopy(module).to("cpu", torch.float32).eval()
+    for parameter in module.parameters():  # what runs it elsewhere has its own order; torch warns of any other in an archive
+        parameter.data = parameter.data.contiguous()
     inputs = _inputs(shape)
     with torch.no_grad(), _quiet():
         expected = [module(x) for x in inputs]

@@ -50,6 +50,13 @@ def test_the_batch_is_dynamic(tmp_path):
     assert session.run(None, {"input": torch.zeros(7, 16, 6, 10).numpy()})[0].shape == (7, 16, 6, 10)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_weights_with_channels_last(form, tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)).to(memory_format=torch.channels_last)
+    assert export_module(module, (3, 9, 9), tmp_path / f"a.{SUFFIX[form]}", form).difference < 1e-4
+    assert not module[0].weight.is_contiguous()
+
+
 def test_the_module_stays_as_it_is(tmp_path):
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).double().train()
     export_module(module, (3, 5, 5), tmp_path / "a.pt2", "exported-program")
