@@ -4,10 +4,10 @@
 
 Each known pattern of structural re-parametrisation is written as a kernel, most with a BatchNorm behind it, with random
 weights and statistics. Each must become a single torch call, one convolution in most cases, with outputs equal to 1e-5 of the
-largest in float32; each network must lose all its BatchNorms. Times are medians of interleaved runs in CPU seconds of this
-process (on CUDA: by the clock, after a synchronisation); `faster` is the median of the pairs' ratios, with its quartiles.
-Torch calls are those that reach a backend; views are not counted, nor is it counted that an image is brought into the layout
-that a convolution reads fastest (channels last in memory). Seeds are fixed. Exits with 1 if anything is wrong.
+largest in float32; before it the image may be turned once, into the layout that a convolution reads fastest. Each network must
+lose all its BatchNorms. Times are medians of interleaved runs in CPU seconds of this process (on CUDA: by the clock, after a
+synchronisation); `faster` is the median of the pairs' ratios, with its quartiles. Torch calls are those that reach a backend,
+views not counted. Seeds are fixed. Exits with 1 if anything is wrong.
 
     python tests/benchmarks/fusing.py --sampled 120 --size 16 --batch 8
 
@@ -32,6 +32,7 @@ import kas
 from kas.lowering.fusing.checking import difference
 
 TOLERANCE = 1e-5
+TURN = "aten.channel_shuffle.default"  # puts the channels of an image last in memory
 BLOCK_S = 0.02
 
 
@@ -125,7 +126,7 @@ def shaken(model: nn.Module) -> nn.Module:
 
 
 class Calls(TorchDispatchMode):
-    """Counts what reaches a backend, views and changes of layout left out; kas makes these by a shuffle of channels."""
+    """Counts what reaches a backend, views left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,7 +135,6 @@ class Calls(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         views = ("view", "reshape", "expand", "permute", "transpose", "t.", "unsqueeze", "detach", "slice", "split", "alias")
-        views += ("channel_shuffle",)
         if not func.is_view and not any(str(func).startswith(f"aten.{view}") for view in views):
             self.names.append(str(func))
         return result
@@ -198,8 +198,9 @@ def case(name: str, wanted: argparse.Namespace) -> list[str]:
         )
         if relative > TOLERANCE:
             problems.append(f"{name}: outputs differ by {relative:.1e}, more than {TOLERANCE:g}")
-        if name in KERNELS and len(counts[1]) != STAY.get(name, 1):
-            problems.append(f"{name}: {len(counts[1])} torch calls are left, not {STAY.get(name, 1)}: {', '.join(counts[1])}")
+        left = [call for call in counts[1] if call != TURN]
+        if name in KERNELS and (len(left) != STAY.get(name, 1) or len(counts[1]) > len(left) + 1):
+            problems.append(f"{name}: {', '.join(counts[1])} are left, not {STAY.get(name, 1)} calls on an image turned once")
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
     return [*problems, f"{name}: {norms} BatchNorms are left"] if norms else problems
 
