@@ -244,6 +244,11 @@ RULES = {
         "for j in",
         "stack",
     ),
+    "a quotient by what has no taps": (
+        program(UNFOLD, op("sigmoid", ins=[0]), op("div", ins=[2, 1], swap=True), FC),
+        r"= torch\.where\((.*\n)+for i, j in .*:\n(.*\n)+s1 = s1 / \w+$",
+        r"s1 / torch\.where",
+    ),
     "no loop for an fc to many channels": (
         program(op("fold", axes=["0.c"], how="max"), UNFOLD, op("scale", axes=TAPS), op("tanh"), FC),
         r"unfold\(2, 3, 1\)",
