@@ -64,9 +64,9 @@ def compare(
     device = example_input.device
     held = lock.exclusive() if lock is not None else nullcontext()
     with memory_errors("measuring latency"), held, cpu_threads(settings.threads), torch.inference_mode():
-        if settings.compiler == "compile":
+        if settings.runtime == "compile":
             torch.compiler.reset()  # earlier candidates must not use up dynamo's limit of compiled versions
-        runs = [_runner(network, example_input, settings.compiler) for network in (original, candidate)]
+        runs = [_runner(network, example_input, settings.runtime) for network in (original, candidate)]
         deadline = time.perf_counter() + settings.time_limit_s
         firsts = _warm_up(runs, device, settings)
         if firsts[1] > _HOPELESS * settings.max_ratio * firsts[0]:
@@ -96,7 +96,7 @@ def _pairs(
 def _warm_up(runs: list[Callable[[], Any]], device: torch.device, settings: CostSettings) -> list[float]:
     """Seconds of the quickest pass of each; the very first one, which also compiles and plans, does not count."""
     firsts = [_seconds(run, 1, device) for run in runs]
-    if settings.compiler == "eager" and firsts[1] > max(1.0, _PATIENCE * settings.max_ratio * firsts[0]):
+    if settings.runtime == "eager" and firsts[1] > max(1.0, _PATIENCE * settings.max_ratio * firsts[0]):
         return firsts
     return [min(_seconds(run, 1, device) for _ in range(settings.warmup)) for run in runs]
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from kas.language.errors import KasError
+from kas.evaluation._checks import above, at_least, count, is_factory, nearest, one_of, within
 
-__all__ = ["CostSettings", "DataSettings", "HealthSettings", "ModelSettings", "TrainingSettings"]
+__all__ = [
+    "CostSettings",
+    "DataSettings",
+    "HealthSettings",
+    "MemoryFormat",
+    "ModelSettings",
+    "RuntimeName",
+    "TrainingSettings",
+    "nearest",
+]
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+OptimizerName = Literal["adamw", "sgd"]
+InitialWeights = Literal["scratch", "original"]
+RuntimeName = Literal["eager", "compile", "onnxruntime"]
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
 
 @dataclass
@@ -48,9 +59,9 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples"):
-            _count("data", key, getattr(self, key), 1)
-        _count("data", "workers", self.workers, 0)
-        _is_factory("data.factory", self.factory)
+            count("data", key, getattr(self, key), 1)
+        count("data", "workers", self.workers, 0)
+        is_factory("data.factory", self.factory)
 
 
 @dataclass
@@ -69,7 +80,7 @@ class ModelSettings:
     args: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _is_factory("model.factory", self.factory)
+        is_factory("model.factory", self.factory)
 
 
 @dataclass
@@ -93,31 +104,31 @@ class TrainingSettings:
     """
 
     epochs: int = 6
-    optimizer: str = "adamw"
+    optimizer: OptimizerName = "adamw"
     lr: float = 4e-3
     weight_decay: float = 0.05
     momentum: float = 0.9
     warmup: float = 0.15
     label_smoothing: float = 0.0
     gradient_clip: float = 1.0
-    precision: str = "32-true"
-    init: str = "scratch"
+    precision: Precision = "32-true"
+    init: InitialWeights = "scratch"
     time_limit_s: float | None = None
     model: dict[str, Any] = field(default_factory=dict)
     metric: str = "accuracy"
 
     def __post_init__(self) -> None:
         self.model = dict(self.model or {})
-        _count("training", "epochs", self.epochs, 1)
-        _one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
-        _one_of("training.precision", self.precision, PRECISIONS)
-        _one_of("training.init", self.init, ("scratch", "original"))
-        _above("training", "lr", self.lr)
-        _above("training", "time_limit_s", self.time_limit_s)
+        count("training", "epochs", self.epochs, 1)
+        one_of("training.optimizer", self.optimizer, OptimizerName)
+        one_of("training.precision", self.precision, Precision)
+        one_of("training.init", self.init, InitialWeights)
+        above("training", "lr", self.lr)
+        above("training", "time_limit_s", self.time_limit_s)
         for key in ("weight_decay", "gradient_clip"):
-            _at_least("training", key, getattr(self, key), 0)
+            at_least("training", key, getattr(self, key), 0)
         for key in ("momentum", "warmup", "label_smoothing"):
-            _within("training", key, getattr(self, key), 0, 1)
+            within("training", key, getattr(self, key), 0, 1)
 
 
 @dataclass
@@ -132,7 +143,10 @@ class CostSettings:
         warmup: Forward passes of each network before the first measurement.
         min_block_ms: A measurement repeats the forward pass until it takes about so long.
         threads: CPU threads while measuring; by default torch's number.
-        compiler: eager, or compile (torch.compile).
+        runtime: What the network is run in where it is deployed, and so here: eager (torch as it is), compile (Inductor, with
+            frozen weights), or onnxruntime.
+        memory_format: auto times the original and each candidate with channels first and with channels last, and takes
+            the better of each; or contiguous, or channels_last.
         fused: Time both networks in their inference form, as kas.fuse makes it: linear parts of kernels merged, and
             BatchNorms folded into the layers before them, also in the original.
         max_ratio: A candidate that takes over max_ratio times as long as the original is too_slow and is not trained.
@@ -146,7 +160,8 @@ class CostSettings:
     warmup: int = 2
     min_block_ms: float = 20.0
     threads: int | None = None
-    compiler: str = "eager"
+    runtime: RuntimeName = "eager"
+    memory_format: MemoryFormat = "auto"
     fused: bool = False
     max_ratio: float = 1.1
     time_limit_s: float = 20.0
@@ -154,13 +169,14 @@ class CostSettings:
     def __post_init__(self) -> None:
         self.model = dict(self.model or {})
         for key in ("size", "batch_size", "threads"):
-            _count("cost", key, getattr(self, key), 1)
-        _count("cost", "repeats", self.repeats, 3)
-        _count("cost", "warmup", self.warmup, 1)
-        _at_least("cost", "min_block_ms", self.min_block_ms, 0)
-        _one_of("cost.compiler", self.compiler, ("eager", "compile"))
+            count("cost", key, getattr(self, key), 1)
+        count("cost", "repeats", self.repeats, 3)
+        count("cost", "warmup", self.warmup, 1)
+        at_least("cost", "min_block_ms", self.min_block_ms, 0)
+        one_of("cost.runtime", self.runtime, RuntimeName)
+        one_of("cost.memory_format", self.memory_format, MemoryFormat)
         for key in ("max_ratio", "time_limit_s"):
-            _above("cost", key, getattr(self, key))
+            above("cost", key, getattr(self, key))
 
 
 @dataclass
@@ -185,51 +201,8 @@ class HealthSettings:
     max_scale: float = 1e4
 
     def __post_init__(self) -> None:
-        _count("health", "batch_size", self.batch_size, 2)
+        count("health", "batch_size", self.batch_size, 2)
         for key in ("max_gradient_ratio", "max_scale"):
-            _above("health", key, getattr(self, key))
+            above("health", key, getattr(self, key))
         for key in ("min_gradient", "min_dependence"):
-            _at_least("health", key, getattr(self, key), 0)
-
-
-def nearest(wanted: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'resnet18'?"`, or nothing if no known name is near."""
-    near = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-
-
-def _count(section: str, key: str, value: Any, bound: int) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < bound):
-        raise KasError(f"{section}.{key} is {value!r}; it must be a whole number of at least {bound}")
-
-
-def _at_least(section: str, key: str, value: Any, bound: float) -> None:
-    if value is not None and (not _is_number(value) or value < bound):
-        raise KasError(f"{section}.{key} is {value!r}; it must be a number of at least {bound}")
-
-
-def _above(section: str, key: str, value: Any) -> None:
-    if value is not None and (not _is_number(value) or value <= 0):
-        raise KasError(f"{section}.{key} is {value!r}; it must be a number above 0")
-
-
-def _within(section: str, key: str, value: Any, low: float, high: float) -> None:
-    if not _is_number(value) or not low <= value <= high:
-        raise KasError(f"{section}.{key} is {value!r}; it must be a number from {low} to {high}")
-
-
-def _one_of(where: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise KasError(f"{where} is {value!r}; it must be one of {', '.join(known)}{nearest(str(value), known)}")
-
-
-def _is_factory(where: str, value: Any) -> None:
-    if value is None:
-        return
-    module, colon, function = str(value).partition(":")
-    if not (isinstance(value, str) and colon and module and function.isidentifier()):
-        raise KasError(f"{where} is {value!r}; it must have the form package.module:function")
+            at_least("health", key, getattr(self, key), 0)

@@ -64,7 +64,7 @@ def train(
         trainer = pl.Trainer(
             **lightning_accelerator(where),
             max_epochs=settings.epochs,
-            precision=settings.precision,  # type: ignore[arg-type]  # checked by the settings
+            precision=settings.precision,
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=[shared, epochs],
             plugins=[AtomicCheckpoints()],

@@ -90,8 +90,8 @@ def _cost(summary: Summary) -> str:
     cost = loads(summary.config.get("cost"))
     if loads(summary.config.get("objectives")).get("cost") == "work":
         return "analytic work, nothing measured"
-    batch, compiler = number(cost.get("batch_size")), text(cost.get("compiler"))
-    parts = ["latency", f"batch {batch:g}" if batch is not None else "", compiler or ""]
+    batch, runtime = number(cost.get("batch_size")), text(cost.get("runtime"))
+    parts = ["latency", f"batch {batch:g}" if batch is not None else "", runtime or ""]
     return ", ".join(part for part in parts if part)
 
 

@@ -11,6 +11,8 @@ from kas.study.schema import nearest
 
 __all__ = ["ObjectiveSettings", "SearchSettings", "TargetSettings"]
 
+AdapterChoice = Literal["auto", "copies", "projection"]
+NormChoice = Literal["auto", "batch", "layer", "none"]
 LAYER_TYPES = ("Conv1d", "Conv2d", "Linear", "Placeholder")
 
 
@@ -28,6 +30,9 @@ class TargetSettings:
         min_kernel: Only convolutions whose kernel is at least this large along some axis.
         depthwise: Replace also depthwise convolutions.
         stem: Replace also the first convolution, which reads the network's input.
+        adapter: What stands around a kernel where channels differ: copies (or splits) of it, a 1x1 projection to the
+            layer's output, or auto: whichever costs less in the study's runtime.
+        norm: The norm behind a kernel that replaces a block: batch, layer, none, or auto: the kind that the block held.
     """
 
     names: list[str] | None = None
@@ -36,6 +41,8 @@ class TargetSettings:
     min_kernel: int = 2
     depthwise: bool = False
     stem: bool = False
+    adapter: AdapterChoice = "auto"
+    norm: NormChoice = "auto"
 
     def __post_init__(self) -> None:
         for key in ("names", "types"):

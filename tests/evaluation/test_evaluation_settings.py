@@ -30,7 +30,7 @@ from kas.language.errors import KasError
         (TrainingSettings, {"warmup": 1.2}, "training.warmup is 1.2; it must be a number from 0 to 1"),
         (TrainingSettings, {"init": "orignal"}, "one of scratch, original; did you mean 'original'?"),
         (TrainingSettings, {"precision": "32"}, "training.precision is '32'; it must be one of 32-true"),
-        (CostSettings, {"compiler": "jit"}, "cost.compiler is 'jit'; it must be one of eager, compile"),
+        (CostSettings, {"runtime": "jit"}, "cost.runtime is 'jit'; it must be one of eager, compile, onnxruntime"),
         (CostSettings, {"repeats": 2}, "cost.repeats is 2; it must be a whole number of at least 3"),
         (HealthSettings, {"batch_size": 1}, "health.batch_size is 1; it must be a whole number of at least 2"),
     ],

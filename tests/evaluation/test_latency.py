@@ -142,5 +142,5 @@ def test_real_networks_on_a_real_clock() -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's compiler imports what it deprecates
 def test_compiled_networks(inputs: Tensor) -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
-    paired = compare(network, network, inputs, CostSettings(repeats=3, compiler="compile", max_ratio=100))
+    paired = compare(network, network, inputs, CostSettings(repeats=3, runtime="compile", max_ratio=100))
     assert paired.ratio > 0

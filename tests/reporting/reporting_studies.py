@@ -33,7 +33,7 @@ CONFIG = {
     "data": {"name": "digits"},
     "model": {"name": "small_resnet", "args": {"width": 64, "blocks": 1}},
     "training": {"epochs": 6, "optimizer": "adamw", "metric": "accuracy"},
-    "cost": {"batch_size": 32, "compiler": "eager"},
+    "cost": {"batch_size": 32, "runtime": "eager"},
     "objectives": {"cost": "latency"},
     "budget": {"macs": 0.3},
 }

@@ -82,7 +82,7 @@ def test_differences_leave_out_what_may_change(tmp_path: Path) -> None:
         ("training: {epoch: 3}", "small.yaml: training.epoch is an unknown key; did you mean training.epochs?"),
         ("epochs: 3", "small.yaml: epochs is an unknown key; did you mean training.epochs?"),
         ("objectives: {cost: latncy}", "did you mean latency?"),
-        ("training: {optimizer: adam}", "small.yaml: training.optimizer is 'adam'; it must be one of adamw, sgd; did you"),
+        ("training: {optimizer: adam}", "small.yaml: training.optimizer must be one of adamw, sgd, not 'adam'; did you"),
         ("training: {epochs: many}", "small.yaml: training.epochs must be a whole number, not 'many'"),
         ("budget: {mcas: 0.3}", "small.yaml: budget.mcas is an unknown key; did you mean macs?"),
         ("search: {seeds: [botleneck]}", "small.yaml: search.seeds: there is no known kernel 'botleneck'; did you mean 'bottl"),
