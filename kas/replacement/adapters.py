@@ -102,8 +102,8 @@ class AdaptedLayer(nn.Module):
         if self.kind == "copies":
             y = torch.cat([template(x) for template in self.templates], 1)
         elif self.kind == "splits":
-            parts = zip(self.templates, x.chunk(len(self.templates), 1), strict=True)
-            first, *others = (template(part) for template, part in parts)
+            chunks = x.chunk(len(self.templates), 1)
+            first, *others = (template(chunks[i]) for i, template in enumerate(self.templates))
             y = first
             for other in others:
                 y = y + other

@@ -90,7 +90,8 @@ def has_tokens(block: nn.Module, call: Call) -> bool:
         channels = getattr(module, "in_channels", None) or getattr(module, "num_features", None)
         if channels is not None and len(call.parts) == 1 and channels == shape[1]:
             return False
-    return False
+    grows = call.first is not None and any(m > n for n, m in zip(shape[2:], call.first[2:], strict=False))
+    return len(shape) > 2 and grows  # channels may grow, a size that does is none
 
 
 def _features(module: nn.Module) -> int | None:

@@ -180,6 +180,8 @@ def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> lis
         min_kernel=settings.min_kernel,
         depthwise=settings.depthwise,
         stem=settings.stem,
+        adapter="projection" if settings.adapter == "projection" else "copies",
+        norm=settings.norm,
     )
     ranks = {target.rank for target in found}
     rank = max(ranks, key=lambda rank: sum(target.macs for target in found if target.rank == rank))
