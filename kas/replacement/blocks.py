@@ -46,7 +46,8 @@ def reason_against_block(block: nn.Module, call: Call, batch: int) -> str | None
 def describe_block(name: str, block: nn.Module, call: Call, norm: NormKind | None = None) -> Target:
     """The target that a block is, which is called once, as here; norm: None for the kind that the block holds."""
     tokens, geometry = has_tokens(block, call), _geometry(block, call)
-    assert call.first is not None and geometry is not None
+    assert call.first is not None
+    assert geometry is not None
     channels = -1 if tokens else 1
     return Target(
         name=name,
@@ -100,9 +101,8 @@ def _features(module: nn.Module) -> int | None:
         return module.in_features
     if isinstance(module, nn.MultiheadAttention):
         return module.embed_dim
-    if type(module) is nn.LayerNorm and len(module.normalized_shape) == 1:  # a subclass may work on the channels
-        return module.normalized_shape[0]
-    return None
+    # A subclass of LayerNorm may work on the channels.
+    return int(module.normalized_shape[-1]) if type(module) is nn.LayerNorm else None
 
 
 def _norm_kind(module: nn.Module) -> NormKind:

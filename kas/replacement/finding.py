@@ -16,7 +16,7 @@ from kas.replacement.filters import INSIDE, Choice, Context, check_types, reason
 from kas.replacement.layers import LAYERS, describe, rank_of
 from kas.replacement.observe import Call, ExampleInput, describe_input, first_tensor, observe
 from kas.replacement.placeholder import Placeholder
-from kas.solvers.targets import NormKind, Preference, Target
+from kas.solvers.targets import Preference, Target
 
 __all__ = ["Norm", "Survey", "find_targets", "survey"]
 
