@@ -10,10 +10,12 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from kas.language.errors import KasError
+from kas.replacement.example import ExampleInput, describe_input, first_tensor
 from kas.replacement.filters import Choice, Context, reason_against, reasons
 from kas.replacement.layers import REPLACEABLE, describe, rank_of
-from kas.replacement.observe import Call, ExampleInput, describe_input, first_tensor, observe
+from kas.replacement.observe import Call, observe
 from kas.replacement.placeholder import Placeholder
+from kas.replacement.running import materialised
 from kas.solvers.targets import Target
 
 __all__ = ["Survey", "find_targets", "survey"]
@@ -45,7 +47,8 @@ def find_targets(
     By default: the model's Placeholders if it has any; else every Conv1d and Conv2d with a kernel over 1 that is not
     depthwise (C_in/groups over 1) and not the stem (reads the network's input, or is the first convolution and has as
     many input channels as it). Never: layers that do not run or run more than once, share their weight with another,
-    are transposed or 3-D, or whose output size does not follow from stride, padding and dilation.
+    are transposed or 3-D, hold more than their weight and bias, or whose output size does not follow from stride, padding
+    and dilation. Lazy layers run once on the example, in a copy.
 
     example_input: a tensor `[N, C, ...]`, a tuple of positional or a dict of keyword arguments.
     names: glob patterns of qualified module names (`"layer?.*.conv2"`). They override the filters on kernel size,
@@ -54,8 +57,9 @@ def find_targets(
     rank: only layers of this rank (2, 1; 0 chooses the linear layers).
     min_kernel, depthwise, stem: the filters themselves.
 
-    The model, its mode, its running statistics and its hooks stay as they are. Raises KasError if nothing is found
-    (with each filter and how many layers it excluded) or the model does not run on the example.
+    The model, its mode, its running statistics and its hooks stay as they are, and so does the example. Raises KasError
+    if nothing is found (with each filter and how many layers it excluded), the model cannot be copied (with the attribute
+    and how to clear it) or does not run on the example.
     """
     choice = Choice.of(names, types, rank, min_kernel, depthwise, stem)
     found = _survey(model, example_input, choice)
@@ -80,6 +84,7 @@ def survey(
 
 
 def _survey(model: nn.Module, example_input: ExampleInput, choice: Choice) -> Survey:
+    model = materialised(model, example_input)
     layers: dict[str, nn.Module] = dict(model.named_modules())
     layers = {name: layer for name, layer in layers.items() if isinstance(layer, _LOOKED_AT)}
     calls = observe(model, example_input, _LOOKED_AT)
