@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kas.language.errors import KasError
+from kas.replacement.adapted_blocks import AdaptedAttention, AdaptedBlock
+from kas.replacement.blocks import axes_of_block, is_attention
 from kas.replacement.layers import Axis, axes_of
 from kas.replacement.padding import Margin, margin_of, padding_mode
 from kas.replacement.standin import StandIn
@@ -126,23 +128,29 @@ class AdaptedLayer(StandIn):
 
 def adapt(
     target: Target,
-    layer: nn.Module,
+    module: nn.Module,
     build_template: Callable[[Target], nn.Module],
     downsampling: Downsampling = "average",
 ) -> nn.Module:
-    """The module that takes the place of `layer`.
+    """What takes the place of a layer or block, and answers as that did.
 
     build_template: called once for each template; gives a module `[N, C_t, *size]` → the same shape.
     Raises KasError for an unknown `downsampling`, Infeasible if the layer's padding mode cannot be kept.
     """
     if downsampling not in DOWNSAMPLING:
         raise KasError(f"downsampling={downsampling!r}; expected one of {', '.join(DOWNSAMPLING)}")
-    axes = axes_of(layer)
+    axes = axes_of_block(target) if target.block else axes_of(module)
     same_size = all(axis.stride == 1 and axis.left + axis.right == axis.extent for axis in axes)
     resize = None if same_size else Resize(axes, downsampling)
     templates = [build_template(target) for _ in range(target.adapter.templates)]
-    adapted = AdaptedLayer(target, templates, resize, _margin(target, layer, axes, templates[0], resize))
-    adapted.stand_for(layer)
+    if target.block:
+        alone = resize is None and target.adapter.kind == "same" and not target.bias
+        layer = templates[0] if alone else AdaptedLayer(target, templates, resize)
+        adapted: StandIn = (AdaptedAttention if is_attention(module) else AdaptedBlock)(target, layer)
+    else:
+        margin = _margin(target, module, axes, templates[0], resize)
+        adapted = AdaptedLayer(target, templates, resize, margin)
+    adapted.stand_for(module)
     return adapted
 
 

@@ -28,7 +28,7 @@ class StandIn(nn.Module):
     def stand_for(self, layer: nn.Module) -> None:
         """Answer as `layer` from now on. What the stand-in has itself stays."""
         for name, value in vars(layer).items():
-            if name not in vars(self) and _is_plain(value):
+            if not hasattr(self, name) and _is_plain(value):
                 setattr(self, name, value)
         weight = getattr(layer, "weight", None)
         if isinstance(weight, Tensor):
