@@ -101,8 +101,9 @@ def _features(module: nn.Module) -> int | None:
         return module.in_features
     if isinstance(module, nn.MultiheadAttention):
         return module.embed_dim
-    # A subclass of LayerNorm may work on the channels.
-    return int(module.normalized_shape[-1]) if type(module) is nn.LayerNorm else None
+    if type(module) is nn.LayerNorm:  # a subclass may work on the channels
+        return int(module.normalized_shape[-1])
+    return None
 
 
 def _norm_kind(module: nn.Module) -> NormKind:
