@@ -100,7 +100,7 @@ def _features(module: nn.Module) -> int | None:
     if isinstance(module, nn.Linear):
         return module.in_features
     if isinstance(module, nn.MultiheadAttention):
-        return module.embed_dim
+        return int(module.embed_dim)
     if type(module) is nn.LayerNorm:  # a subclass may work on the channels
         return int(module.normalized_shape[-1])
     return None
