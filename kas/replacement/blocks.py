@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from kas.replacement.layers import Axis
+from kas.replacement.layers import Axis, axes_of
 from kas.replacement.observe import Call
 from kas.solvers.targets import NormKind, Rounding, Target
 
-__all__ = ["BLOCK_REASONS", "NO_WORK", "axes_of_block", "describe_block", "is_attention", "norm_of", "reason_against_block"]
+__all__ = ["BLOCK_REASONS", "NO_WORK", "axes_of_target", "describe_block", "is_attention", "norm_of", "reason_against_block"]
 
 SEVERAL_INPUTS = "takes more than one tensor"
 OUTPUT = "output is not one tensor"
@@ -64,8 +64,10 @@ def describe_block(name: str, block: nn.Module, call: Call, norm: NormKind | Non
     )
 
 
-def axes_of_block(target: Target) -> tuple[Axis, ...]:
-    """The geometry of a block, as that of a convolution whose windows touch and start at the first position."""
+def axes_of_target(target: Target, module: nn.Module) -> tuple[Axis, ...]:
+    """The geometry of a layer, or that of a block as of a convolution whose windows touch and start at the first position."""
+    if not target.block:
+        return axes_of(module)
     return tuple(Axis(s - 1, s, 0, s - 1 if target.rounding == "up" else 0) for s in target.strides)
 
 
