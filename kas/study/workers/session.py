@@ -149,7 +149,12 @@ class _Session:
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
-        """Say that the study is open; when it is new, record its targets and say which seeds are left out."""
+        """Say that the study is open, and whether its network is frozen.
+
+        When it is new, record its targets and say which seeds are left out.
+        """
+        from kas.replacement import only_replaced_train
+
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -162,6 +167,8 @@ class _Session:
                 epochs=self.config.training.epochs,
             )
         )
+        if sentence := only_replaced_train(self.bench.trained.model):
+            self.listener.message(sentence)
         if keys.TARGETS not in self.study.user_attrs:
             networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
             data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
