@@ -77,6 +77,20 @@ class Summary:
         return chosen == "latency" if chosen else any(row.latency_ms is not None for row in self.rows)
 
     @property
+    def runtime(self) -> str:
+        """The runtime whose latency is the cost."""
+        return text(loads(self.config.get("cost")).get("runtime")) or "eager"
+
+    @property
+    def runtimes(self) -> dict[str, Mapping[str, Any]]:
+        """The runtimes that the front was measured in, the study's own first, with what is known of each."""
+        if not self.is_kas or not self.measured:
+            return {}
+        known = loads(self.attributes.get("kas.runtimes"))
+        others = dict.fromkeys([*known, *(name for row in self.front for name in row.runtimes)])
+        return {name: loads(known.get(name)) for name in (self.runtime, *(name for name in others if name != self.runtime))}
+
+    @property
     def wanted(self) -> int | None:
         """The wanted number of finished trials, if the study says."""
         trials = number(self.attributes.get("kas.trials")) or number(self.config.get("trials"))

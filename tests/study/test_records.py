@@ -83,6 +83,7 @@ def test_status(tmp_path: Path) -> None:
         "params": 7,
         "speedup": 2.0,
         "json": str(tmp_path / "kernels" / "b.json"),
+        "runtimes": {"eager": 2.0},
     }
     json.dumps(status)
     q.storage.set_trial_user_attr(running._trial_id, keys.OWNER, {**running.user_attrs[keys.OWNER], "start": 1})

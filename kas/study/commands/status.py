@@ -28,7 +28,7 @@ def _execute(args: Any) -> int:
     if args.json:
         print(json.dumps(state, indent=2, ensure_ascii=False))
         return 0
-    from kas.study.display.overview import front_table
+    from kas.study.display.overview import front_table, legend
     from kas.study.display.progress import make_console
 
     console = make_console()
@@ -36,6 +36,8 @@ def _execute(args: Any) -> int:
     outcomes = ", ".join(f"{count} {name}" for name, count in state["outcomes"].items())
     console.print(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
     console.print(f"files {place.folder(args.name)}")
+    if replaced := records.replaced(study):
+        console.print(f"to replace: {replaced}", markup=False)
     if outcomes:
         console.print(f"outcomes: {outcomes}")
     original = records.reference(study)
@@ -43,7 +45,10 @@ def _execute(args: Any) -> int:
         console.print("the original network is not trained and timed yet")
         return 0
     console.print()
-    console.print(front_table(original, records.front(records.read(study)), records.cost_name(study)))
+    cost, runtimes, front = records.cost_name(study), records.runtimes(study), records.front(records.read(study))
+    console.print(front_table(original, front, cost, list(runtimes), console.width))
+    for line in legend(cost, runtimes):
+        console.print(line, markup=False)
     return 0
 
 
@@ -55,6 +60,7 @@ command = Command(
     epilog="""\
 keys of --json:
   name, finished, running, trials (wanted), outcomes {outcome: rows}, original {accuracy, latency_ms},
-  front [{hash, accuracy, latency_ms, macs, params, speedup, json}]
-  Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement.""",
+  front [{hash, accuracy, latency_ms, macs, params, speedup, json, runtimes {name: speedup}}]
+  Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement; in runtimes, null
+  is a runtime that does not take the network.""",
 )

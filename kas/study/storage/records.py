@@ -5,19 +5,33 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from kas.reporting import pareto
+from kas.reporting import naming, pareto
 from kas.study import attributes as keys
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.liveness import is_alive
 
-__all__ = ["Reference", "TrialRecord", "cost_name", "finished", "front", "read", "reference", "running", "status", "wanted"]
+__all__ = [
+    "Reference",
+    "TrialRecord",
+    "cost_name",
+    "finished",
+    "front",
+    "read",
+    "reference",
+    "replaced",
+    "running",
+    "runtime_name",
+    "runtimes",
+    "status",
+    "wanted",
+]
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -30,6 +44,8 @@ class TrialRecord:
     original, from the same paired measurement. ratio: candidate over original, ratio_low and ratio_high its quartiles;
     speedup: original over candidate. cost: the second objective. macs, params: of what replaces the convolutions of the
     network as deployed, per sample. seconds: from start to end. measured: sessions that `latency_ms` and `ratio` pool.
+    runtimes: by name, what the front's kernels were measured at in the other runtimes: `latency_ms` and the rest of these
+    names, `version`, `memory_format` and `original_format`; or `refused`, the reason.
     """
 
     number: int
@@ -60,6 +76,7 @@ class TrialRecord:
     duplicate_of: int | None = None
     error: str | None = None
     measured: int = 1
+    runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -139,12 +156,35 @@ def cost_name(study: optuna.Study) -> str:
     return str(objectives.get("cost", "latency"))
 
 
+def runtime_name(study: optuna.Study) -> str:
+    """The runtime whose latency is the study's cost, as in `cost.runtime`."""
+    return str((_config(study.user_attrs).get("cost") or {}).get("runtime", "eager"))
+
+
+def runtimes(study: optuna.Study) -> Mapping[str, Mapping[str, Any]]:
+    """The runtimes that the front was measured in, the study's own first: `version`, `memory_format` of the original.
+
+    One that does not take the original network has `refused`, the reason. Nothing where the cost is the analytic work.
+    """
+    if cost_name(study) != "latency":
+        return {}
+    known: Mapping[str, Mapping[str, Any]] = study.user_attrs.get(keys.RUNTIMES, {})
+    own = runtime_name(study)
+    return {own: known.get(own, {}), **{name: known[name] for name in known if name != own}}
+
+
+def replaced(study: optuna.Study) -> str:
+    """What is replaced in the network as deployed, in words; empty if the study does not say."""
+    return naming.replaced(study.user_attrs.get(keys.TARGETS))
+
+
 def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
     """The status of a study as JSON data. `folder`: of the study, where the kernel files are."""
     trials = study.get_trials(deepcopy=False)
     records = read(study)
     original = reference(study)
     place = StudyFolder(folder)
+    own, others = runtime_name(study), list(runtimes(study))[1:]
     return {
         "name": study.study_name,
         "finished": finished(trials),
@@ -164,6 +204,7 @@ def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
                 "params": record.params,
                 "speedup": record.speedup,
                 "json": str(place.kernel(str(record.hash), ".json")),
+                "runtimes": {own: record.speedup, **{name: record.runtimes.get(name, {}).get("speedup") for name in others}},
             }
             for record in front(records)
         ],
@@ -182,7 +223,7 @@ def _config(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> TrialRecord:
     attributes = trial.user_attrs
-    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", "measured"}
+    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", *_LATER}
     known: dict[str, Any] = {name: attributes[name] for name in names if name in attributes}
     outcome = keys.outcome_of(trial)
     ended, begun = trial.datetime_complete, trial.datetime_start
@@ -197,8 +238,9 @@ def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> Tria
     again = pooled.get(str(record.hash)) if outcome == "ok" else None
     if again is None:
         return record
-    again = {name: again[name] for name in (*_MEASURED, "measured") if name in again}
+    again = {name: again[name] for name in (*_MEASURED, *_LATER) if name in again}
     return replace(record, cost=again.get("ratio", record.cost), **again)
 
 
+_LATER = ("measured", "runtimes")  # what only the front's later measurements give
 _MEASURED = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
