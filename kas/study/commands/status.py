@@ -21,10 +21,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     from kas.study.storage import records
+    from kas.study.storage.status import replaced, runtimes, status
 
     place = Place.of(args)
     study = open_study(place, args.name)
-    state = records.status(study, place.folder(args.name))
+    state = status(study, place.folder(args.name))
     if args.json:
         print(json.dumps(state, indent=2, ensure_ascii=False))
         return 0
@@ -36,8 +37,8 @@ def _execute(args: Any) -> int:
     outcomes = ", ".join(f"{count} {name}" for name, count in state["outcomes"].items())
     console.print(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
     console.print(f"files {place.folder(args.name)}")
-    if replaced := records.replaced(study):
-        console.print(f"to replace: {replaced}", markup=False)
+    if words := replaced(study):
+        console.print(f"to replace: {words}", markup=False)
     if outcomes:
         console.print(f"outcomes: {outcomes}")
     original = records.reference(study)
@@ -45,9 +46,9 @@ def _execute(args: Any) -> int:
         console.print("the original network is not trained and timed yet")
         return 0
     console.print()
-    cost, runtimes, front = records.cost_name(study), records.runtimes(study), records.front(records.read(study))
-    console.print(front_table(original, front, cost, list(runtimes), console.width))
-    for line in legend(cost, runtimes):
+    cost, measured, front = records.cost_name(study), runtimes(study), records.front(records.read(study))
+    console.print(front_table(original, front, cost, list(measured), console.width))
+    for line in legend(cost, measured):
         console.print(line, markup=False)
     return 0
 

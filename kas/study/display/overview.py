@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kas.reporting import wording
+from kas.reporting.measurements import Measurement
 from kas.study.storage.records import Reference, TrialRecord
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["CLOSE", "DROPPED", "SLOWER", "beats", "elsewhere", "front_table", "legend", "speedup_spread"]
+__all__ = ["CLOSE", "DROPPED", "SLOWER", "beats", "elsewhere", "front_table", "legend", "measurement_table", "speedup_spread"]
 
 CLOSE = 0.02  # "nearly the accuracy of the original": within two points
 DROPPED = ("params", "MACs", "original then", "trial", "spread", "vs original", "latency")  # where a terminal is narrow
@@ -50,22 +51,49 @@ def front_table(
     "original then" is the original's latency in the same paired session as the kernel's: a machine is not always as
     fast as it was when the original's own row was measured.
     """
-    from rich import box
-    from rich.table import Table
-
     others = runtimes[1:] if cost == "latency" else ()
     rows = [_cells(record, reference, cost, others) for record in front]
     if reference is not None:
         rows.insert(0, _original(reference, cost, others))
-    names = _fitting(rows, width)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
-    for name in names:
-        table.add_column(name, justify="left" if name == "kernel" else "right", no_wrap=True)
+    names, table = _table(rows, DROPPED, width)
     for record, cells in zip([None, *front] if reference is not None else front, rows, strict=True):
         bold = record is not None and beats(record, reference)
         table.add_row(*(cells[name] for name in names), style="bold" if bold else None, end_section=record is None)
-    table.width = sum(_widths(rows, names)) + _GAP * (len(names) - 1)
     return table
+
+
+def measurement_table(measurement: Measurement, width: int | None = None) -> Table:
+    """What `measure` found in a runtime: each kernel against the original in the same session. width: as in `front_table`."""
+    rows = [
+        {
+            "kernel": key[:12],
+            "latency": wording.milliseconds(timing.latency_ms),
+            "original": wording.milliseconds(timing.original_latency_ms),
+            "ratio": wording.NOTHING if timing.ratio is None else f"{timing.ratio:.3f}",
+            "speed-up": "refused" if timing.refused else wording.speedup(timing.speedup),
+            "spread": wording.spread(timing.speedup_range),
+            "memory format": (timing.memory_format or "").replace("_", " "),
+            "original's": (timing.original_format or "").replace("_", " "),
+        }
+        for key, timing in measurement.kernels.items()
+    ]
+    names, table = _table(rows, ("original's", "memory format", "ratio", "spread"), width)
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
+
+
+def _table(rows: Sequence[Mapping[str, str]], dropped: Sequence[str], width: int | None) -> tuple[list[str], Table]:
+    """The columns that fit a width, and an empty table of them that never cuts a cell."""
+    from rich import box
+    from rich.table import Table
+
+    names = _fitting(rows, dropped, width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    for name in names:
+        table.add_column(name, justify="left" if name == "kernel" else "right", no_wrap=True)
+    table.width = _width(rows, names)
+    return names, table
 
 
 def legend(cost: str, runtimes: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -87,18 +115,19 @@ def elsewhere(record: TrialRecord) -> str:
     return ", ".join(f"{wording.speedup(value)} in {name}" for name, value in found if value)
 
 
-def _fitting(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
-    """The columns that fit a width: all, but for those that are left out first."""
+def _fitting(rows: Sequence[Mapping[str, str]], dropped: Sequence[str], width: int | None) -> list[str]:
+    """The columns that fit a width: all, but for those that are dropped first."""
     names = list(rows[0]) if rows else ["kernel"]
-    for dropped in DROPPED:
-        if width is None or sum(_widths(rows, names)) + _GAP * (len(names) - 1) <= width:
+    for name in dropped:
+        if width is None or _width(rows, names) <= width:
             break
-        names = [name for name in names if name != dropped]
+        names = [kept for kept in names if kept != name]
     return names
 
 
-def _widths(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> list[int]:
-    return [max([len(name), *(len(row[name]) for row in rows)]) for name in names]
+def _width(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
+    """Characters that the columns take side by side."""
+    return sum(max([len(name), *(len(row[name]) for row in rows)]) for name in names) + _GAP * (len(names) - 1)
 
 
 def _original(reference: Reference, cost: str, others: Sequence[str]) -> dict[str, str]:

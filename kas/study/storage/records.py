@@ -1,20 +1,17 @@
-"""A study as plain records: what the trials found, the reference, the front, the status. Reads storages, needs no torch."""
+"""A study as plain records: what the trials found, the reference, the front. Reads storages, needs no torch."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from kas.reporting import naming, pareto
+from kas.reporting import pareto
 from kas.study import attributes as keys
-from kas.study.storage.files import StudyFolder
 from kas.study.storage.liveness import is_alive
 
 __all__ = [
@@ -25,11 +22,7 @@ __all__ = [
     "front",
     "read",
     "reference",
-    "replaced",
     "running",
-    "runtime_name",
-    "runtimes",
-    "status",
     "wanted",
 ]
 
@@ -154,61 +147,6 @@ def cost_name(study: optuna.Study) -> str:
     """What the second objective is: `latency` or `work`."""
     objectives = _config(study.user_attrs).get("objectives") or {}
     return str(objectives.get("cost", "latency"))
-
-
-def runtime_name(study: optuna.Study) -> str:
-    """The runtime whose latency is the study's cost, as in `cost.runtime`."""
-    return str((_config(study.user_attrs).get("cost") or {}).get("runtime", "eager"))
-
-
-def runtimes(study: optuna.Study) -> Mapping[str, Mapping[str, Any]]:
-    """The runtimes that the front was measured in, the study's own first: `version`, `memory_format` of the original.
-
-    One that does not take the original network has `refused`, the reason. Nothing where the cost is the analytic work.
-    """
-    if cost_name(study) != "latency":
-        return {}
-    known: Mapping[str, Mapping[str, Any]] = study.user_attrs.get(keys.RUNTIMES, {})
-    own = runtime_name(study)
-    return {own: known.get(own, {}), **{name: known[name] for name in known if name != own}}
-
-
-def replaced(study: optuna.Study) -> str:
-    """What is replaced in the network as deployed, in words; empty if the study does not say."""
-    return naming.replaced(study.user_attrs.get(keys.TARGETS))
-
-
-def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
-    """The status of a study as JSON data. `folder`: of the study, where the kernel files are."""
-    trials = study.get_trials(deepcopy=False)
-    records = read(study)
-    original = reference(study)
-    place = StudyFolder(folder)
-    own, others = runtime_name(study), list(runtimes(study))[1:]
-    return {
-        "name": study.study_name,
-        "finished": finished(trials),
-        "running": running(trials),
-        "trials": wanted(study),
-        "outcomes": dict(sorted(Counter(record.outcome for record in records if record.outcome).items())),
-        "original": {
-            "accuracy": original.accuracy if original else None,
-            "latency_ms": original.latency_ms if original else None,
-        },
-        "front": [
-            {
-                "hash": record.hash,
-                "accuracy": record.accuracy,
-                "latency_ms": record.latency_ms,
-                "macs": record.macs,
-                "params": record.params,
-                "speedup": record.speedup,
-                "json": str(place.kernel(str(record.hash), ".json")),
-                "runtimes": {own: record.speedup, **{name: record.runtimes.get(name, {}).get("speedup") for name in others}},
-            }
-            for record in front(records)
-        ],
-    }
 
 
 def _trials(trials: Sequence[FrozenTrial] | optuna.Study) -> Sequence[FrozenTrial]:

@@ -13,6 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
+from kas.reporting import naming
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
@@ -23,6 +24,7 @@ from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
 from kas.study.storage.queue import TrialQueue
+from kas.study.storage.status import runtimes
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Result, Runner
 
@@ -101,7 +103,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -127,6 +129,8 @@ class _Session:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
+            measure_in_other_runtimes(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result
@@ -145,10 +149,13 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
+            runtimes=runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
         """Say that the study is open; when it is new, record its targets and say which seeds are left out."""
+        networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
+        targets = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -159,12 +166,13 @@ class _Session:
                 device=self.bench.device_name,
                 cost=self.config.objectives.cost,
                 epochs=self.config.training.epochs,
+                replaced=naming.replaced(targets),
             )
         )
         if keys.TARGETS not in self.study.user_attrs:
-            networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
-            data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
-            self.study.set_user_attr(keys.TARGETS, json.dumps(data))
+            data = self.bench.data
+            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
+            self.study.set_user_attr(keys.TARGETS, json.dumps(targets))
             for line in left_out:
                 _log.warning(line)
                 self.listener.message(line)
