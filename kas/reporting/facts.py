@@ -83,7 +83,7 @@ def _cost(summary: Summary) -> str:
 
 def _runtimes(summary: Summary) -> str:
     """The version of each runtime that the front was measured in, and the memory format that the original is faster in."""
-    return "; ".join(_runtime(name, known) for name, known in summary.runtimes.items() if known)
+    return "; ".join(_runtime(name, known) for name, known in summary.runtimes.items() if any(known.values()))
 
 
 def _runtime(name: str, known: Mapping[str, Any]) -> str:

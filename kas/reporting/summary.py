@@ -86,9 +86,10 @@ class Summary:
         """The runtimes that the front was measured in, the study's own first, with what is known of each."""
         if not self.is_kas or not self.measured:
             return {}
+        reference = loads(self.attributes.get("kas.reference"))
+        own = {"version": reference.get("runtime_version"), "memory_format": reference.get("memory_format")}
         known = loads(self.attributes.get("kas.runtimes"))
-        others = dict.fromkeys([*known, *(name for row in self.front for name in row.runtimes)])
-        return {name: loads(known.get(name)) for name in (self.runtime, *(name for name in others if name != self.runtime))}
+        return {self.runtime: own, **{name: loads(found) for name, found in known.items() if name != self.runtime}}
 
     @property
     def wanted(self) -> int | None:

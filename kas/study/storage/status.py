@@ -30,9 +30,9 @@ def runtimes(study: optuna.Study) -> Mapping[str, Mapping[str, Any]]:
     """
     if records.cost_name(study) != "latency":
         return {}
-    known: Mapping[str, Mapping[str, Any]] = study.user_attrs.get(keys.RUNTIMES, {})
-    own = runtime_name(study)
-    return {own: known.get(own, {}), **{name: known[name] for name in known if name != own}}
+    original = records.reference(study)
+    own = {"version": original.runtime_version, "memory_format": original.memory_format} if original else {}
+    return {runtime_name(study): own, **study.user_attrs.get(keys.RUNTIMES, {})}
 
 
 def replaced(study: optuna.Study) -> str:

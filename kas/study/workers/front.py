@@ -54,7 +54,6 @@ def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> No
             listener.stage(record.number, "latency", f"again, {position} of {len(once)}")
             pooled = {**pooled, str(record.hash): _measure_again(bench, record)}
             study.set_user_attr(keys.FRONT, pooled)
-            _note(study, bench.config.cost.runtime, pooled[str(record.hash)])
 
 
 def measure_in_other_runtimes(study: optuna.Study, bench: Bench, listener: Listener) -> None:
@@ -82,11 +81,12 @@ def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listene
         return False
     listener.stage(None, "latency", f"in {runtime.name}")
     try:
-        bench.timed_original(runtime.name)
+        original = bench.timed_original(runtime.name)
     except (Refusal, OutOfMemory) as error:
         _note(study, runtime.name, {"version": runtime.version(), "refused": str(error)})
-        listener.message(f"the front is not measured in {runtime.name}, which does not take the original network: {error}")
+        listener.message(f"the front is not measured in {runtime.name}: {error}")
         return False
+    _note(study, runtime.name, {"version": runtime.version(), "memory_format": original.memory_format})
     return True
 
 
@@ -108,18 +108,13 @@ def _measure_in(
         own = front.get(record.hash, {})
         own = {**own, "runtimes": {**own.get("runtimes", {}), runtime.name: found}}
         study.set_user_attr(keys.FRONT, {**front, str(record.hash): own})
-        _note(study, runtime.name, found)
 
 
-def _note(study: optuna.Study, runtime: str, found: Mapping[str, Any]) -> None:
-    """Keep what is known of a runtime: its version, the memory format of the original, or why it does not take it."""
-    if "version" not in found:
-        return
-    note = {"version": found["version"], "refused": found.get("refused"), "memory_format": found.get("original_format")}
-    note = {key: value for key, value in note.items() if value is not None}
-    known = study.user_attrs.get(keys.RUNTIMES, {})
-    if known.get(runtime) != note:
-        study.set_user_attr(keys.RUNTIMES, {**known, runtime: note})
+def _note(study: optuna.Study, runtime: str, known: Mapping[str, Any]) -> None:
+    """Keep what is known of a runtime: its version, and the memory format of the original or why it is refused."""
+    noted = study.user_attrs.get(keys.RUNTIMES, {})
+    if noted.get(runtime) != known:
+        study.set_user_attr(keys.RUNTIMES, {**noted, runtime: known})
 
 
 def pool(sessions: Sequence[Paired]) -> dict[str, Any]:
