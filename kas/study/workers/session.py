@@ -23,6 +23,7 @@ from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
 from kas.study.storage.queue import TrialQueue
+from kas.study.storage.status import runtimes
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Result, Runner
 
@@ -107,7 +108,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -133,6 +134,8 @@ class _Session:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
+            measure_in_other_runtimes(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result
@@ -151,6 +154,7 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
+            runtimes=runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
@@ -172,6 +176,9 @@ class _Session:
                 replaced=replaced,
             )
         )
+        if keys.INPUT not in self.study.user_attrs:
+            data = self.bench.data
+            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
         if sentence := only_replaced_train(self.bench.trained.model):
             self.listener.message(sentence)
         for line in left_out:
