@@ -107,7 +107,7 @@ def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[st
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("kernel", overflow="fold", max_width=23)
     table.add_column("n", justify="right", no_wrap=True)
     for name in (f"test {metric}\nmean ± sd", "to original\n95 % interval"):
