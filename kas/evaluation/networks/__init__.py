@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kas.evaluation.networks.loading import LoadedNetwork, load
+from kas.evaluation.networks.loading import CHECKPOINT_FORMAT, LoadedNetwork, load
 from kas.evaluation.networks.metadata import FORMAT
 from kas.evaluation.networks.recipe import Recipe, write_state
 
-__all__ = ["FORMAT", "LoadedNetwork", "Recipe", "load", "write_state"]
+__all__ = ["CHECKPOINT_FORMAT", "FORMAT", "LoadedNetwork", "Recipe", "load", "write_state"]

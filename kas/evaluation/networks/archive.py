@@ -30,10 +30,9 @@ _MEMBERS = re.compile(
 _OPERATORS = re.compile(r"(torch\.ops\.(aten|prims|higher_order)|_operator|math)\.\w+(\.\w+)?|torch\.sym_\w+")
 _QUOTED = re.compile(r"'\w*'")
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_WORDS = frozenset(
-    "Symbol positive nonnegative integer True False Integer Rational Add Mul Pow Mod PythonMod Max Min FloorDiv CeilDiv "
-    "CleanDiv IntTrueDiv ModularIndexing Eq Ne Lt Le Gt Ge And Or Not oo int_oo L size and or not".split()
-)  # of sizes and of conditions on them
+_SIZES = "Symbol positive nonnegative integer True False Integer Rational Add Mul Pow Mod PythonMod Max Min FloorDiv CeilDiv"
+_CONDITIONS = "CleanDiv IntTrueDiv ModularIndexing Eq Ne Lt Le Gt Ge And Or Not oo int_oo L size and or not"
+_WORDS = frozenset(f"{_SIZES} {_CONDITIONS}".split())
 
 
 def read_archive(path: Path) -> Any:

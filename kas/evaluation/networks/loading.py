@@ -42,7 +42,7 @@ class LoadedNetwork(nn.Module):
     def train(self, mode: bool = True) -> LoadedNetwork:
         """Raises KasError if `mode`: what is trained on is exported as a state dict."""
         if mode:
-            raise KasError(f"{self.path}: this file is for inference alone; `export --to state-dict` writes one that can be trained")
+            raise KasError(f"{self.path}: a file for inference alone; `export --to state-dict` writes one that can be trained")
         return self
 
 
