@@ -14,7 +14,7 @@ __all__ = ["digits"]
 
 
 def digits(settings: DataSettings) -> MemoryData:
-    """Ten classes, [1, size, size] (16 by default); 1,078 images for training, 359 for validation, 360 for the test."""
+    """Ten classes, [1, size, size] (16 by default); 1,079 images for training, 359 each for validation and the test."""
     size = settings.size or 16
     recipe = Preprocessing(
         mode="L",

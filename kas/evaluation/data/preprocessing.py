@@ -74,7 +74,7 @@ class Preprocessing:
 
     def _steps(self) -> list[str]:
         low, high = self.raw_range
-        (height, width), rows = self.size, "[rows as channels, columns]"
+        height, width = self.size
         steps = [] if (low, high) == (0, 255) else [f"8 bits: rint((raw - {low}) * 255 / {high - low})"]
         steps.append(f"Pillow image of mode {self.mode}")
         if self.shorter is None:
@@ -86,5 +86,6 @@ class Preprocessing:
             )
             steps.append(f"cut {height} x {width} from round((height - {height}) / 2), round((width - {width}) / 2)")
         steps.append("(pixels / 255 - mean) / std, for each channel")
-        steps.append(f"float32 in the layout {self.layout}" + (f": [batch, *{rows}]" if self.layout == "NCL" else ""))
+        rows = ": the rows are the channels" if self.layout == "NCL" else ""
+        steps.append(f"float32 in the layout {self.layout}{rows}")
         return steps

@@ -10,16 +10,29 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from kas.language.errors import KasError
 from kas.study.config import StudyConfig, differences, load_config
 from kas.study.display.events import Silent, StudyStarted
+from kas.study.storage.create import stored_config
 from kas.study.storage.files import write_json, write_text
 
-__all__ = ["CONFIG_FILE", "Keeper", "allow_imports_beside", "factories", "recall", "refuse_factories_of_storage", "remember"]
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = [
+    "CONFIG_FILE",
+    "Keeper",
+    "allow_imports_beside",
+    "configuration",
+    "factories",
+    "recall",
+    "refuse_factories_of_storage",
+    "remember",
+]
 
 CONFIG_FILE = "study.yaml"
 _ORIGIN_FILE = "origin.json"
@@ -73,6 +86,20 @@ def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return load_config(path), None
     return load_config(path), Path(str(origin))
+
+
+def configuration(study: optuna.Study, folder: Path) -> StudyConfig:
+    """The configuration of a study that exists: of its folder, else of the storage.
+
+    What the folder's names can be imported afterwards. Raises `KasError` if the storage alone has it, and it names factories.
+    """
+    kept = recall(folder)
+    if kept is not None:
+        allow_imports_beside(kept[1])
+        return kept[0]
+    config = stored_config(study)
+    refuse_factories_of_storage(study.study_name, config)
+    return config
 
 
 def factories(config: StudyConfig) -> list[str]:
