@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kas import zoo
+    from kas.evaluation.latency import latency
     from kas.evaluation.networks import load
     from kas.generation import sample
     from kas.language import Infeasible, InvalidKernel, KasError, Kernel, cost
@@ -32,6 +33,7 @@ __all__ = [
     "cost",
     "find_targets",
     "fuse",
+    "latency",
     "load",
     "replace",
     "sample",
@@ -55,6 +57,7 @@ _HOMES = {
     "cost": "kas.language",
     "find_targets": "kas.replacement",
     "fuse": "kas.replacement",
+    "latency": "kas.evaluation.latency",
     "load": "kas.evaluation.networks",
     "replace": "kas.replacement",
     "sample": "kas.generation",
