@@ -13,6 +13,7 @@ __all__ = ["ObjectiveSettings", "SearchSettings", "TargetSettings"]
 
 AdapterChoice = Literal["auto", "copies", "projection"]
 NormChoice = Literal["auto", "batch", "layer", "none"]
+Rank = Literal[0, 1, 2]
 LAYER_TYPES = ("Conv1d", "Conv2d", "Linear", "Placeholder")
 
 
@@ -37,7 +38,7 @@ class TargetSettings:
 
     names: list[str] | None = None
     types: list[str] | None = None
-    rank: int | None = None
+    rank: Rank | None = None
     min_kernel: int = 2
     depthwise: bool = False
     stem: bool = False
@@ -53,8 +54,6 @@ class TargetSettings:
                 near = nearest(name, list(LAYER_TYPES))
                 hint = f"; did you mean {near}?" if near else ""
                 raise KasError(f"types {name!r} is not one of {', '.join(LAYER_TYPES)}{hint}")
-        if self.rank not in (None, 0, 1, 2):
-            raise KasError(f"rank must be 2 (images), 1 (sequences) or 0 (linear), not {self.rank}")
         if self.min_kernel < 1:
             raise KasError(f"min_kernel must be at least 1, not {self.min_kernel}")
 
