@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kas.evaluation import DeviceLock, describe_device, make_data, make_model, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.devices import check_precision
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import find_targets, fuse, replace
@@ -46,6 +47,7 @@ class Bench:
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
+        check_precision(self.device, config.training.precision)
         self.device_name = describe_device(self.device)
         self.data = make_data(config.data)
         shape = tuple(int(size) for size in self.data.input_shape)
