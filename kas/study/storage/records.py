@@ -28,8 +28,10 @@ class TrialRecord:
 
     accuracy: a fraction, 0 to 1. latency_ms, original_latency_ms: medians of the network with the kernel and of the
     original, from the same paired measurement. ratio: candidate over original, ratio_low and ratio_high its quartiles;
-    speedup: original over candidate. cost: the second objective. macs, params: of what replaces the convolutions of the
-    network as deployed, per sample. seconds: from start to end. measured: sessions that `latency_ms` and `ratio` pool.
+    speedup: original over candidate. runtime, runtime_version: what both ran in. original_format, memory_format: contiguous or
+    channels_last, of the original and of the network with the kernel. cost: the second objective. macs, params: of what
+    replaces the convolutions of the network as deployed, per sample. seconds: from start to end. measured: sessions that
+    `latency_ms` and `ratio` pool.
     """
 
     number: int
@@ -47,6 +49,10 @@ class TrialRecord:
     ratio_low: float | None = None
     ratio_high: float | None = None
     speedup: float | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    original_format: str | None = None
+    memory_format: str | None = None
     macs: int | None = None
     params: int | None = None
     work: float | None = None
@@ -72,7 +78,8 @@ class Reference:
     """The original network, trained and timed as a candidate is.
 
     accuracy: a fraction. latency_ms: median of a forward pass of the network as deployed; None if cost is the analytic
-    work. macs, params, work: of the layers that are replaced. seconds: of its training. device: where it was measured.
+    work. macs, params, work: of the layers that are replaced. seconds: of its training. device: where it was measured,
+    runtime, runtime_version, memory_format: in what.
     """
 
     accuracy: float
@@ -83,6 +90,9 @@ class Reference:
     device: str
     epochs: int
     seconds: float | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    memory_format: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

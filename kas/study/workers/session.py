@@ -49,7 +49,7 @@ def run_study(
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
-    device or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which leave no
+    device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which leave no
     trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
     from kas.study.workers.bench import Bench
@@ -58,6 +58,7 @@ def run_study(
 
     place = StudyFolder(folder)
     bench = Bench(config, place, workers)
+    bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)
     with ExitStack() as stack:
