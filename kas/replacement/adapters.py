@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kas.language.errors import KasError
+from kas.replacement.adapted_blocks import AdaptedAttention, AdaptedBlock
+from kas.replacement.blocks import axes_of_block, is_attention
 from kas.replacement.layers import Axis, axes_of
 from kas.solvers.targets import Target
 
@@ -115,24 +117,26 @@ class AdaptedLayer(nn.Module):
 
 def adapt(
     target: Target,
-    layer: nn.Module,
+    module: nn.Module,
     build_template: Callable[[Target], nn.Module],
     downsampling: Downsampling = "average",
 ) -> nn.Module:
-    """The module that takes the place of `layer`; the template itself where nothing is needed around it.
+    """What takes the place of a layer or block; of a layer, the template itself where nothing is needed around it.
 
     build_template: called once for each template; gives a module `[N, C_t, *size]` → the same shape.
     Raises KasError for an unknown `downsampling`.
     """
     if downsampling not in DOWNSAMPLING:
         raise KasError(f"downsampling={downsampling!r}; expected one of {', '.join(DOWNSAMPLING)}")
-    axes = axes_of(layer)
+    axes = axes_of_block(target) if target.block else axes_of(module)
     same_size = all(axis.stride == 1 and axis.left + axis.right == axis.extent for axis in axes)
     resize = None if same_size else Resize(axes, downsampling)
     templates = [build_template(target) for _ in range(target.adapter.templates)]
-    if resize is None and target.adapter.kind == "same" and not target.bias:
-        return templates[0]
-    return AdaptedLayer(target, templates, resize)
+    alone = resize is None and target.adapter.kind == "same" and not target.bias
+    layer = templates[0] if alone else AdaptedLayer(target, templates, resize)
+    if not target.block:
+        return layer
+    return (AdaptedAttention if is_attention(module) else AdaptedBlock)(target, layer)
 
 
 def _cut(x: Tensor, spatial: list[slice]) -> Tensor:

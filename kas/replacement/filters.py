@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,11 +10,12 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from kas.language.errors import KasError
-from kas.replacement.layers import REPLACEABLE, axes_of, rank_of
+from kas.replacement.blocks import BLOCK_REASONS, reason_against_block
+from kas.replacement.layers import LAYERS, REPLACEABLE, axes_of, rank_of
 from kas.replacement.observe import Call
 from kas.replacement.placeholder import Placeholder
 
-__all__ = ["Choice", "Context", "reason_against", "reasons"]
+__all__ = ["INSIDE", "Choice", "Context", "check_types", "reason_against", "reasons"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ class Choice:
         """Whether one of the chosen patterns matches."""
         return any(fnmatchcase(name, pattern) for pattern in self.names or ())
 
+    def is_block(self, name: str, module: nn.Module) -> bool:
+        """Whether a module is a block that is chosen: blocks are, by name or type alone, but never the whole network."""
+        if not name or isinstance(module, LAYERS) or (self.names is None and self.types is None):
+            return False
+        return (self.names is None or self.has_name(name)) and (self.types is None or self.has_type(module))
+
 
 @dataclass(frozen=True)
 class Context:
@@ -101,21 +109,42 @@ TENSORS = "input or output is not one tensor [N, C, ...]"
 GEOMETRY = "output size is not that of its stride and padding"
 DEPTHWISE = "depthwise (C_in/groups = 1)"
 STEM = "stem (reads the network's input)"
+INSIDE = "inside a block that is replaced"
 
 _Rule = Callable[[str, nn.Module, list[Call], Choice, Context], bool]
 
 
+def check_types(model: nn.Module, choice: Choice) -> None:
+    """Raises KasError if a chosen class name is that of no module of the network, and names the nearest that is."""
+    classes = {base.__name__ for module in model.modules() for base in type(module).__mro__}
+    for kind in choice.types or ():
+        if isinstance(kind, str) and kind not in {*classes, *(layer.__name__ for layer in REPLACEABLE)}:
+            own = sorted({type(module).__name__ for module in model.modules()})
+            lowered = {name.lower(): name for name in own}
+            near = difflib.get_close_matches(kind.lower(), lowered, n=1)
+            hint = f"did you mean {lowered[near[0]]}? " if near else ""
+            raise KasError(
+                f"targets: no module of {type(model).__name__} is of the type {kind!r}; {hint}It has {', '.join(own)}"
+            )
+
+
 def reasons(choice: Choice) -> list[str]:
     """The reasons of all filters in force, in the order in which they are tried."""
-    return [reason for reason, _ in _filters(choice)]
+    blocks = () if choice.names is None and choice.types is None else (*BLOCK_REASONS, INSIDE)
+    return [*(reason for reason, _ in _filters(choice)), *blocks]
 
 
-def reason_against(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> str | None:
-    """The first reason why a layer is no target; None for a target."""
-    for reason, excludes in _filters(choice):
-        if excludes(name, layer, calls, choice, context):
+def reason_against(name: str, module: nn.Module, calls: list[Call], choice: Choice, context: Context) -> str | None:
+    """The first reason why a layer or a chosen block is no target; None for a target."""
+    block = choice.is_block(name, module)
+    for reason, excludes in _CALLED if block else _filters(choice):
+        if excludes(name, module, calls, choice, context):
             return reason
-    return None
+    if not block:
+        return None
+    if choice.rank is not None and len(calls[0].first or ()) - 2 != choice.rank:
+        return RANK
+    return reason_against_block(module, calls[0], context.input_shape[0])
 
 
 def _filters(choice: Choice) -> list[tuple[str, _Rule]]:
@@ -132,9 +161,7 @@ def _filters(choice: Choice) -> list[tuple[str, _Rule]]:
         table.append((RANK, lambda name, layer, calls, choice, context: rank_of(layer) != choice.rank))
     if choice.names is None and choice.types is None and choice.rank != 0:
         table.append((LINEAR, lambda name, layer, calls, choice, context: isinstance(layer, nn.Linear)))
-    table += [(UNUSED, lambda name, layer, calls, choice, context: not calls), (SIZES, _differing), (CALLS, _repeated)]
-    table += [(SHARED, lambda name, layer, calls, choice, context: name in context.shared), (TENSORS, _odd_tensors)]
-    table += [(GEOMETRY, _odd_geometry)]
+    table += [*_CALLED, (TENSORS, _odd_tensors), (GEOMETRY, _odd_geometry)]
     if choice.names is None:
         table.append((choice.kernel_reason, _small_kernel))
         table += [(DEPTHWISE, _depthwise)] if not choice.depthwise else []
@@ -180,3 +207,11 @@ def _stem(name: str, layer: nn.Module, calls: list[Call], choice: Choice, contex
         return False
     same_channels = layer.in_channels == context.input_shape[1] if len(context.input_shape) > 1 else False
     return calls[0].reads_input or (name == context.first_convolution and same_channels)
+
+
+_CALLED: list[tuple[str, _Rule]] = [
+    (UNUSED, lambda name, layer, calls, choice, context: not calls),
+    (SIZES, _differing),
+    (CALLS, _repeated),
+    (SHARED, lambda name, layer, calls, choice, context: name in context.shared),
+]

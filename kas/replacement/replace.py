@@ -1,4 +1,4 @@
-"""A new network with kernels in place of its convolutions."""
+"""A new network with kernels in place of its convolutions or blocks."""
 
 from __future__ import annotations
 
@@ -95,6 +95,8 @@ def _layer(model: nn.Module, target: Target) -> nn.Module:
     layer = dict(model.named_modules()).get(target.name)
     if layer is None:
         raise KasError(f"replace: {type(model).__name__} has no module {target.name!r}")
+    if target.block:
+        return _block(layer, target)
     if not isinstance(layer, REPLACEABLE):
         raise KasError(f"replace: {target.name!r} is a {type(layer).__name__}; expected a Conv1d, Conv2d or Linear")
     if rank_of(layer) != target.rank:
@@ -105,11 +107,21 @@ def _layer(model: nn.Module, target: Target) -> nn.Module:
     return layer
 
 
+def _block(block: nn.Module, target: Target) -> nn.Module:
+    """The block that a target names, checked against it."""
+    params = sum(parameter.numel() for parameter in block.parameters())
+    if (type(block).__name__, params) != (target.block, target.block_params):
+        actual = f"{type(block).__name__} of {params} parameters"
+        raise KasError(f"replace: {target.name!r} is a {actual}, its target a {target.block} of {target.block_params}")
+    return block
+
+
 def _like(module: nn.Module, layer: nn.Module) -> nn.Module:
-    """The new module with the mode, device, dtype and memory format of the layer that it replaces."""
-    weight = layer.weight
-    assert isinstance(weight, torch.Tensor)
-    module = module.to(device=weight.device, dtype=weight.dtype).train(layer.training)
+    """The new module with the mode, device, dtype and memory format of the layer or block that it replaces."""
+    tensors = [*layer.parameters(), *layer.buffers()]
+    like = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
+    module = module.to(device=like.device, dtype=like.dtype).train(layer.training)
+    weight = next((tensor for tensor in tensors if tensor.dim() == 4), like)
     channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
     if channels_last and not weight.is_contiguous():
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
