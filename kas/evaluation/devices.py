@@ -12,7 +12,10 @@ import torch
 
 from kas.language.errors import KasError
 
-__all__ = ["cpu_threads", "describe_device", "resolve_device", "synchronize"]
+__all__ = ["check_precision", "cpu_threads", "describe_device", "lightning_accelerator", "resolve_device", "synchronize"]
+
+# What a kind of device cannot train in, and what comes nearest there.
+_MISSING = {("cpu", "16-mixed"): "bf16-mixed", ("mps", "64-true"): "32-true"}
 
 
 def resolve_device(device: str) -> torch.device:
@@ -36,6 +39,16 @@ def resolve_device(device: str) -> torch.device:
     if int(index or 0) >= count:
         raise KasError(f"device: {device} is asked for, but there are {count} CUDA devices, numbered from 0")
     return torch.device("cuda", int(index or 0))
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """Raise KasError if networks cannot be trained in `training.precision` on a device (Lightning would take another)."""
+    instead = _MISSING.get((device.type, precision))
+    if instead is not None:
+        raise KasError(
+            f"training.precision: {precision} cannot be had on the device {device.type}; "
+            f"use training.precision: {instead}, or another device"
+        )
 
 
 def describe_device(device: torch.device) -> str:

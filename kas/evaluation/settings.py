@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kas.evaluation._checks import above, at_least, count, is_factory, nearest, one_of, within
+from kas.evaluation._checks import above, at_least, count, is_factory, literals, nearest, within
 
 __all__ = [
     "CostSettings",
+    "DataName",
     "DataSettings",
     "HealthSettings",
     "MemoryFormat",
@@ -18,6 +19,7 @@ __all__ = [
     "nearest",
 ]
 
+DataName = Literal["digits", "mnist5k", "mnist5k_columns", "cluttered", "cifar10", "cifar100", "imagefolder"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 OptimizerName = Literal["adamw", "sgd"]
 InitialWeights = Literal["scratch", "original"]
@@ -46,7 +48,7 @@ class DataSettings:
         factory_args: Keyword arguments of factory.
     """
 
-    name: str = "digits"
+    name: DataName = "digits"
     root: str | None = None
     download: bool = False
     size: int | None = None
@@ -61,6 +63,7 @@ class DataSettings:
     factory_args: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        literals("data", self)
         for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples", "test_samples"):
             count("data", key, getattr(self, key), 1)
         count("data", "workers", self.workers, 0)
@@ -123,9 +126,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         self.model = dict(self.model or {})
         count("training", "epochs", self.epochs, 1)
-        one_of("training.optimizer", self.optimizer, OptimizerName)
-        one_of("training.precision", self.precision, Precision)
-        one_of("training.init", self.init, InitialWeights)
+        literals("training", self)
         above("training", "lr", self.lr)
         above("training", "time_limit_s", self.time_limit_s)
         for key in ("weight_decay", "gradient_clip"):
@@ -176,8 +177,7 @@ class CostSettings:
         count("cost", "repeats", self.repeats, 3)
         count("cost", "warmup", self.warmup, 1)
         at_least("cost", "min_block_ms", self.min_block_ms, 0)
-        one_of("cost.runtime", self.runtime, RuntimeName)
-        one_of("cost.memory_format", self.memory_format, MemoryFormat)
+        literals("cost", self)
         for key in ("max_ratio", "time_limit_s"):
             above("cost", key, getattr(self, key))
 

@@ -18,7 +18,7 @@ from kas.evaluation._lightning import pl, quiet
 from kas.evaluation.checkpoints import AtomicCheckpoints, read_checkpoint
 from kas.evaluation.classifier import Classifier
 from kas.evaluation.data._base import ClassificationData
-from kas.evaluation.devices import lightning_accelerator, resolve_device
+from kas.evaluation.devices import check_precision, lightning_accelerator, resolve_device
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.locks import DeviceLock
 from kas.evaluation.reports import EpochReport, TrainResult
@@ -51,10 +51,11 @@ def train(
     the training and passes through. `progress` shows Lightning's progress bar.
 
     Raises TrainingDiverged (the loss is not finite), OutOfMemory, TimeLimit, and KasError if the device is not there or
-    the checkpoint is of another network. Ctrl-C is KeyboardInterrupt, as anywhere.
+    has not the precision, or the checkpoint is of another network. Ctrl-C is KeyboardInterrupt, as anywhere.
     """
     checkpoint = Path(folder).absolute() / CHECKPOINT
     where = resolve_device(device)
+    check_precision(where, settings.precision)
     module = Classifier(model, settings, data.num_classes)
     resumed = _resume_point(checkpoint, module, settings)
     shared = SharedDevice(lock)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -24,6 +24,7 @@ from kas.study.settings import ObjectiveSettings, SearchSettings, TargetSettings
 __all__ = ["FORMAT", "StudyConfig", "differences", "load_config"]
 
 FORMAT = "kas.study/1"
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 MAY_CHANGE = ("trials",)  # keys in which a run of an existing study may differ from what is stored
 
 
@@ -52,7 +53,7 @@ class StudyConfig:
     format: str = FORMAT
     seed: int = 0
     trials: int = 24
-    device: str = "auto"
+    device: DeviceName | str = "auto"
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)

@@ -20,21 +20,27 @@ from docstring_parser import parse as parse_docstring
 
 from kas.language.errors import KasError
 
-__all__ = ["REQUIRED", "Key", "Problem", "build", "keys", "nearest", "plain", "section_type", "type_text"]
+__all__ = ["REQUIRED", "Key", "Problem", "build", "choices", "keys", "nearest", "plain", "section_type", "type_text"]
 
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+_NAMED: dict[Any, tuple[Any, ...]] = {bool: (False, True), type(None): (None,)}  # types of so few values that each is named
 REQUIRED = "(required)"  # the default of a key that has none
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a study file: its dotted path, its type in words, its default and its meaning."""
+    """One key of a study file: its dotted path, its type in words, its default, its meaning.
+
+    choices: the values that its type names, as `choices` gives them. open: whether it takes others too.
+    """
 
     path: str
     type: str
     default: Any
     doc: str
+    choices: tuple[Any, ...] = ()
+    open: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ def keys(cls: type[Any], path: str = "") -> Iterator[Key]:
         if section is not None:
             yield from keys(section, name)
             continue
-        yield Key(name, type_text(hints[field.name]), _default(field), " ".join(docs.get(field.name, "").split()))
+        hint, doc = hints[field.name], " ".join(docs.get(field.name, "").split())
+        yield Key(name, type_text(hint), _default(field), doc, choices(hint), _is_open(hint))
 
 
 def nearest(word: str, choices: list[str]) -> str | None:
@@ -125,18 +132,39 @@ def type_text(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
+def choices(hint: Any) -> tuple[Any, ...]:
+    """The values that a type names: those of a literal, false and true, null; of a list of them, each in a list of its own.
+
+    `Literal["auto", "cpu"] | str | None` names "auto", "cpu" and None; a number, a text or a mapping none.
+    """
+    named: list[Any] = []
+    for option in _options(hint):
+        args = typing.get_args(option)
+        if typing.get_origin(option) is Literal:
+            named += args
+        elif typing.get_origin(option) is list:
+            named += [[choice] for choice in choices(args[0])]
+        elif option in _NAMED:
+            named += _NAMED[option]
+    return tuple(named)
+
+
+def _is_open(hint: Any) -> bool:
+    """Whether a type takes values that `choices` does not name."""
+    options = [typing.get_args(option)[0] if typing.get_origin(option) is list else option for option in _options(hint)]
+    return not all(typing.get_origin(option) is Literal or option in _NAMED for option in options)
+
+
 def _value(hint: Any, value: Any, path: str, known: Callable[[], list[str]]) -> tuple[Any, list[Problem]]:
     section = section_type(hint)
     if section is not None:
         if value is None and type(None) in _options(hint):
             return None, []
         return build(section, {} if value is None else value, known=known, path=path)
-    literals = [option for option in _options(hint) if typing.get_origin(option) is Literal]
-    choices = [str(choice) for option in literals for choice in typing.get_args(option)]
     try:
         return _leaf_parser(hint).parse_object({"value": value}).value, []
     except jsonargparse.ArgumentError:
-        return None, [Problem(path, f"must be {type_text(hint)}, not {_show(value)}{_hint(str(value), choices)}")]
+        return None, [Problem(path, f"must be {type_text(hint)}, not {_show(value)}{_hint(value, hint)}")]
 
 
 @cache
@@ -170,8 +198,12 @@ def _unknown(path: str, siblings: list[str], known: list[str]) -> Problem:
     return Problem(path, f"is an unknown key; {hint}")
 
 
-def _hint(word: str, choices: list[str]) -> str:
-    near = nearest(word, choices)
+def _hint(value: Any, hint: Any) -> str:
+    """`"; did you mean sgd?"`, for the first text that the type does not name, or nothing."""
+    words = [item for choice in choices(hint) for item in (choice if isinstance(choice, list) else [choice])]
+    names = [word for word in words if isinstance(word, str)]
+    wrong = [str(item) for item in (value if isinstance(value, list) else [value]) if item not in names]
+    near = nearest(wrong[0], names) if wrong else None
     return f"; did you mean {near}?" if near else ""
 
 

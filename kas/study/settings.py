@@ -12,6 +12,7 @@ __all__ = ["ObjectiveSettings", "SearchSettings", "TargetSettings"]
 
 AdapterChoice = Literal["auto", "copies", "projection"]
 NormChoice = Literal["auto", "batch", "layer", "none"]
+Rank = Literal[0, 1, 2]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TargetSettings:
 
     names: list[str] | None = None
     types: list[str] | None = None
-    rank: int | None = None
+    rank: Rank | None = None
     min_kernel: int = 2
     depthwise: bool = False
     stem: bool = False
@@ -48,8 +49,6 @@ class TargetSettings:
         for key in ("names", "types"):
             if getattr(self, key) is not None and not getattr(self, key):
                 raise KasError(f"{key} is an empty list, which chooses no layer; leave it out for the default layers")
-        if self.rank not in (None, 0, 1, 2):
-            raise KasError(f"rank must be 2 (images), 1 (sequences) or 0 (linear), not {self.rank}")
         if self.min_kernel < 1:
             raise KasError(f"min_kernel must be at least 1, not {self.min_kernel}")
 

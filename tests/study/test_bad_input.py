@@ -42,7 +42,7 @@ def run(folder: Path, text: str = GOOD, *arguments: str) -> str:
             "objectives: {cost: wrok}",
             "small.yaml: objectives.cost must be one of latency, work, not 'wrok'; did you mean work?",
         ),
-        ("training: {optimizer: adam}", "small.yaml: training.optimizer is 'adam'; it must be one of adamw, sgd; did you"),
+        ("training: {optimizer: adam}", "small.yaml: training.optimizer must be one of adamw, sgd, not 'adam'; did"),
         ("search: {seeds: [botleneck]}", "search.seeds: there is no known kernel 'botleneck'; did you mean 'bottleneck'?"),
         ("search: {seeds: [grid_attention]}", "search.seeds: 'grid_attention' is known, but no program of the language: Tu et"),
         ("search: {generation: {forbidden: [matmull]}}", "search.generation.forbidden"),
@@ -72,7 +72,7 @@ def test_a_wrong_override(tmp_path: Path) -> None:
     [
         (["data.name=imagefolder", "data.root=/no/such/folder"], ["/no/such/folder"]),
         (["data.name=cifar10", "data.root=/no/such/folder"], ["/no/such/folder", "download"]),
-        (["data.name=digit"], ["data.name is 'digit'", "did you mean 'digits'?"]),
+        (["data.name=digit"], ["data.name must be one of digits, mnist5k", "not 'digit'; did you mean digits?"]),
         (["model.name=resnet19"], ["model.name is 'resnet19'", "did you mean 'resnet"]),
         (["model.args={widht: 3}"], ["has no argument 'widht'", "did you mean 'width'?"]),
         (["model.factory=nowhere:network"], ["model.factory", "there is no module nowhere"]),

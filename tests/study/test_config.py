@@ -94,6 +94,8 @@ def test_differences_leave_out_what_may_change(tmp_path: Path) -> None:
         ),
         ("trials: 0", "small.yaml: trials must be at least 1, not 0"),
         ("name: a/b", "small.yaml: name 'a/b' must be letters"),
+        ("data: {name: cifar}", "small.yaml: data.name must be one of digits, mnist5k, mnist5k_columns, cluttered, cifar10, "),
+        ("targets: {rank: 3}", "small.yaml: targets.rank must be one of 0, 1, 2 or null, not 3"),
         ("device: gpu", "small.yaml: device must be auto, cpu, cuda, cuda:NUMBER or mps, not 'gpu'"),
         ("format: kas.study/2\nnew_key: 1", "small.yaml: is a study of a newer kas (kas.study/2); this kas reads kas.study/1"),
         ("format: docker", "small.yaml: format: must be kas.study/1, not 'docker'"),

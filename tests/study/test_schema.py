@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import pytest
@@ -27,6 +27,8 @@ class Inner:
     rate: float | None = None
     names: list[str] | None = None
     flag: bool = False
+    where: Literal["auto", "cpu"] | str | None = None
+    parts: list[Literal["head", "stem"]] | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -76,6 +78,10 @@ def test_an_empty_section_has_its_defaults() -> None:
         ({"name": "a", "inner": {"rate": "no"}}, "inner.rate must be a number or null, not 'no'"),
         ({"name": "a", "inner": {"names": "x"}}, "inner.names must be a list (text each) or null, not 'x'"),
         ({"name": "a", "inner": {"flag": 3}}, "inner.flag must be true or false, not 3"),
+        (
+            {"name": "a", "inner": {"parts": ["head", "Stem"]}},
+            "inner.parts must be a list (one of head, stem each) or null, not ['head', 'Stem']; did you mean stem?",
+        ),
         ({"name": 3}, "name must be text, not 3"),
         ({"name": "a", "free": [1]}, "free must be a mapping, not [1]"),
         ({"name": "a", "inner": {"epochs": 0}}, "inner.epochs must be at least 1, not 0"),
@@ -97,11 +103,31 @@ def test_plain_is_lossless() -> None:
 
 def test_keys_have_types_defaults_and_docs() -> None:
     keys = {key.path: key for key in schema.keys(Outer)}
-    assert list(keys) == ["name", "inner.epochs", "inner.kind", "inner.rate", "inner.names", "inner.flag", "free"]
+    inner = [f"inner.{field.name}" for field in fields(Inner)]
+    assert list(keys) == ["name", *inner, "free"]
     assert keys["inner.epochs"] == schema.Key("inner.epochs", "a whole number", 3, "Passes over the data.")
     assert keys["inner.kind"].type == "one of adam, sgd"
     assert keys["name"].default is schema.REQUIRED
     assert keys["free"].default == {"macs": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("path", "choices", "is_open"),
+    [
+        ("name", (), True),
+        ("inner.epochs", (), True),
+        ("inner.kind", ("adam", "sgd"), False),
+        ("inner.rate", (None,), True),
+        ("inner.names", (None,), True),
+        ("inner.flag", (False, True), False),
+        ("inner.where", ("auto", "cpu", None), True),
+        ("inner.parts", (["head"], ["stem"], None), False),
+        ("free", (), True),
+    ],
+)
+def test_a_key_names_its_values(path: str, choices: tuple[Any, ...], is_open: bool) -> None:
+    key = next(key for key in schema.keys(Outer) if key.path == path)
+    assert (key.choices, key.open) == (choices, is_open)
 
 
 @pytest.mark.parametrize(("word", "choice"), [("ADAM", "adam"), ("sdg", "sgd"), ("quux", None)])

@@ -13,12 +13,12 @@ from kas.evaluation.data.digits import digits
 from kas.evaluation.data.imagefolder import imagefolder
 from kas.evaluation.data.mnist5k import mnist5k, mnist5k_columns
 from kas.evaluation.factories import call_factory
-from kas.evaluation.settings import DataSettings, nearest
+from kas.evaluation.settings import DataName, DataSettings
 from kas.language.errors import KasError
 
-__all__ = ["ClassificationData", "data_names", "has_test_split", "make_data", "preprocessing_of"]
+__all__ = ["ClassificationData", "has_test_split", "make_data", "preprocessing_of"]
 
-_DATA: dict[str, Callable[[DataSettings], Any]] = {
+_DATA: dict[DataName, Callable[[DataSettings], Any]] = {
     "digits": digits,
     "mnist5k": mnist5k,
     "mnist5k_columns": mnist5k_columns,
@@ -29,23 +29,13 @@ _DATA: dict[str, Callable[[DataSettings], Any]] = {
 }
 
 
-def data_names() -> list[str]:
-    """The names that `data.name` knows."""
-    return list(_DATA)
-
-
 def make_data(settings: DataSettings) -> Any:
     """A LightningDataModule with `num_classes` and `input_shape` ((C, H, W), (C, L) or (features,)).
 
-    Raises KasError if the name is unknown, the data is not where it should be, or the user's factory does not fit.
+    Raises KasError if the data is not where it should be, or the user's factory does not fit.
     """
     if settings.factory is not None:
         return _own(settings)
-    if settings.name not in _DATA:
-        raise KasError(
-            f"data.name is {settings.name!r}; known are {', '.join(_DATA)}{nearest(settings.name, _DATA)} "
-            f"(data.factory names your own)"
-        )
     return _DATA[settings.name](settings)
 
 

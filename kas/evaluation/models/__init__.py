@@ -20,7 +20,7 @@ from kas.evaluation.settings import ModelSettings, nearest
 from kas.language.errors import KasError
 from kas.replacement import materialised
 
-__all__ = ["make_model", "model_names"]
+__all__ = ["make_model", "model_names", "own_names"]
 
 _MODELS: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": small_resnet,
@@ -31,9 +31,14 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+def own_names() -> list[str]:
+    """The names of kas' own networks."""
+    return list(_MODELS)
+
+
 def model_names() -> list[str]:
-    """The names that `model.name` knows."""
-    return [*_MODELS, *torchvision_names()]
+    """The names that `model.name` knows: kas' own networks and torchvision's classifiers."""
+    return [*own_names(), *torchvision_names()]
 
 
 def make_model(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.devices import check_precision
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.inputs import fitted
 from kas.evaluation.runtimes import Runtime, make_runtime
@@ -53,6 +54,7 @@ class Bench:
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
+        check_precision(self.device, config.training.precision)
         self.device_name = describe_device(self.device)
         self._originals: dict[str, Prepared] = {}
         self.data = make_data(config.data) if data is None else data
