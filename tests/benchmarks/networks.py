@@ -153,8 +153,8 @@ def table(kept: dict[str, Any], threads: int, batch: int) -> bool:
         mean = prod(found_best.values()) ** (1 / len(found_best))
         least = min(found_best, key=lambda name: found_best[name])
         print(
-            f"{runtime}, {threads} threads: the best choice of each of {len(found_best)} networks is {mean:.2f} times as fast in "
-            f"geometric mean, the least {found_best[least]:.2f} ({least})"
+            f"{runtime}, {threads} threads: the best choice of each of {len(found_best)} networks is {mean:.2f} times as fast "
+            f"in geometric mean, the least {found_best[least]:.2f} ({least})"
         )
         met &= found_best[least] >= GOAL_EACH and (runtime != "onnxruntime" or mean >= GOAL_MEAN)
     return met

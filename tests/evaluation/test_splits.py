@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ from PIL import Image
 
 from kas.evaluation import make_data
 from kas.evaluation._lightning import pl
-from kas.evaluation.data import ClassificationData, data_names, has_test_split, preprocessing_of
+from kas.evaluation.data import ClassificationData, has_test_split, preprocessing_of
 from kas.evaluation.data._mnist import hold_out, mnist_splits, three_way
-from kas.evaluation.settings import DataSettings
+from kas.evaluation.settings import DataName, DataSettings
 from kas.language.errors import KasError
 
 ON_DISK: dict[str, Callable[[Path], Path]] = {
@@ -43,7 +43,7 @@ def contents(loader: Any) -> list[bytes]:
     return [sample.numpy().tobytes() for inputs, _ in loader for sample in inputs]
 
 
-@pytest.mark.parametrize("name", data_names())
+@pytest.mark.parametrize("name", get_args(DataName))
 def test_three_splits_of_different_samples(name: str, tmp_path: Path) -> None:
     data = made(name, tmp_path)
     if name == "imagefolder":  # training images are always cropped at random: compare the files

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args
 
-from kas.evaluation._checks import one_of
+from kas.evaluation._checks import nearest
 from kas.evaluation.settings import RuntimeName
+from kas.language.errors import KasError
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,8 @@ def make_runtime(name: str, device: torch.device | str = "cpu") -> Runtime:
     >>> make_runtime("eager").version().startswith("torch 2.")
     True
     """
-    one_of("runtime", name, RuntimeName)
+    if name not in RUNTIMES:
+        raise KasError(f"runtime is {name!r}; it must be one of {', '.join(RUNTIMES)}{nearest(name, RUNTIMES)}")
     made: Runtime = getattr(import_module(f"kas.evaluation.runtimes.{name}"), _CLASSES[name])(device)
     return made
 
