@@ -81,6 +81,7 @@ class Runtime(ABC):
 
 def _restoring(run: Callable[[], Any], own: Tensor, example: Tensor) -> Callable[[], Any]:
     """The call, after which `own`, its input, is the example again, if the first pass has changed it in place."""
+    own.copy_(example)  # preparing may have run it
     changes: bool | None = None
 
     def again() -> Any:
