@@ -133,7 +133,9 @@ def test_only_what_is_new_on_the_front_is_measured(machine: Machine, study: optu
 
 
 @pytest.mark.parametrize("failure", [Refusal("compile does not take Net: no such op"), OutOfMemory("out of memory while x")])
-def test_a_kernel_that_is_refused_is_recorded(failure: Exception, machine: Machine, study: optuna.Study, tmp_path: Path) -> None:
+def test_a_kernel_that_is_refused_is_recorded(
+    failure: Exception, machine: Machine, study: optuna.Study, tmp_path: Path
+) -> None:
     machine.failures["compile", FIRST] = failure
     machine.run(study)
     assert found(study)[FIRST]["compile"] == {"refused": str(failure)}
