@@ -177,6 +177,7 @@ def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epoc
     console = make_console()
     console.print()
     console.print(promotion_table(rows, config.training.metric, runtimes, console.width))
+    console.print("n: seeds; ±: standard deviation, and the 95 % interval of the difference, in points; then how much faster")
     for row in rows:
         for reason in row.failed:
             console.print(f"{row.name or row.kernel}, {reason}", markup=False)

@@ -103,18 +103,21 @@ def speedups(study: optuna.Study, kernels: Sequence[str], runtime: str) -> dict[
 
 
 def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[str], width: int) -> Table:
-    """The standings as a table of at most `width` columns (80 or more); from 100 on with parameters and MACs."""
+    """The standings as a table of at most `width` columns (80 or more); from 100 on with parameters and MACs.
+
+    Behind ± is the standard deviation of the test score, and half of the 95 % interval of the difference in points.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("kernel", overflow="fold", max_width=23)
     table.add_column("n", justify="right", no_wrap=True)
-    for name in (f"test {metric}\nmean ± sd", "to original\n95 % interval"):
+    for name in (f"test\n{metric}", "to original"):
         table.add_column(name, justify="right", no_wrap=True)
     counts = ("params", "MACs") if width >= _WIDE else ()
     for name in (*counts, *runtimes):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name.replace("onnxruntime", "onnx-\nruntime"), justify="right", no_wrap=True)
     for row in rows:
         numbers = {"params": wording.count(row.params), "MACs": wording.count(row.macs)}
         table.add_row(
