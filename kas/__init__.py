@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kas import zoo
+    from kas.evaluation.latency import latency
     from kas.generation import sample
     from kas.language import Infeasible, InvalidKernel, KasError, Kernel, cost
     from kas.lowering import build, source
@@ -31,6 +32,7 @@ __all__ = [
     "cost",
     "find_targets",
     "fuse",
+    "latency",
     "replace",
     "sample",
     "solve",
@@ -53,6 +55,7 @@ _HOMES = {
     "cost": "kas.language",
     "find_targets": "kas.replacement",
     "fuse": "kas.replacement",
+    "latency": "kas.evaluation.latency",
     "replace": "kas.replacement",
     "sample": "kas.generation",
     "solve": "kas.solvers",

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from kas.evaluation.data import make_data
     from kas.evaluation.devices import describe_device, resolve_device
     from kas.evaluation.health import HealthReport, check
-    from kas.evaluation.latency import Paired, compare
+    from kas.evaluation.latency import Paired, Prepared, compare, prepare
     from kas.evaluation.locks import DeviceLock
     from kas.evaluation.models import make_model
     from kas.evaluation.outcomes import OutOfMemory, TimeLimit, TrainingDiverged
@@ -21,6 +21,7 @@ __all__ = [
     "HealthReport",
     "OutOfMemory",
     "Paired",
+    "Prepared",
     "TimeLimit",
     "TrainResult",
     "TrainingDiverged",
@@ -29,6 +30,7 @@ __all__ = [
     "describe_device",
     "make_data",
     "make_model",
+    "prepare",
     "resolve_device",
     "train",
 ]
@@ -37,7 +39,7 @@ _HOMES = {
     "data": ["make_data"],
     "devices": ["describe_device", "resolve_device"],
     "health": ["HealthReport", "check"],
-    "latency": ["Paired", "compare"],
+    "latency": ["Paired", "Prepared", "compare", "prepare"],
     "locks": ["DeviceLock"],
     "models": ["make_model"],
     "outcomes": ["OutOfMemory", "TimeLimit", "TrainingDiverged"],

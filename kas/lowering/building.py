@@ -1,19 +1,25 @@
-"""From source that was just generated to a module."""
+"""From a program with sizes to a module: its source is generated, loaded as a module of `kas.generated`, and its class called.
+
+A built module is pickled as its program and sizes with its state (weights, buffers, hooks, mode): whoever reads it checks the
+program and generates the source anew. No file holds source that is run.
+"""
 
 from __future__ import annotations
 
-import linecache
+import weakref
 from collections.abc import Mapping
-from functools import lru_cache
-from hashlib import sha256
+from typing import Any
 
 from torch import nn
 
+from kas.generated import load
 from kas.language.kernel import Kernel
 from kas.lowering.module_source import class_name, source
-from kas.lowering.origin import Origin
+from kas.lowering.origin import Origin, origin_of
 
-__all__ = ["build", "load"]
+__all__ = ["build", "rebuilt"]
+
+_classes: weakref.WeakValueDictionary[tuple[Any, ...], type[nn.Module]] = weakref.WeakValueDictionary()
 
 
 def build(
@@ -27,23 +33,42 @@ def build(
 ) -> nn.Module:
     """A module `[N, channels, *size] -> [N, channels, *size]` with fresh weights from torch's generator.
 
-    Its parameters are one tensor for each weighted step, in step order, named after the step (`w3`). Raises
-    Infeasible with the step, the dim and the value if the kernel does not exist at these sizes.
+    Its parameters are one tensor for each weighted step, in step order, named after the step (`w3`). It can be copied,
+    pickled, and loaded in another process. Raises Infeasible with the step, the dim and the value if the kernel does not
+    exist at these sizes.
     """
-    text = source(kernel, channels=channels, size=size, groups=groups, values=values, lowering=lowering)
-    module = load(text, class_name(kernel))()
-    assert isinstance(module, nn.Module)
-    Origin(kernel.to_json(), channels, tuple(size), groups, dict(values or {})).mark(module)
+    origin = Origin(kernel.to_json(), channels, tuple(size), groups, dict(values or {}), lowering)
+    module = _class_of(origin, kernel)()
+    origin.mark(module)
     return module
 
 
-@lru_cache(maxsize=1024)
-def load(text: str, name: str) -> type[nn.Module]:
-    """The class of a source text that this package has just generated from a checked program; equal texts share it."""
-    file = f"<kas {name} {sha256(text.encode()).hexdigest()[:8]}>"
-    scope: dict[str, object] = {"__name__": f"kas.generated.{name}"}
-    exec(compile(text, file, "exec"), scope)
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for tracebacks
-    found = scope[name]
-    assert isinstance(found, type)
+def rebuilt(*arguments: Any) -> nn.Module:
+    """The module of an `Origin`'s arguments, without its state: what a pickled module calls when it is read.
+
+    Raises InvalidKernel for a program that is none, Infeasible for sizes at which it does not exist.
+    """
+    origin = Origin.of_arguments(arguments)
+    found = _classes.get(origin.arguments) or _class_of(origin, origin.kernel)
+    return found.__new__(found)
+
+
+def _class_of(origin: Origin, kernel: Kernel) -> type[nn.Module]:
+    """The class of a kernel at the sizes of `origin`, generated once for as long as it is used."""
+    found = _classes.get(origin.arguments)
+    if found is None:
+        sizes: dict[str, Any] = {"channels": origin.channels, "size": origin.size, "groups": origin.groups}
+        text = source(kernel, **sizes, values=origin.values, lowering=origin.lowering)
+        found = _classes[origin.arguments] = load(text, class_name(kernel))
+        found.__reduce_ex__ = _reduce_ex  # type: ignore[assignment]
     return found
+
+
+def _reduce_ex(module: nn.Module, protocol: Any) -> Any:
+    """How a built module is copied and pickled; a class derived from its own (a parametrized one) as any other."""
+    origin = origin_of(module)
+    standard = object.__reduce_ex__(module, max(protocol, 2))
+    if origin is None or "__reduce_ex__" not in vars(type(module)):
+        return standard
+    assert isinstance(standard, tuple)
+    return (rebuilt, origin.arguments, *standard[2:])

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kas.generated import load
 from kas.language.costs import environment
 from kas.language.errors import Infeasible, KasError
 from kas.language.kernel import Kernel
-from kas.lowering.building import build, load
+from kas.lowering.building import build
 
 __all__ = ["Check", "stored_check"]
 

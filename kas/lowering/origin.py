@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kas.language.kernel import Kernel
 
@@ -24,10 +24,22 @@ class Origin:
     size: tuple[int, ...]
     groups: int = 1
     values: dict[str, int] = field(default_factory=dict)
+    lowering: str = "optimized"
 
     @property
     def kernel(self) -> Kernel:
         return Kernel.from_json(self.program)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """All of it as strings, numbers and tuples, from which `of_arguments` makes it again."""
+        values = tuple(self.values.items())
+        return self.program, self.channels, self.size, self.groups, values, self.lowering
+
+    @classmethod
+    def of_arguments(cls, arguments: tuple[Any, ...]) -> Origin:
+        program, channels, size, groups, values, lowering = arguments
+        return cls(program, channels, size, groups, dict(values), lowering)
 
     def mark(self, module: nn.Module) -> None:
         """Leave this on a module that was built from it."""

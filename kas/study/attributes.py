@@ -30,6 +30,7 @@ UNFINISHED_OUTCOMES = ("duplicate", "error")
 # of a study
 CONFIG, FORMAT, VERSION, OPS = "kas.config", "kas.format", "kas.version", "kas.ops"
 REFERENCE, TARGETS, TRIALS, FRONT = "kas.reference", "kas.targets", "kas.trials", "kas.front"
+RUNTIMES, INPUT = "kas.runtimes", "kas.input"
 
 # of a trial
 OUTCOME, REASON, VALUES, OWNER, PROGRAM = "outcome", "reason", "values", "owner", "program"
@@ -37,7 +38,7 @@ RETRY_OF, DIED, DEATHS, DUPLICATE_OF = "retry_of", "died", "deaths", "duplicate_
 RESULTS = frozenset({
     OUTCOME, REASON, VALUES, OWNER, DIED, RETRY_OF, DUPLICATE_OF, "sizes", "accuracy", "latency_ms", "original_latency_ms",
     "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "work", "health", "epochs", "resumed_from_epoch",
-    "train_seconds", "device", "error",
+    "train_seconds", "device", "error", "runtime", "runtime_version", "original_format", "memory_format",
 })  # fmt: skip  # what an evaluation writes; a retry inherits everything else
 
 

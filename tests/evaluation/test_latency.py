@@ -28,6 +28,7 @@ class Clock:
 def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "real_clock" not in request.fixturenames:
         monkeypatch.setattr("kas.evaluation.latency.time", Clock())
+        monkeypatch.setattr("kas.evaluation.preparing.time", Clock())
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from lowering_comparison import random_program
 from lowering_programs import FC, PROGRAMS, UNFOLD, op, program
 
 from kas import zoo
+from kas.generated import load
 from kas.language import Infeasible
 from kas.lowering import build, class_name, source
-from kas.lowering.building import load
 from kas.lowering.code import Code
 from kas.lowering.mathematics import mathematics
 from kas.lowering.sketch import sketch

@@ -11,9 +11,9 @@ import torch
 from test_session import CONFIG
 from torch import nn
 
+from kas.evaluation.runtimes import Runtime
 from kas.study.config import StudyConfig
 from kas.study.display.events import Silent
-from kas.study.workers import reference, trial
 from kas.study.workers.session import run_study
 
 
@@ -23,23 +23,19 @@ def norms(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_both_networks_are_timed_in_the_same_form(fused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[tuple[int, int]] = []
-    real = trial.compare
+    timed: list[int] = []
+    real = Runtime.prepare
 
-    def compare(original: nn.Module, candidate: nn.Module, example: torch.Tensor, *args: Any, **options: Any) -> Any:
-        timed.append((norms(original), norms(candidate)))
-        return real(original, candidate, example, *args, **options)
+    def prepare(self: Runtime, network: nn.Module, example: torch.Tensor, memory_format: str) -> Any:
+        timed.append(norms(network))
+        return real(self, network, example, memory_format)
 
-    monkeypatch.setattr(trial, "compare", compare)
-    monkeypatch.setattr(reference, "compare", compare)
+    monkeypatch.setattr(Runtime, "prepare", prepare)
     config = replace(CONFIG, trials=1, cost=replace(CONFIG.cost, fused=fused))
     summary = run_study(config, tmp_path / "tiny", None, Silent())
     assert [record.outcome for record in summary.records] == ["ok"]
-    assert len(timed) >= 2  # the reference and the trial
-    if fused:
-        assert set(timed) == {(0, 0)}
-    else:
-        assert all(min(counts) > 0 for counts in timed)
+    assert len(timed) >= 2  # the original and the candidate
+    assert all((count == 0) is fused for count in timed)
 
 
 def test_the_setting_is_off_and_part_of_the_study() -> None:

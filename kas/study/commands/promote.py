@@ -48,7 +48,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     from kas.study.storage import records
-    from kas.study.workers.origin import configuration
+    from kas.study.workers.origin import study_config
 
     for key in ("seeds", "epochs", "workers"):
         value = getattr(args, key)
@@ -61,7 +61,7 @@ def _execute(args: Any) -> int:
             f"study {args.name} has no original to compare with yet; run it first: python -m kas.study resume {args.name}"
         )
     kernels = _chosen(study, args.kernel)
-    config = configuration(study, place.folder(args.name))
+    config = study_config(study, place.folder(args.name))
     return _promote(args, place, config, kernels, args.epochs or config.training.epochs)
 
 

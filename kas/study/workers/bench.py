@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kas.evaluation import DeviceLock, describe_device, make_data, make_model, resolve_device
+from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.failures import memory_errors
+from kas.evaluation.runtimes import Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import find_targets, fuse, replace
@@ -40,14 +42,18 @@ class Network:
 class Bench:
     """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1) -> None:
-        """`workers`: how many processes of this machine train at a time; they share its CPU cores."""
+    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1, data: Any = None) -> None:
+        """`workers`: how many processes of this machine train at a time; they share its CPU cores.
+
+        data: where nothing is trained, what takes the place of the study's data: `input_shape` and `num_classes`.
+        """
         self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
         self.device_name = describe_device(self.device)
-        self.data = make_data(config.data)
+        self._originals: dict[str, Prepared] = {}
+        self.data = make_data(config.data) if data is None else data
         shape = tuple(int(size) for size in self.data.input_shape)
         self.trained = self._network(config.training.model, shape, batch=2)
         self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)
@@ -99,10 +105,31 @@ class Bench:
         network = network.to(self.device)
         return fuse(network, self.deployed.example[:2].to(self.device)) if self.config.cost.fused else network
 
+    def runtime(self, name: str | None = None) -> Runtime:
+        """A runtime by its name, on the study's device; by default the study's."""
+        return make_runtime(name or self.config.cost.runtime, self.device)
+
+    def check_runtime(self) -> None:
+        """Raises KasError, with what to install, if latency is measured in a runtime that does not work here."""
+        if self.measures and (missing := self.runtime().missing()):
+            raise KasError(f"cost.runtime: {missing}")
+
     @cached_property
-    def timed_original(self) -> nn.Module:
-        """The deployed original as it is timed."""
-        return self.timed(self.deployed.model)
+    def measured_example(self) -> Tensor:
+        """The example input of the deployed network, on the device."""
+        return self.deployed.example.to(self.device)
+
+    def timed_original(self, runtime: str | None = None) -> Prepared:
+        """The deployed original as it is timed in a runtime (by default the study's), prepared once.
+
+        Raises KasError if the runtime is missing or does not take it.
+        """
+        ready = self.runtime(runtime)
+        if ready.name not in self._originals:
+            with memory_errors("preparing the original"):
+                network, example = self.timed(self.deployed.model), self.measured_example
+            self._originals[ready.name] = prepare(network, example, self.config.cost, ready, lock=self.lock)
+        return self._originals[ready.name]
 
     def start(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
         """The trained network with the kernel, as its training starts: from scratch, or from the original's weights."""

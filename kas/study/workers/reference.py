@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import optuna
 
-from kas.evaluation import compare
-from kas.evaluation.failures import memory_errors
+from kas.evaluation import Paired, compare
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
@@ -38,12 +37,15 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     known = records.reference(study)
     if known is not None:  # somebody else made it while we waited
         return known
-    latency = _latency(bench, listener)
+    paired = _latency(bench, listener)
     result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
     targets = bench.deployed.targets
     reference = Reference(
         accuracy=round(result.accuracy, 6),
-        latency_ms=latency,
+        latency_ms=paired.original_ms if paired else None,
+        runtime=paired.runtime if paired else None,
+        runtime_version=paired.version if paired else None,
+        memory_format=paired.original_format if paired else None,
         macs=sum(target.macs for target in targets),
         params=sum(target.params for target in targets),
         work=replaced_work(targets),
@@ -55,11 +57,10 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     return reference
 
 
-def _latency(bench: Bench, listener: Listener) -> float | None:
-    """Median milliseconds of the deployed original, measured in the same way as a candidate: paired, with itself."""
+def _latency(bench: Bench, listener: Listener) -> Paired | None:
+    """The deployed original, measured in the same way as a candidate: paired, with itself."""
     if not bench.measures:
         return None
     listener.stage(None, "latency")
-    with memory_errors("measuring the original"):
-        model, example = bench.timed_original, bench.deployed.example.to(bench.device)
-    return compare(model, model, example, bench.config.cost, lock=bench.lock).original_ms
+    original = bench.timed_original()
+    return compare(original, original, bench.measured_example, bench.config.cost, lock=bench.lock, runtime=bench.runtime())

@@ -13,6 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
+from kas.reporting import naming
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
@@ -23,6 +24,7 @@ from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
 from kas.study.storage.queue import TrialQueue
+from kas.study.storage.status import runtimes
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Result, Runner
 
@@ -49,8 +51,8 @@ def run_study(
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
-    device or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which leave no
-    trace; a configuration that differs from the study's; a storage that cannot be opened.
+    device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which
+    leave no trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
     from kas.study.workers.bench import Bench
     from kas.study.workers.preflight import check_budget
@@ -58,6 +60,7 @@ def run_study(
 
     place = StudyFolder(folder)
     bench = Bench(config, place, workers)
+    bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)
     with ExitStack() as stack:
@@ -101,7 +104,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -127,6 +130,8 @@ class _Session:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
+            measure_in_other_runtimes(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result
@@ -145,10 +150,13 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
+            runtimes=runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
         """Say that the study is open; when it is new, record its targets and say which seeds are left out."""
+        networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
+        targets = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -159,12 +167,13 @@ class _Session:
                 device=self.bench.device_name,
                 cost=self.config.objectives.cost,
                 epochs=self.config.training.epochs,
+                replaced=naming.replaced(targets),
             )
         )
         if keys.TARGETS not in self.study.user_attrs:
-            networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
-            data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
-            self.study.set_user_attr(keys.TARGETS, json.dumps(data))
+            data = self.bench.data
+            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
+            self.study.set_user_attr(keys.TARGETS, json.dumps(targets))
             for line in left_out:
                 _log.warning(line)
                 self.listener.message(line)

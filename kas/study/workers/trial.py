@@ -13,6 +13,7 @@ from torch import nn
 from kas.evaluation import EpochReport, OutOfMemory, Paired, TimeLimit, TrainingDiverged, TrainResult, check, compare, train
 from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
+from kas.evaluation.runtimes import Refusal
 from kas.language import Infeasible, InvalidKernel, Kernel
 from kas.solvers import Sizes
 from kas.study import attributes as keys
@@ -27,6 +28,7 @@ __all__ = ["Pipeline", "latency_attributes", "measure", "train_on"]
 _NAMES: dict[type[Exception], str] = {
     InvalidKernel: "infeasible",
     Infeasible: "infeasible",
+    Refusal: "infeasible",  # the runtime does not take the network with this kernel
     TrainingDiverged: "unhealthy",
     OutOfMemory: "out_of_memory",
     TimeLimit: "timeout",
@@ -151,17 +153,24 @@ class Pipeline:
             shutil.rmtree(self._bench.folder.trial(kernel.hash), ignore_errors=True)
 
 
-def measure(bench: Bench, kernel: Kernel, sizes: Sizes) -> Paired:
-    """Time the deployed network with the kernel against the original: one paired session."""
+def measure(bench: Bench, kernel: Kernel, sizes: Sizes, runtime: str | None = None) -> Paired:
+    """Time the deployed network with the kernel against the original in a runtime (by default the study's): one paired session.
+
+    Raises KasError if the runtime is missing or refuses the original, Refusal if it refuses the network with the kernel.
+    """
+    original = bench.timed_original(runtime)
     with memory_errors("building the network"):
-        candidate = bench.timed(bench.deploy(kernel, sizes))
-        original = bench.timed_original
-    return compare(original, candidate, bench.deployed.example.to(bench.device), bench.config.cost, lock=bench.lock)
+        candidate, example = bench.timed(bench.deploy(kernel, sizes)), bench.measured_example
+    return compare(original, candidate, example, bench.config.cost, lock=bench.lock, runtime=bench.runtime(runtime))
 
 
 def latency_attributes(paired: Paired) -> dict[str, Any]:
     """A paired measurement as user attributes; milliseconds, ratios."""
     return {
+        "runtime": paired.runtime,
+        "runtime_version": paired.version,
+        "original_format": paired.original_format,
+        "memory_format": paired.candidate_format,
         "latency_ms": paired.candidate_ms,
         "original_latency_ms": paired.original_ms,
         "ratio": paired.ratio,
