@@ -15,6 +15,7 @@ from kas.reporting.errorbars import mean_and_sd, paired_difference
 from kas.study.display.events import Silent
 from kas.study.storage import records
 from kas.study.storage.promotions import ORIGINAL, Promotion
+from kas.study.storage.status import runtime_name
 
 if TYPE_CHECKING:
     import optuna
@@ -93,13 +94,15 @@ def _standing(
     )
 
 
-def speedups(study: optuna.Study, kernels: Sequence[str], runtime: str) -> dict[str, dict[str, float]]:
-    """How much faster the deployed network is with each kernel, by runtime, as the search has measured it.
-
-    runtime: of the study.
-    """
-    measured = {record.hash: record.speedup for record in records.read(study) if record.speedup is not None}
-    return {key: {runtime: measured[key]} for key in kernels if key in measured}
+def speedups(study: optuna.Study, kernels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """How much faster the deployed network is with each kernel, by runtime, the study's own first; as measured so far."""
+    own = runtime_name(study)
+    found: dict[str, dict[str, float]] = {key: {} for key in kernels}
+    for record in records.read(study):
+        if record.hash in found:
+            measured = {own: record.speedup, **{name: one.get("speedup") for name, one in record.runtimes.items()}}
+            found[record.hash] |= {name: value for name, value in measured.items() if value is not None}
+    return found
 
 
 def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[str], width: int) -> Table:
@@ -184,6 +187,10 @@ class PromotionTerminal(Silent):
     def unit_epoch(self, kernel: str, seed: int, epoch: int, epochs: int, accuracy: float) -> None:
         """Show it."""
         self._below(f"{kernel}, seed {seed}: epoch {epoch} of {epochs}, validation {wording.accuracy(accuracy)}")
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """Show what is measured."""
+        self._below(f"{name} {detail}")
 
     def unit_finished(self, result: Promotion) -> None:
         """A line."""
