@@ -49,8 +49,8 @@ def run_study(
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
-    device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which leave no
-    trace; a configuration that differs from the study's; a storage that cannot be opened.
+    device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which
+    leave no trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
     from kas.study.workers.bench import Bench
     from kas.study.workers.preflight import check_budget
