@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kas.language.errors import KasError
+from kas.replacement.standin import StandIn
 from kas.solvers.targets import Target
 
 __all__ = ["AdaptedAttention", "AdaptedBlock", "ChannelNorm"]
@@ -23,7 +24,7 @@ class ChannelNorm(nn.LayerNorm):
         return y.movedim(-1, 1)
 
 
-class AdaptedBlock(nn.Module):
+class AdaptedBlock(StandIn):
     """`[N, C_in, *input size]`, or a list of tensors that are concatenated, → `[N, C_out, *output size]`.
 
     Of tokens, `[N, *input size, C_in]` → `[N, *output size, C_out]`; the templates in it have the channels first.
@@ -32,12 +33,13 @@ class AdaptedBlock(nn.Module):
     layer: the adapted templates. norm: behind them, or an Identity.
     """
 
+    self_attn = SimpleNamespace(batch_first=True)  # nn.TransformerEncoder asks its first layer for it
+
     def __init__(self, target: Target, layer: nn.Module) -> None:
         super().__init__()
         self.tokens = target.tokens
         self.layer = layer
         self.norm = _norm(target)
-        self.self_attn = SimpleNamespace(batch_first=True)  # which nn.TransformerEncoder asks its first layer for
 
     def forward(self, x: Tensor | list[Tensor], *others: Any, **options: Any) -> Any:
         for other in (*others, *options.values()):

@@ -63,7 +63,7 @@ class Choice:
     @property
     def overridable(self) -> tuple[str, ...]:
         """The reasons that choosing by name sets aside."""
-        return (LINEAR, self.kernel_reason, DEPTHWISE, STEM)
+        return (LINEAR, OWN_FORWARD, self.kernel_reason, DEPTHWISE, STEM)
 
     @property
     def kernel_reason(self) -> str:
@@ -107,10 +107,13 @@ CALLS = "called more than once"
 SHARED = "weight shared with another layer"
 TENSORS = "input or output is not one tensor [N, C, ...]"
 GEOMETRY = "output size is not that of its stride and padding"
+HOLDS_MORE = "holds more than its weight and bias"
+OWN_FORWARD = "subclass with a forward of its own (only by name)"
 DEPTHWISE = "depthwise (C_in/groups = 1)"
 STEM = "stem (reads the network's input)"
 INSIDE = "inside a block that is replaced"
 
+_WEIGHTS = frozenset(name + end for name in ("weight", "bias") for end in ("", "_g", "_v", "_u", "_orig", "_mask"))
 _Rule = Callable[[str, nn.Module, list[Call], Choice, Context], bool]
 
 
@@ -122,10 +125,9 @@ def check_types(model: nn.Module, choice: Choice) -> None:
             own = sorted({type(module).__name__ for module in model.modules()})
             lowered = {name.lower(): name for name in own}
             near = difflib.get_close_matches(kind.lower(), lowered, n=1)
-            hint = f"did you mean {lowered[near[0]]}? " if near else ""
-            raise KasError(
-                f"targets: no module of {type(model).__name__} is of the type {kind!r}; {hint}It has {', '.join(own)}"
-            )
+            hint = f"; did you mean {lowered[near[0]]}?" if near else ""
+            what = f"no module of {type(model).__name__} is of the type {kind!r}{hint}"
+            raise KasError(f"targets.types: {what} (it has {', '.join(own)})")
 
 
 def reasons(choice: Choice) -> list[str]:
@@ -161,8 +163,9 @@ def _filters(choice: Choice) -> list[tuple[str, _Rule]]:
         table.append((RANK, lambda name, layer, calls, choice, context: rank_of(layer) != choice.rank))
     if choice.names is None and choice.types is None and choice.rank != 0:
         table.append((LINEAR, lambda name, layer, calls, choice, context: isinstance(layer, nn.Linear)))
-    table += [*_CALLED, (TENSORS, _odd_tensors), (GEOMETRY, _odd_geometry)]
+    table += [*_CALLED, (TENSORS, _odd_tensors), (GEOMETRY, _odd_geometry), (HOLDS_MORE, _holds_more)]
     if choice.names is None:
+        table.append((OWN_FORWARD, _own_forward))
         table.append((choice.kernel_reason, _small_kernel))
         table += [(DEPTHWISE, _depthwise)] if not choice.depthwise else []
         table += [(STEM, _stem)] if not choice.stem else []
@@ -192,6 +195,20 @@ def _odd_geometry(name: str, layer: nn.Module, calls: list[Call], choice: Choice
     # Subclasses may pad in their own way; an adapter could not follow them.
     inputs, outputs = calls[0].inputs or (), calls[0].outputs or ()
     return any(axis.outputs(n) != m for axis, n, m in zip(axes_of(layer), inputs[2:], outputs[2:], strict=True))
+
+
+def _holds_more(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    # A scale, statistics, an activation: a kernel in the layer's place would lose them without a word. What torch's own
+    # helpers (weight norm, spectral norm, pruning) keep in the place of the weight is the weight.
+    tensors = {key for key, _ in (*layer.named_parameters(), *layer.named_buffers()) if not key.startswith("parametrizations.")}
+    modules = {key for key, _ in layer.named_children() if key != "parametrizations"}
+    return bool(modules or tensors - _WEIGHTS)
+
+
+def _own_forward(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    base = next(kind for kind in REPLACEABLE if isinstance(layer, kind))
+    methods = [method for method in ("forward", "_conv_forward") if hasattr(base, method)]
+    return any(method in vars(layer) or getattr(type(layer), method) is not getattr(base, method) for method in methods)
 
 
 def _small_kernel(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:

@@ -12,11 +12,13 @@ from torch import nn
 
 from kas.language.errors import KasError
 from kas.replacement.blocks import describe_block
+from kas.replacement.example import ExampleInput, describe_input, first_tensor
 from kas.replacement.filters import INSIDE, Choice, Context, check_types, reason_against, reasons
 from kas.replacement.layers import LAYERS, describe, rank_of
-from kas.replacement.observe import Call, ExampleInput, describe_input, first_tensor, observe
+from kas.replacement.observe import Call, observe
 from kas.replacement.placeholder import Placeholder
-from kas.solvers.targets import NormKind, Preference, Target
+from kas.replacement.running import materialised
+from kas.solvers.targets import Preference, Target
 
 __all__ = ["Norm", "Survey", "find_targets", "survey"]
 
@@ -50,7 +52,8 @@ def find_targets(
     By default: the model's Placeholders if it has any; else every Conv1d and Conv2d with a kernel over 1 that is not
     depthwise (C_in/groups over 1) and not the stem (reads the network's input, or is the first convolution and has as
     many input channels as it). Never: layers that do not run or run more than once, share their weight with another,
-    are transposed or 3-D, or whose output size does not follow from stride, padding and dilation.
+    are transposed or 3-D, hold more than their weight and bias, or whose output size does not follow from stride, padding
+    and dilation. Lazy layers run once on the example, in a copy.
 
     Blocks, by name or type alone: any other module that is called once with one tensor `[N, C_in, *size]`, or a list of
     tensors that it concatenates, and returns one `[N, C_out, *size over a stride]`, at any rank; or tokens, with the
@@ -66,8 +69,9 @@ def find_targets(
     adapter: what stands around a template where channels differ by a whole factor, `copies` (or splits) or `projection`.
     norm: what stands behind a template in a block's place: `batch`, `layer`, `none`, or `auto`: the kind in the block.
 
-    The model, its mode, its running statistics and its hooks stay as they are. Raises KasError if nothing is found
-    (with each filter and how many layers it excluded), no module is of a type, or the model does not run on the example.
+    The model, its mode, its running statistics and its hooks stay as they are, and so does the example. Raises KasError
+    if nothing is found (with each filter and how many layers it excluded), no module is of a type, the model cannot be
+    copied (with the attribute and how to clear it) or does not run on the example.
 
     >>> import torch, torchvision
     >>> resnet = torchvision.models.resnet18()
@@ -105,6 +109,7 @@ def _survey(
         if given not in get_args(choices):
             raise KasError(f"find_targets: {argument}={given!r}; expected one of {', '.join(get_args(choices))}")
     check_types(model, choice)
+    model = materialised(model, example_input)
     modules = dict(model.named_modules())
     layers = {name: module for name, module in modules.items() if isinstance(module, LAYERS)}
     blocks = {name: module for name, module in modules.items() if choice.is_block(name, module)}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from kas.language.errors import KasError
+from kas.replacement.copying import cloned, copied
+from kas.replacement.example import ExampleInput, arguments
+from kas.replacement.running import run
 
-__all__ = ["Call", "ExampleInput", "arguments", "describe_input", "first_tensor", "observe"]
-
-# One tensor, the positional arguments, or the keyword arguments of the network.
-ExampleInput = Tensor | Sequence[Any] | Mapping[str, Any]
+__all__ = ["Call", "observe"]
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,11 @@ def observe(
     """The calls of each wanted module that ran, by qualified name, in the order in which the first calls ended.
 
     count: whether to count the multiply-adds; they are 0 without.
-    Runs a copy of the model in eval mode, without gradients and with its own random state: the model, its mode and its
-    running statistics stay as they are. Raises KasError if the model does not run on the example.
+    Runs a copy of the model in eval mode on a copy of the example, without gradients and with its own random state: the
+    model, its mode, its running statistics and the example stay as they are. Raises KasError if the model cannot be
+    copied or does not run on the example.
     """
-    try:
-        model = copy.deepcopy(model).eval()
-    except Exception as error:
-        raise KasError(f"{type(model).__name__} cannot be copied: {type(error).__name__}: {error}") from error
+    model, example_input = copied(model).eval(), cloned(example_input)
     args, kwargs = arguments(example_input)
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
     storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
@@ -66,41 +62,8 @@ def observe(
                 recorder = _Recorder(calls, name, storages, counter)
                 for handle in recorder.hook(module):
                     stack.callback(handle.remove)
-        devices = sorted({tensor.device.index for tensor in tensors if tensor.is_cuda})
-        stack.enter_context(torch.random.fork_rng(devices=devices))
-        stack.enter_context(torch.no_grad())
-        try:
-            model(*args, **kwargs)
-        except Exception as error:
-            where = f"{type(model).__name__} does not run on the example input {describe_input(example_input)}"
-            raise KasError(f"{where}: {type(error).__name__}: {error}") from error
+        run(model, example_input)
     return calls
-
-
-def first_tensor(example_input: ExampleInput) -> Tensor:
-    """The first tensor of an example: the network's input. Raises KasError if there is none."""
-    args, kwargs = arguments(example_input)
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor):
-            return value
-    raise KasError(f"the example input holds no tensor: {type(example_input).__name__}")
-
-
-def describe_input(example_input: ExampleInput) -> str:
-    """The shape of an example, for messages."""
-    return str(list(first_tensor(example_input).shape))
-
-
-def arguments(example_input: ExampleInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The positional and the keyword arguments of a call on the example."""
-    if isinstance(example_input, Tensor):
-        return (example_input,), {}
-    if isinstance(example_input, Mapping):
-        return (), dict(example_input)
-    if isinstance(example_input, Sequence) and not isinstance(example_input, str):
-        return tuple(example_input), {}
-    given = type(example_input).__name__
-    raise KasError(f"the example input is a {given}; expected a tensor, a tuple of arguments or a dict of them")
 
 
 @contextmanager

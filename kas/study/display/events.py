@@ -14,7 +14,10 @@ __all__ = ["Listener", "Listeners", "Silent", "StudyStarted", "StudySummary"]
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`."""
+    """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`.
+
+    replaced: what is replaced in the network as deployed, in words.
+    """
 
     name: str
     folder: Path
@@ -25,6 +28,7 @@ class StudyStarted:
     cost: str
     epochs: int
     workers: int = 1
+    replaced: str = ""
 
 
 @dataclass(frozen=True)

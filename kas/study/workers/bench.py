@@ -7,8 +7,9 @@ accuracy (`training.model`), often a narrower one. The same program is solved fo
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +63,13 @@ class Bench:
         """The lock that workers on this device share: trainings pause while one of them measures."""
         device = str(self.device).replace(":", "")
         return DeviceLock(self.folder.locks / f"{platform.node() or 'host'}-{device}")
+
+    def adopt(self, targets: Mapping[str, Sequence[Target]]) -> None:
+        """Take over the adapters of a study's targets (`stored_targets`): whatever is solved or built then has these."""
+        self.deployed, self.trained = (
+            replace_fields(network, targets=_adopted(network.targets, targets.get(name, ())))
+            for name, network in (("deployed", self.deployed), ("trained", self.trained))
+        )
 
     @property
     def rank(self) -> int:
@@ -195,6 +203,11 @@ def _resized(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
     return shape if size is None else (shape[0], *(size for _ in shape[1:]))
 
 
+def _adopted(targets: Sequence[Target], stored: Sequence[Target]) -> tuple[Target, ...]:
+    prefer = {target.name: target.prefer for target in stored}
+    return tuple(replace_fields(target, prefer=prefer.get(target.name, target.prefer)) for target in targets)
+
+
 def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> list[Target]:
     """The targets of the rank that has most of the work; a kernel has one rank."""
     found = find_targets(
@@ -206,6 +219,8 @@ def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> lis
         min_kernel=settings.min_kernel,
         depthwise=settings.depthwise,
         stem=settings.stem,
+        adapter="projection" if settings.adapter == "projection" else "copies",
+        norm=settings.norm,
     )
     ranks = {target.rank for target in found}
     rank = max(ranks, key=lambda rank: sum(target.macs for target in found if target.rank == rank))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
+from kas.solvers.describing import describe_targets
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
@@ -52,6 +52,7 @@ def run_study(
     device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which
     leave no trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
+    from kas.study.workers.adapters import settle_adapters
     from kas.study.workers.bench import Bench
     from kas.study.workers.preflight import check_budget
     from kas.study.workers.seeding import study_sampler
@@ -72,7 +73,11 @@ def run_study(
         session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
-            session.announce(left_out)
+            found = bench.deployed.targets
+            first = settle_adapters(study, bench, Claims(study, mutex), lambda: interruption.wait(POLL_S))
+            if bench.deployed.targets != found:
+                sampler, left_out = study_sampler(config, bench)
+            session.announce(left_out if first else ())
             result = session.work(interruption, sampler)
         except KeyboardInterrupt:
             _log.info("interrupted")
@@ -149,7 +154,9 @@ class _Session:
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
-        """Say that the study is open; when it is new, record its targets and say which seeds are left out."""
+        """Say that the study is open, what it replaces, and which seeds are left out."""
+        replaced = describe_targets(self.bench.deployed.targets)
+        _log.info(replaced)
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -160,15 +167,12 @@ class _Session:
                 device=self.bench.device_name,
                 cost=self.config.objectives.cost,
                 epochs=self.config.training.epochs,
+                replaced=replaced,
             )
         )
-        if keys.TARGETS not in self.study.user_attrs:
-            networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
-            data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
-            self.study.set_user_attr(keys.TARGETS, json.dumps(data))
-            for line in left_out:
-                _log.warning(line)
-                self.listener.message(line)
+        for line in left_out:
+            _log.warning(line)
+            self.listener.message(line)
 
 
 @contextmanager
