@@ -54,7 +54,7 @@ def test_words_at_the_head() -> None:
     assert dict(facts(summary)) == {
         "Network": "small_resnet, width 64 blocks 1",
         "Data": "digits",
-        "Replaced": "9 layers",
+        "Replaced": "layer{0,1,2,3,4,5,6,7,8}: 9 layers",
         "Budget": "macs 0.3",
         "Device": "AMD EPYC 7B13, 2 threads",
         "Cost": "latency, batch 32, eager",
@@ -75,7 +75,7 @@ def test_words_at_the_head() -> None:
 def test_targets_are_counted_however_they_are_stored(stored: object) -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.set_user_attr("kas.targets", stored)
-    assert ("Replaced", "2 layers") in facts(summarize(study))
+    assert dict(facts(summarize(study)))["Replaced"].endswith("2 layers")
 
 
 def test_latency_measured_again_replaces_the_first_one() -> None:
