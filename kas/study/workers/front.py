@@ -23,6 +23,7 @@ import torch
 
 from kas.evaluation import OutOfMemory, Paired
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.networks import CHECKPOINT_FORMAT, Recipe
 from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
@@ -39,7 +40,6 @@ from kas.study.workers.trial import measure
 __all__ = ["SESSIONS", "export_front", "measure_in_other_runtimes", "pool", "remeasure_front"]
 
 SESSIONS = 3
-CHECKPOINT_FORMAT = "kas.checkpoint/1"
 
 
 def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
@@ -179,7 +179,7 @@ def _module(bench: Bench, kernel: Kernel) -> str:
 
 
 def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Path, listener: Listener) -> None:
-    """The weights of the trained network, with what is needed to build it again; `torch.load(weights_only=True)` reads it."""
+    """The weights of the trained network, with what is needed to build it again; kas.load reads it."""
     trained = bench.folder.trial(str(record.hash)) / CHECKPOINT
     try:
         state = read_checkpoint(trained)["state_dict"]
@@ -187,8 +187,10 @@ def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Pat
         listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine ({trained})")
         return
     _, sizes = bench.solve(kernel)
+    made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
     data = {
         "format": CHECKPOINT_FORMAT,
+        "recipe": Recipe.of(*made, bench.trained.targets, kernel, sizes.groups, sizes.values).to_dict(),
         "program": kernel.to_json(),
         "groups": sizes.groups,
         "values": {name: dict(values) for name, values in sizes.values.items()},
