@@ -52,7 +52,7 @@ class _TextLoader(Loader):
         if self.module is None:
             file = f"<{module.__name__}>"
             module.__file__ = file
-            exec(compile(self.text, file, "exec"), vars(module))
+            exec(compile(self.text, file, "exec", dont_inherit=True), vars(module))
             self.module = module
             # For tracebacks, `inspect` and torch's script compiler.
             linecache.cache[file] = (len(self.text), None, self.text.splitlines(keepends=True), file)
