@@ -156,7 +156,9 @@ class _Session:
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
-        """Say that the study is open, what it replaces, and which seeds are left out."""
+        """Say that the study is open, what it replaces, which seeds are left out, and whether its network is frozen."""
+        from kas.replacement import only_replaced_train
+
         replaced = status.replaced(self.study)
         _log.info("replaces %s", replaced)
         self.listener.study_started(
@@ -175,6 +177,8 @@ class _Session:
         if keys.INPUT not in self.study.user_attrs:
             data = self.bench.data
             self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
+        if sentence := only_replaced_train(self.bench.trained.model):
+            self.listener.message(sentence)
         for line in left_out:
             _log.warning(line)
             self.listener.message(line)
