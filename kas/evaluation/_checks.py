@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kas.language.errors import KasError
 
-__all__ = ["above", "at_least", "count", "is_factory", "literals", "nearest", "within"]
+__all__ = ["above", "at_least", "count", "is_factory", "literals", "nearest", "one_of", "within"]
 
 
 def nearest(wanted: str, known: Iterable[str]) -> str:
@@ -41,12 +41,17 @@ def within(section: str, key: str, value: Any, low: float, high: float) -> None:
         raise KasError(f"{section}.{key} is {value!r}; it must be a number from {low} to {high}")
 
 
+def one_of(where: str, value: Any, choices: Any) -> None:
+    known = get_args(choices)
+    if value not in known:
+        raise KasError(f"{where} is {value!r}; it must be one of {', '.join(known)}{nearest(str(value), known)}")
+
+
 def literals(section: str, settings: Any) -> None:
     """Each field of a dataclass whose type is a Literal."""
     for key, hint in get_type_hints(type(settings)).items():
-        value, known = getattr(settings, key), get_args(hint)
-        if get_origin(hint) is Literal and value not in known:
-            raise KasError(f"{section}.{key} is {value!r}; it must be one of {', '.join(known)}{nearest(str(value), known)}")
+        if get_origin(hint) is Literal:
+            one_of(f"{section}.{key}", getattr(settings, key), hint)
 
 
 def is_factory(where: str, value: Any) -> None:

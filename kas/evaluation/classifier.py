@@ -89,7 +89,8 @@ class Classifier(pl.LightningModule):
         if settings.optimizer == "sgd":
             nesterov = settings.momentum > 0
             return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov)
-        return torch.optim.AdamW(groups, lr=settings.lr)
+        smallest = max(torch.finfo(parameter.dtype).tiny for parameter in trained)
+        return torch.optim.AdamW(groups, lr=settings.lr, eps=max(1e-8, smallest))  # in half precision 1e-8 is 0: 0 / 0
 
     def _add(self, stage: str, loss: Tensor, count: int) -> None:
         total, samples = self._sums.get(stage, [torch.zeros((), device=loss.device), 0])

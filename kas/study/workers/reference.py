@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import optuna
 
-from kas.evaluation import Paired, compare
+from kas.evaluation import Paired, TrainingDiverged, compare
+from kas.language import KasError
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
@@ -38,7 +39,13 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     if known is not None:  # somebody else made it while we waited
         return known
     paired = _latency(bench, listener)
-    result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
+    try:
+        result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
+    except TrainingDiverged as error:
+        raise KasError(
+            f"the original network cannot be trained as the study file says: {error}; "
+            f"lower training.lr, or choose another training.precision"
+        ) from error
     targets = bench.deployed.targets
     reference = Reference(
         accuracy=round(result.accuracy, 6),
