@@ -16,10 +16,7 @@ from kas.evaluation.data._mnist import three_way
 from kas.study.__main__ import main
 
 STUDY = Path(__file__).parents[2] / "studies" / "digits.yaml"
-SMALL = (
-    "training.epochs=1 training.model.width=4 cost.model.width=6 cost.size=12 cost.repeats=3 cost.min_block_ms=1 device=cpu "
-    "cost.max_ratio=1000 health.enabled=false search.seeds=[depthwise_separable]"
-).split()
+SMALL = ["training.epochs=1", "training.model.width=4", "cost.model.width=6", "cost.size=12", "cost.repeats=3", "cost.min_block_ms=1", "device=cpu", "cost.max_ratio=1000", "health.enabled=false", "search.seeds=[depthwise_separable]"]
 
 # What somebody writes who has the file alone: every number comes from its metadata.
 SCRIPT = """
