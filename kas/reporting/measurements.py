@@ -28,7 +28,9 @@ class Measurement:
         """Runtime, batch and threads in words."""
         threads = "" if self.threads is None else f"{self.threads} thread{'' if self.threads == 1 else 's'}"
         batch = "" if self.batch_size is None else f"batch {self.batch_size}"
-        return ", ".join(part for part in (self.version or self.runtime, batch, threads) if part)
+        named = self.version or self.runtime
+        runtime = named if self.runtime in named else f"{self.runtime} ({named})"
+        return ", ".join(part for part in (runtime, batch, threads) if part)
 
 
 def read_measurement(data: Any) -> Measurement | None:

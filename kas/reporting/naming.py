@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kas.language.errors import KasError
 from kas.reporting.rows import loads, text
+from kas.solvers import Target
+from kas.solvers.describing import describe_targets
 
 __all__ = ["names_text", "replaced"]
 
 
 def replaced(stored: Any) -> str:
-    """What a study replaces, from its attribute `kas.targets`: `6 layers: stages.{0,1,2}.0.conv{1,2}`; else empty."""
+    """What a study replaces, from its attribute `kas.targets`; empty if there is none.
+
+    >>> replaced({"deployed": [Target(f"layer1.{i}.conv", 64, 64, (8, 8)).to_dict() for i in (0, 1)]})
+    'layer1.{0,1}.conv: 2 layers; adapters: 2 none'
+    """
     targets = _deployed(stored)
     if targets is None:
         return ""
     names = [name for target in targets if (name := text(loads(target).get("name")))]
-    count = f"{len(targets)} layer{'' if len(targets) == 1 else 's'}"
-    return f"{count}: {names_text(names)}" if names else count
+    try:
+        words = describe_targets([Target.from_dict(target) for target in targets]).removeprefix("replaces ")
+    except (KasError, AttributeError, KeyError, TypeError, ValueError):  # of another program, or a later kas
+        words = f"{len(targets)} layer{'' if len(targets) == 1 else 's'}"
+    return f"{names_text(names)}: {words}" if names else words
 
 
 def _deployed(stored: Any) -> Sequence[Any] | None:

@@ -38,7 +38,7 @@ def _execute(args: Any) -> int:
     console.print(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
     console.print(f"files {place.folder(args.name)}")
     if words := replaced(study):
-        console.print(f"to replace: {words}", markup=False)
+        console.print(f"replaces {words}", markup=False)
     if outcomes:
         console.print(f"outcomes: {outcomes}")
     original = records.reference(study)

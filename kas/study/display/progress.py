@@ -93,7 +93,7 @@ class Terminal:
         self._print(f"study {event.name}: {event.wanted} trials{had}, on {event.device}, cost: {event.cost}")
         self._print(f"files {event.folder}   trials in {event.storage}")
         if event.replaced:
-            self._print(event.replaced)
+            self._print(f"replaces {event.replaced}")
         self._bar.update(self._task, total=event.wanted, completed=event.finished)
         if self.console.is_terminal and self._live is None:
             self._live = Live(console=self.console, get_renderable=self._below, refresh_per_second=4, transient=True)

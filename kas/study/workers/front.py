@@ -113,7 +113,7 @@ def _measure_in(
             found = pool([measure(bench, kernel, bench.solve(kernel)[0], runtime.name)])
         except (Refusal, OutOfMemory) as error:
             found = {"refused": str(error)}
-            listener.message(f"{runtime.name} does not take the network with {record.hash}: {error}")
+            listener.message(f"{record.hash}: {error}")
         front = study.user_attrs.get(keys.FRONT, {})
         own = front.get(record.hash, {})
         own = {**own, "runtimes": {**own.get("runtimes", {}), runtime.name: found}}

@@ -6,10 +6,8 @@ same network takes the same time, whatever its weights are.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -22,12 +20,12 @@ from kas.evaluation import OutOfMemory
 from kas.evaluation.devices import cpu_threads, describe_device
 from kas.evaluation.runtimes import Refusal, make_runtime
 from kas.language import Kernel
-from kas.solvers import Target
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.measurements import keep
 from kas.study.storage.records import TrialRecord
+from kas.study.workers.adapters import stored_targets
 from kas.study.workers.bench import Bench
 from kas.study.workers.front import pool
 from kas.study.workers.trial import measure
@@ -40,15 +38,12 @@ Progress = Callable[[str], None]
 def make_bench(study: optuna.Study, config: StudyConfig, folder: StudyFolder) -> Bench:
     """What the study's networks are timed on here, without its data: their shape and classes are in the study.
 
-    The layers to replace are those that the study recorded. Raises KasError as `Bench` does.
+    The targets have the adapters that the study decided on. Raises KasError as `Bench` does.
     """
     known = study.user_attrs.get(keys.INPUT)
     data = known and SimpleNamespace(input_shape=tuple(known["shape"]), num_classes=known["classes"])
     bench = Bench(config, folder, data=data)
-    recorded = study.user_attrs.get(keys.TARGETS)
-    if recorded is not None:
-        targets = tuple(Target.from_dict(entry) for entry in json.loads(recorded)["deployed"])
-        bench.deployed = replace(bench.deployed, targets=targets)
+    bench.adopt(stored_targets(study))
     return bench
 
 

@@ -12,18 +12,16 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
-from kas.solvers.describing import describe_targets
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
-from kas.study.storage import records
+from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
 from kas.study.storage.queue import TrialQueue
-from kas.study.storage.status import runtimes
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Result, Runner
 
@@ -154,13 +152,13 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
-            runtimes=runtimes(self.study),
+            runtimes=status.runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
         """Say that the study is open, what it replaces, and which seeds are left out."""
-        replaced = describe_targets(self.bench.deployed.targets)
-        _log.info(replaced)
+        replaced = status.replaced(self.study)
+        _log.info("replaces %s", replaced)
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
