@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from kas.evaluation._lightning import pl  # noqa: F401  torchmetrics imports torchvision, which this makes importable
 from kas.evaluation.settings import nearest
 from kas.language.errors import KasError
@@ -9,9 +11,15 @@ from kas.language.errors import KasError
 import torchmetrics.classification  # isort: skip
 from torchmetrics import Metric  # isort: skip
 
-__all__ = ["make_metric", "metric_direction"]
+__all__ = ["make_metric", "metric_direction", "metric_names"]
 
 _PREFIX = "Multiclass"
+
+
+def metric_names() -> list[str]:
+    """`accuracy`, and the multi-class metrics of torchmetrics, also those that are refused as an objective."""
+    every = torchmetrics.classification.__all__
+    return ["accuracy", *(name.removeprefix(_PREFIX) for name in every if name.startswith(_PREFIX))]
 
 
 def make_metric(name: str, num_classes: int) -> Metric:
@@ -21,11 +29,9 @@ def make_metric(name: str, num_classes: int) -> Metric:
     """
     if name == "accuracy":
         return torchmetrics.classification.MulticlassAccuracy(num_classes=num_classes, average="micro")
-    known = [key.removeprefix(_PREFIX) for key in torchmetrics.classification.__all__ if key.startswith(_PREFIX)]
-    if name not in known:
+    if name not in metric_names():
         raise KasError(
-            f"training.metric is {name!r}, which torchmetrics.classification does not have"
-            f"{nearest(name, ['accuracy', *known])}"
+            f"training.metric is {name!r}, which torchmetrics.classification does not have{nearest(name, metric_names())}"
         )
     try:
         metric: Metric = getattr(torchmetrics.classification, _PREFIX + name)(num_classes=num_classes)
@@ -35,7 +41,16 @@ def make_metric(name: str, num_classes: int) -> Metric:
         raise KasError(
             f"training.metric {name} has no direction (better or worse); choose one that has, such as F1Score"
         )
+    if _numbers(metric, num_classes) != 1:
+        raise KasError(f"training.metric {name} is not one number, but one for each class; choose another, such as F1Score")
     return metric
+
+
+def _numbers(metric: Metric, num_classes: int) -> int:
+    """How many numbers a metric gives, tried on one sample of each class."""
+    tried = metric.clone()
+    tried.update(torch.eye(num_classes), torch.arange(num_classes))
+    return int(torch.as_tensor(tried.compute()).numel())
 
 
 def metric_direction(name: str) -> str:

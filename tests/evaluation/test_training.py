@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -18,9 +18,8 @@ from torch import nn
 
 from kas.evaluation import OutOfMemory, TimeLimit, TrainingDiverged, make_data, make_model, resolve_device, train
 from kas.evaluation.checkpoints import read_checkpoint
-from kas.evaluation.metrics import make_metric, metric_direction
 from kas.evaluation.reports import EpochReport
-from kas.evaluation.settings import DataSettings, ModelSettings, TrainingSettings
+from kas.evaluation.settings import DataSettings, ModelSettings, Precision, TrainingSettings
 from kas.language.errors import KasError
 
 
@@ -231,17 +230,30 @@ def test_lock_is_free_between_batches_and_after_any_end(data: Any, tmp_path: Pat
     lock.close()
 
 
-def test_metrics_by_name() -> None:
-    assert metric_direction("accuracy") == metric_direction("F1Score") == "maximize"
-    assert metric_direction("HammingDistance") == "minimize"
-    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
-    metric = make_metric("accuracy", 2)
-    metric.update(logits, torch.tensor([0, 1, 1]))
-    assert float(metric.compute()) == pytest.approx(2 / 3)
-    with pytest.raises(KasError, match="did you mean 'accuracy'"):
-        make_metric("acuracy", 2)
-    with pytest.raises(KasError, match="has no direction"):
-        make_metric("ConfusionMatrix", 2)
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_each_precision_trains_or_is_refused(precision: Precision, data: Any, tmp_path: Path) -> None:
+    settings = TrainingSettings(epochs=1, precision=precision)
+    if precision == "16-mixed":
+        with pytest.raises(KasError, match=r"16-mixed cannot be had on the device cpu; use training\.precision: bf16"):
+            train(network(), data, settings, folder=tmp_path, device="cpu")
+        return
+    model = nn.Sequential(_Unused(), network())
+    result = train(model, data, settings, folder=tmp_path, device="cpu")
+    assert result.epochs == 1
+    kinds = {"16-true": torch.float16, "bf16-true": torch.bfloat16, "64-true": torch.float64}
+    assert weights(model).dtype == kinds.get(precision, torch.float32)
+    assert bool(weights(model).isfinite().all())
+
+
+class _Unused(nn.Module):
+    """Has a weight whose gradient is zero, which must not become one over zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + 0 * self.weight
 
 
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ values too (a number, a text) has those of `OTHER`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,7 @@ OTHER: dict[str, list[Any]] = {
     "device": ["cuda:1"],
     "data.root": ["files"],
     "data.eval_batch_size": [16],
+    "data.test_samples": [30],
     "data.workers": [1],
     "data.factory": ["own:data"],
     "data.factory_args": [{"size": 8}],
@@ -76,7 +78,7 @@ OTHER: dict[str, list[Any]] = {
     "health.min_gradient": [0.0],
     "health.min_dependence": [0.0],
     "health.max_scale": [1e9],
-    "targets.names": [["*.conv2"]],
+    "targets.names": [["stages.?.?"]],
     "targets.types": [["Conv2d"]],
     "targets.min_kernel": [3],
     "budget": [{"macs": 0.6, "params": 0.9, "memory": 8.0, "work": 4.0}],
@@ -116,7 +118,7 @@ NEEDS: list[tuple[str, Any, dict[str, Any]]] = [
     ("health.", ANY, {"health.enabled": True}),
     ("training.momentum", ANY, {"training.optimizer": "sgd"}),
     ("training.model", {"width": 8}, {"model.name": "small_resnet"}),
-    ("training.precision", ANY, {"model.name": "small_resnet"}),  # half precision is slow on a CPU
+    ("training.precision", "16-true", {"model.name": "small_resnet"}),  # slow on a CPU
     ("data.name", ANY, {"data.factory": None}),
     ("data.name", "cifar10", {"data.root": "files"}),
     ("data.name", "cifar100", {"data.root": "files"}),
@@ -132,6 +134,9 @@ NEEDS: list[tuple[str, Any, dict[str, Any]]] = [
     ("data.factory_args", {"size": 8}, {"data.factory": "own:data"}),
     ("model.name", ANY, {"model.factory": None}),
     ("model.name", "small_conv1d", {"data.name": "mnist5k_columns", "search.seeds": ["grouped1d3"], "targets.rank": 1}),
+    ("model.name", "small_convnext", {"model.args": {"width": 8, "blocks": 1}, "targets.types": ["ConvNeXtBlock"]}),
+    ("model.name", "small_vit", {"model.args": {"width": 8, "blocks": 1}, "targets.types": ["EncoderBlock"]}),
+    ("model.name", "small_vit", {"search.seeds": ["grouped1d3"], "targets.rank": 1}),  # tokens are sequences
     ("model.name", "mlp", {"model.args": {"width": 8}, "search.seeds": ["grouped_linear"], "targets.rank": 0}),
     ("model.name", "shufflenet_v2_x0_5", {"model.args": {}, "targets.depthwise": True, "budget": {"macs": 8.0}}),
     ("model.factory", "own:network", {"model.name": "small_resnet", "model.args": {"width": 8}, "data.name": "digits"}),
@@ -141,9 +146,13 @@ NEEDS: list[tuple[str, Any, dict[str, Any]]] = [
     ("targets.names", ANY, {"model.name": "small_resnet"}),
     ("targets.depthwise", True, {"model.name": "shufflenet_v2_x0_5", "targets.names": None}),
     ("targets.stem", True, {"targets.names": None}),
-    ("targets.types", ["Conv2d"], {"model.name": "small_resnet", "targets.names": None}),
+    ("targets.types", ANY, {"targets.names": None}),
+    ("targets.types", ["Conv2d"], {"model.name": "small_resnet"}),
     ("targets.adapter", ANY, {"model.name": "small_resnet", "model.args": {"width": 4, "stages": 2}}),  # whose widths differ
-    ("targets.norm", ANY, {"targets.names": ["stages.?.?"]}),  # blocks, each of which holds a norm
+    ("targets.norm", "auto", {"targets.names": ["stages.?.?"]}),  # blocks, each of which holds a norm
+    ("targets.norm", "batch", {"targets.names": ["stages.?.?"]}),
+    ("targets.norm", "layer", {"model.name": "small_convnext"}),
+    ("targets.norm", "none", {"model.name": "small_vit"}),
     ("search.seeds", None, {"model.name": "small_resnet"}),
     ("search.population", 2, {"trials": 4}),  # so that there are children
     ("search.mutation", ANY, {"search.population": 2}),
@@ -231,7 +240,8 @@ def run(folder: Path, row: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         node[key] = value
     (folder / "tiny.yaml").write_text(yaml.safe_dump(data))
     command = [sys.executable, "-m", "kas.study", "run", "tiny.yaml"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    compiler = {} if row.get("cost.runtime") == "compile" else {"CXX": "none"}  # without one the front is not compiled too
+    return subprocess.run(command, cwd=folder, env=os.environ | compiler, capture_output=True, text=True, timeout=600)
 
 
 def check_run(folder: Path, row: dict[str, Any]) -> None:
