@@ -33,12 +33,13 @@ class AdaptedBlock(StandIn):
     layer: the adapted templates. norm: behind them, or an Identity.
     """
 
+    self_attn = SimpleNamespace(batch_first=True)  # nn.TransformerEncoder asks its first layer for it
+
     def __init__(self, target: Target, layer: nn.Module) -> None:
         super().__init__()
         self.tokens = target.tokens
         self.layer = layer
         self.norm = _norm(target)
-        self.self_attn = SimpleNamespace(batch_first=True)  # which nn.TransformerEncoder asks its first layer for
 
     def forward(self, x: Tensor | list[Tensor], *others: Any, **options: Any) -> Any:
         for other in (*others, *options.values()):

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from kas.language.errors import KasError
 from kas.replacement.adapted_blocks import AdaptedAttention, AdaptedBlock
-from kas.replacement.blocks import axes_of_block, is_attention
-from kas.replacement.layers import Axis, axes_of
+from kas.replacement.blocks import axes_of_target, is_attention
+from kas.replacement.layers import Axis
 from kas.replacement.padding import Margin, margin_of, padding_mode
 from kas.replacement.standin import StandIn
 from kas.solvers.targets import Target
@@ -111,8 +111,8 @@ class AdaptedLayer(StandIn):
         if self.kind == "copies":
             y = torch.cat([template(x) for template in self.templates], 1)
         elif self.kind == "splits":
-            parts = zip(self.templates, x.chunk(len(self.templates), 1), strict=True)
-            first, *others = (template(part) for template, part in parts)
+            chunks = x.chunk(len(self.templates), 1)
+            first, *others = (template(chunks[i]) for i, template in enumerate(self.templates))
             y = first
             for other in others:
                 y = y + other
@@ -139,7 +139,7 @@ def adapt(
     """
     if downsampling not in DOWNSAMPLING:
         raise KasError(f"downsampling={downsampling!r}; expected one of {', '.join(DOWNSAMPLING)}")
-    axes = axes_of_block(target) if target.block else axes_of(module)
+    axes = axes_of_target(target, module)
     same_size = all(axis.stride == 1 and axis.left + axis.right == axis.extent for axis in axes)
     resize = None if same_size else Resize(axes, downsampling)
     templates = [build_template(target) for _ in range(target.adapter.templates)]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from kas.replacement.layers import Axis
+from kas.replacement.layers import Axis, axes_of
 from kas.replacement.observe import Call
 from kas.solvers.targets import NormKind, Rounding, Target
 
-__all__ = ["BLOCK_REASONS", "NO_WORK", "axes_of_block", "describe_block", "is_attention", "norm_of", "reason_against_block"]
+__all__ = ["BLOCK_REASONS", "NO_WORK", "axes_of_target", "describe_block", "is_attention", "norm_of", "reason_against_block"]
 
 SEVERAL_INPUTS = "takes more than one tensor"
 OUTPUT = "output is not one tensor"
@@ -46,7 +46,8 @@ def reason_against_block(block: nn.Module, call: Call, batch: int) -> str | None
 def describe_block(name: str, block: nn.Module, call: Call, norm: NormKind | None = None) -> Target:
     """The target that a block is, which is called once, as here; norm: None for the kind that the block holds."""
     tokens, geometry = has_tokens(block, call), _geometry(block, call)
-    assert call.first is not None and geometry is not None
+    assert call.first is not None
+    assert geometry is not None
     channels = -1 if tokens else 1
     return Target(
         name=name,
@@ -63,8 +64,10 @@ def describe_block(name: str, block: nn.Module, call: Call, norm: NormKind | Non
     )
 
 
-def axes_of_block(target: Target) -> tuple[Axis, ...]:
-    """The geometry of a block, as that of a convolution whose windows touch and start at the first position."""
+def axes_of_target(target: Target, module: nn.Module) -> tuple[Axis, ...]:
+    """The geometry of a layer, or that of a block as of a convolution whose windows touch and start at the first position."""
+    if not target.block:
+        return axes_of(module)
     return tuple(Axis(s - 1, s, 0, s - 1 if target.rounding == "up" else 0) for s in target.strides)
 
 
@@ -90,7 +93,8 @@ def has_tokens(block: nn.Module, call: Call) -> bool:
         channels = getattr(module, "in_channels", None) or getattr(module, "num_features", None)
         if channels is not None and len(call.parts) == 1 and channels == shape[1]:
             return False
-    return False
+    grows = call.first is not None and any(m > n for n, m in zip(shape[2:], call.first[2:], strict=False))
+    return len(shape) > 2 and grows  # channels may grow, a size that does is none
 
 
 def _features(module: nn.Module) -> int | None:
@@ -98,9 +102,9 @@ def _features(module: nn.Module) -> int | None:
     if isinstance(module, nn.Linear):
         return module.in_features
     if isinstance(module, nn.MultiheadAttention):
-        return module.embed_dim
-    if type(module) is nn.LayerNorm and len(module.normalized_shape) == 1:  # a subclass may work on the channels
-        return module.normalized_shape[0]
+        return int(module.embed_dim)
+    if type(module) is nn.LayerNorm:  # a subclass may work on the channels
+        return int(module.normalized_shape[-1])
     return None
 
 

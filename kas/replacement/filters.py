@@ -125,10 +125,9 @@ def check_types(model: nn.Module, choice: Choice) -> None:
             own = sorted({type(module).__name__ for module in model.modules()})
             lowered = {name.lower(): name for name in own}
             near = difflib.get_close_matches(kind.lower(), lowered, n=1)
-            hint = f"did you mean {lowered[near[0]]}? " if near else ""
-            raise KasError(
-                f"targets: no module of {type(model).__name__} is of the type {kind!r}; {hint}It has {', '.join(own)}"
-            )
+            hint = f"; did you mean {lowered[near[0]]}?" if near else ""
+            what = f"no module of {type(model).__name__} is of the type {kind!r}{hint}"
+            raise KasError(f"targets.types: {what} (it has {', '.join(own)})")
 
 
 def reasons(choice: Choice) -> list[str]:

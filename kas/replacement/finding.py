@@ -18,7 +18,7 @@ from kas.replacement.layers import LAYERS, describe, rank_of
 from kas.replacement.observe import Call, observe
 from kas.replacement.placeholder import Placeholder
 from kas.replacement.running import materialised
-from kas.solvers.targets import NormKind, Preference, Target
+from kas.solvers.targets import Preference, Target
 
 __all__ = ["Norm", "Survey", "find_targets", "survey"]
 

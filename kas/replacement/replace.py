@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,7 @@ def _layer(model: nn.Module, target: Target) -> nn.Module:
         raise KasError(f"replace: {target.name!r} is a {type(layer).__name__}; expected a Conv1d, Conv2d or Linear")
     if rank_of(layer) != target.rank:
         raise KasError(f"replace: {target.name!r} has rank {rank_of(layer)}, its target rank {target.rank}")
-    actual = describe(target.name, layer, target.size)
+    actual = dataclasses.replace(describe(target.name, layer, target.size), prefer=target.prefer)
     if actual != target:
         raise KasError(f"replace: the model's layer is {actual}, not {target}")
     return layer

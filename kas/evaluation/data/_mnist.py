@@ -41,7 +41,10 @@ def three_way(labels: Labels) -> Indices:
 
 
 def hold_out(labels: Labels, fraction: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Indices of what stays and of what is held out, `fraction` of each class; the same on every machine."""
+    """Indices of what stays and of what is held out, `fraction` of each class; the same on every machine.
+
+    Where that is not one sample of any class, `fraction` of all, whatever their classes (one at least).
+    """
     rng = np.random.default_rng(20240513)
     stays, held = [], []
     for label in np.unique(labels):
@@ -49,4 +52,7 @@ def hold_out(labels: Labels, fraction: float) -> tuple[npt.NDArray[np.int64], np
         cut = round(fraction * len(where))
         held.append(where[:cut])
         stays.append(where[cut:])
+    if not any(map(len, held)):
+        order, cut = rng.permutation(len(labels)), max(1, round(fraction * len(labels)))
+        return order[cut:], order[:cut]
     return rng.permutation(np.concatenate(stays)), rng.permutation(np.concatenate(held))

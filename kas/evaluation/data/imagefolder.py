@@ -141,7 +141,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
 
 
 def _three_parts(root: Path) -> tuple[_Part, _Part, _Part]:
-    """Training, validation and test. Raises KasError if a folder or a class is missing, or there is too little to split."""
+    """Training, validation and test. Raises KasError if a folder or a class is missing."""
     train, val = _open(root / "train"), _open(root / "val")
     test = _open(root / "test") if (root / "test").is_dir() else None
     for name, other in (("val", val), ("test", test or val)):
@@ -151,11 +151,6 @@ def _three_parts(root: Path) -> tuple[_Part, _Part, _Part]:
     if test is not None:
         return train, val, test
     stays, held = hold_out(np.asarray([label for _, label in train.samples]), _HELD_OUT)
-    if not len(held):
-        raise KasError(
-            f"{root}: val is the test split, and train has too few images for a tenth of each class to be held out for "
-            f"validation; name it test and put another val beside it"
-        )
     parts = [_Part([train.samples[index] for index in np.sort(chosen)], train.classes) for chosen in (stays, held)]
     return parts[0], parts[1], val
 

@@ -12,7 +12,9 @@ from kas.evaluation.factories import call_factory
 from kas.evaluation.models.from_torchvision import from_torchvision, torchvision_names
 from kas.evaluation.models.mlp import mlp
 from kas.evaluation.models.small_conv1d import small_conv1d
+from kas.evaluation.models.small_convnext import small_convnext
 from kas.evaluation.models.small_resnet import small_resnet
+from kas.evaluation.models.small_vit import small_vit
 from kas.evaluation.settings import ModelSettings, nearest
 from kas.language.errors import KasError
 
@@ -20,6 +22,8 @@ __all__ = ["make_model", "model_names"]
 
 _MODELS: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": small_resnet,
+    "small_convnext": small_convnext,
+    "small_vit": small_vit,
     "small_conv1d": small_conv1d,
     "mlp": mlp,
 }

@@ -7,8 +7,9 @@ accuracy (`training.model`), often a narrower one. The same program is solved fo
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from functools import cached_property
 from typing import Any
 
@@ -42,15 +43,18 @@ class Network:
 class Bench:
     """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1) -> None:
-        """`workers`: how many processes of this machine train at a time; they share its CPU cores."""
+    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1, data: Any = None) -> None:
+        """`workers`: how many processes of this machine train at a time; they share its CPU cores.
+
+        data: where nothing is trained, what takes the place of the study's data: `input_shape` and `num_classes`.
+        """
         self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
         self.device_name = describe_device(self.device)
         self._originals: dict[str, Prepared] = {}
-        self.data = make_data(config.data)
+        self.data = make_data(config.data) if data is None else data
         shape = tuple(int(size) for size in self.data.input_shape)
         self.trained = self._network(config.training.model, shape, batch=2)
         self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)
@@ -60,6 +64,13 @@ class Bench:
         """The lock that workers on this device share: trainings pause while one of them measures."""
         device = str(self.device).replace(":", "")
         return DeviceLock(self.folder.locks / f"{platform.node() or 'host'}-{device}")
+
+    def adopt(self, targets: Mapping[str, Sequence[Target]]) -> None:
+        """Take over the adapters of a study's targets (`stored_targets`): whatever is solved or built then has these."""
+        self.deployed, self.trained = (
+            replace_fields(network, targets=_adopted(network.targets, targets.get(name, ())))
+            for name, network in (("deployed", self.deployed), ("trained", self.trained))
+        )
 
     @property
     def rank(self) -> int:
@@ -193,6 +204,11 @@ def _resized(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
     return shape if size is None else (shape[0], *(size for _ in shape[1:]))
 
 
+def _adopted(targets: Sequence[Target], stored: Sequence[Target]) -> tuple[Target, ...]:
+    prefer = {target.name: target.prefer for target in stored}
+    return tuple(replace_fields(target, prefer=prefer.get(target.name, target.prefer)) for target in targets)
+
+
 def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> list[Target]:
     """The targets of the rank that has most of the work; a kernel has one rank."""
     found = find_targets(
@@ -204,6 +220,8 @@ def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> lis
         min_kernel=settings.min_kernel,
         depthwise=settings.depthwise,
         stem=settings.stem,
+        adapter="projection" if settings.adapter == "projection" else "copies",
+        norm=settings.norm,
     )
     ranks = {target.rank for target in found}
     rank = max(ranks, key=lambda rank: sum(target.macs for target in found if target.rank == rank))

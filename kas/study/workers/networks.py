@@ -24,6 +24,7 @@ from kas.study.storage import records
 from kas.study.storage.create import stored_config
 from kas.study.storage.files import StudyFolder, write_atomically, write_json
 from kas.study.storage.promotions import ORIGINAL, Promotion, chosen, promotions
+from kas.study.workers.adapters import stored_targets
 from kas.study.workers.bench import Bench, Network
 from kas.study.workers.exporting import agreement
 from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
@@ -57,6 +58,7 @@ def find_network(study: optuna.Study, folder: StudyFolder, kernel: Kernel | None
     """
     config = _config(study, folder)
     bench = Bench(replace(config, device="cpu"), folder)
+    bench.adopt(stored_targets(study))
     key = ORIGINAL if kernel is None else kernel.hash
     found = [one for one in promotions(study) if one.kernel == key]
     best = chosen(found, key)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import optuna
 import yaml
 
 from kas.language.errors import KasError
@@ -20,18 +21,15 @@ from kas.study.display.events import Silent, StudyStarted
 from kas.study.storage.create import stored_config
 from kas.study.storage.files import write_json, write_text
 
-if TYPE_CHECKING:
-    import optuna
-
 __all__ = [
     "CONFIG_FILE",
     "Keeper",
     "allow_imports_beside",
-    "configuration",
     "factories",
     "recall",
     "refuse_factories_of_storage",
     "remember",
+    "study_config",
 ]
 
 CONFIG_FILE = "study.yaml"
@@ -88,18 +86,18 @@ def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
     return load_config(path), Path(str(origin))
 
 
-def configuration(study: optuna.Study, folder: Path) -> StudyConfig:
-    """The configuration of a study that exists: of its folder, else of the storage.
+def study_config(study: optuna.Study, folder: Path) -> StudyConfig:
+    """The configuration of a study that exists: its folder's, or the storage's where that names nothing to import.
 
-    What the folder's names can be imported afterwards. Raises `KasError` if the storage alone has it, and it names factories.
+    What its factories name can be imported afterwards. Raises KasError for factories that only the storage names.
     """
     kept = recall(folder)
-    if kept is not None:
-        allow_imports_beside(kept[1])
-        return kept[0]
-    config = stored_config(study)
-    refuse_factories_of_storage(study.study_name, config)
-    return config
+    if kept is None:
+        config = stored_config(study)
+        refuse_factories_of_storage(study.study_name, config)
+        return config
+    allow_imports_beside(kept[1])
+    return kept[0]
 
 
 def factories(config: StudyConfig) -> list[str]:
