@@ -111,6 +111,9 @@ def test_end_to_end_and_again(folder: Path) -> None:
     )
     assert all(stored(folder)[key] == one for key, one in first.items())
     assert re.search(r"^grouped3x3 +3 ", out, re.MULTILINE)
+    report = (folder / "tiny/report.html").read_text()
+    assert "<h2>Promoted</h2>" in report
+    assert ">grouped3x3</code>" in report
 
 
 @pytest.mark.parametrize(

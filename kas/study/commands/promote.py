@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
+from kas.study.commands import report
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study
 
@@ -191,6 +192,7 @@ def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epoc
     for row in rows:
         for reason in row.failed:
             console.print(f"{row.name or row.kernel}, {reason}", markup=False)
+    console.print(f"report   {report.write(place, args.name)}", markup=False)
 
 
 command = Command(

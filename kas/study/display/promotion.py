@@ -14,14 +14,22 @@ from kas.reporting import wording
 from kas.reporting.errorbars import mean_and_sd, paired_difference
 from kas.study.display.events import Silent
 from kas.study.storage import records
-from kas.study.storage.promotions import ORIGINAL, Promotion
+from kas.study.storage.promotions import ORIGINAL, Promotion, promotions
 from kas.study.storage.status import runtime_name
 
 if TYPE_CHECKING:
     import optuna
     from rich.table import Table
 
-__all__ = ["PromotionListener", "PromotionTerminal", "Standing", "promotion_table", "speedups", "standings"]
+__all__ = [
+    "PromotionListener",
+    "PromotionTerminal",
+    "Standing",
+    "all_standings",
+    "promotion_table",
+    "speedups",
+    "standings",
+]
 
 _WIDE = 100  # columns from which the table has parameters and MACs
 
@@ -92,6 +100,15 @@ def _standing(
         speedup=dict(speedup),
         failed=tuple(f"seed {one.seed}: {one.reason}" for one in own if one.reason is not None),
     )
+
+
+def all_standings(study: optuna.Study) -> list[Standing]:
+    """Everything that has been promoted: for each schedule, the shortest first, the original and its kernels."""
+    results, found = promotions(study), []
+    for epochs in sorted({one.epochs for one in results}):
+        kernels = list(dict.fromkeys(one.kernel for one in results if one.epochs == epochs and one.kernel != ORIGINAL))
+        found += standings(results, kernels, epochs, speedups(study, kernels))
+    return found
 
 
 def speedups(study: optuna.Study, kernels: Sequence[str]) -> dict[str, dict[str, float]]:
