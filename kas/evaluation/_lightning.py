@@ -16,12 +16,15 @@ with warnings.catch_warnings():
 
 __all__ = ["pl", "quiet"]
 
-# Lightning's advice about things that are meant (our sets are in memory and need no loader processes, and there is no
-# logger that could miss a step), and its own use of a name that torch is about to drop.
+# Lightning's advice about things that are meant (our sets are in memory and need no loader processes, there is no logger
+# that could miss a step, and a frozen original has nothing to train), and its own use of a name that torch is about to drop.
 _MEANT = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*have no `logger` configured.*",
+    ".*this fit will run with no optimizer.*",
+    ".*`training_step` returned `None`.*",
+    ".*no gradient clipping will occur.*",
     ".*LeafSpec.* is deprecated.*",
 )
 

@@ -22,7 +22,7 @@ from kas.solvers.targets import Target
 __all__ = ["Margin", "margin_of", "padding_mode"]
 
 _SAME = 1e-9  # of the largest output, in float64
-_LEAST, _MOST = 16, 64  # positions along an axis on which a template is tried
+_LEAST, _MOST = 32, 64  # positions along an axis on which a template is tried
 _BUMP = 100.0  # large, so that a maximum notices it
 
 
@@ -72,7 +72,8 @@ def margin_of(template: nn.Module, target: Target, mode: str) -> tuple[int, ...]
     reason = "reads more than a neighbourhood of each position"
     try:
         for margins in ((0,) * target.rank, _reach(probe, x)):
-            if _follows_shifts(probe, x, margins):
+            local = all(2 * m + 1 < n for m, n in zip(margins, x.shape[2:], strict=True))
+            if local and _follows_shifts(probe, x, margins):
                 if all(m < n for m, n in zip(margins, target.size, strict=True)):
                     return margins
                 reason = f"reads {margins} positions further, as much as the image has"

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from kas.evaluation.factories import call_factory
@@ -17,6 +18,7 @@ from kas.evaluation.models.small_resnet import small_resnet
 from kas.evaluation.models.small_vit import small_vit
 from kas.evaluation.settings import ModelSettings, nearest
 from kas.language.errors import KasError
+from kas.replacement import materialised
 
 __all__ = ["make_model", "model_names"]
 
@@ -39,7 +41,8 @@ def make_model(
 ) -> nn.Module:
     """A new network for samples of `input_shape`; `overrides` (training.model, cost.model) win over `settings.args`.
 
-    Weights are drawn from torch's global generator: seed it to have the same ones. Raises KasError if the name or an
+    Weights are drawn from torch's global generator: seed it to have the same ones. Lazy layers of the user's have run once,
+    on zeros. Raises KasError if the name or an
     argument is unknown, or if the user's factory does not fit.
     """
     args = {**settings.args, **(overrides or {})}
@@ -50,7 +53,7 @@ def make_model(
             raise KasError(
                 f"model.factory: {settings.factory} returned a {type(model).__name__}, not a torch.nn.Module"
             )
-        return model
+        return materialised(model, torch.zeros(2, *input_shape))
     if settings.name in _MODELS:
         function = _MODELS[settings.name]
         _check_args(settings.name, function, args)

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.classifier import logits_of
 from kas.evaluation.failures import memory_errors
+from kas.evaluation.inputs import fitted
 from kas.evaluation.runtimes import Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
-from kas.replacement import find_targets, fuse, replace
+from kas.replacement import check_replaced, find_targets, fuse, replace, replace_layers
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
 from kas.study.settings import TargetSettings
@@ -168,13 +170,16 @@ class Bench:
 
     def _replace(self, network: Network, model: nn.Module, kernel: Kernel, sizes: Sizes) -> nn.Module:
         torch.manual_seed(self.config.seed)
-        example = network.example[:2]
-        return replace(model, kernel, example, targets=list(network.targets), sizes=sizes)
+        example, targets = network.example[:2], list(network.targets)
+        return replace(model, kernel, example, targets=targets, sizes=sizes, check=False)  # `_network` has checked it
 
     def _network(self, overrides: dict[str, Any], shape: tuple[int, ...], batch: int) -> Network:
         model = self._make(overrides, shape)
-        example = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-        return Network(model, example, tuple(_targets(model, example[:2], self.config.targets)))
+        example = fitted(torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)), model)
+        targets = _targets(model, example[:2], self.config.targets)
+        empty = replace_layers(model, targets, lambda target: nn.Identity())
+        logits_of(check_replaced(empty, targets, example[:2]))
+        return Network(model, example, tuple(targets))
 
     def _make(self, overrides: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
         torch.manual_seed(self.config.seed)

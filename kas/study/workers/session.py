@@ -154,7 +154,9 @@ class _Session:
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
-        """Say that the study is open, what it replaces, and which seeds are left out."""
+        """Say that the study is open, what it replaces, which seeds are left out, and whether its network is frozen."""
+        from kas.replacement import only_replaced_train
+
         replaced = describe_targets(self.bench.deployed.targets)
         _log.info(replaced)
         self.listener.study_started(
@@ -170,6 +172,8 @@ class _Session:
                 replaced=replaced,
             )
         )
+        if sentence := only_replaced_train(self.bench.trained.model):
+            self.listener.message(sentence)
         for line in left_out:
             _log.warning(line)
             self.listener.message(line)
