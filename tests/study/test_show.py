@@ -9,9 +9,10 @@ import pytest
 import sympy
 
 import kas
+from kas.reporting.naming import names_text
 from kas.solvers import Target
 from kas.study.__main__ import main
-from kas.study.commands._network import alike, names_text
+from kas.study.commands._network import alike
 
 BOTTLENECK = kas.zoo.get("bottleneck")
 

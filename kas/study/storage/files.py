@@ -43,6 +43,11 @@ class StudyFolder:
         return self.root / "artifacts"
 
     @property
+    def measurements(self) -> Path:
+        """What `measure` found, a file for each device, runtime, batch and thread count."""
+        return self.root / "measurements"
+
+    @property
     def locks(self) -> Path:
         """Lock files. They may be deleted when nothing runs."""
         return self.root / "locks"

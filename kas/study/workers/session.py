@@ -12,11 +12,10 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
-from kas.solvers.describing import describe_targets
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
-from kas.study.storage import records
+from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
@@ -107,7 +106,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -133,6 +132,8 @@ class _Session:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
+            measure_in_other_runtimes(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result
@@ -151,14 +152,15 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
+            runtimes=status.runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
         """Say that the study is open, what it replaces, which seeds are left out, and whether its network is frozen."""
         from kas.replacement import only_replaced_train
 
-        replaced = describe_targets(self.bench.deployed.targets)
-        _log.info(replaced)
+        replaced = status.replaced(self.study)
+        _log.info("replaces %s", replaced)
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
