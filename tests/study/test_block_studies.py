@@ -31,9 +31,9 @@ TINY = (
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("resnet", "replaces 6 blocks (BasicBlock); adapters: 4 none, 2 "),
-        ("convnext", "replaces 4 blocks (ConvNeXtBlock); adapters: 4 none; LayerNorm of the channels behind each"),
-        ("vit", "replaces 4 blocks (EncoderBlock); adapters: 4 none; LayerNorm of the channels behind each"),
+        ("resnet", "6 blocks (BasicBlock); adapters: 4 none, 2 "),
+        ("convnext", "4 blocks (ConvNeXtBlock); adapters: 4 none; LayerNorm of the channels behind each"),
+        ("vit", "4 blocks (EncoderBlock); adapters: 4 none; LayerNorm of the channels behind each"),
     ],
 )
 def test_a_network_of_blocks_is_searched(name: str, said: str, tmp_path: Path) -> None:
