@@ -62,10 +62,10 @@ def remaining_s(seconds: float, done: int, left: int) -> float | None:
     return seconds / done * left if done > 0 else None
 
 
-def make_console() -> Console:
+def make_console(*, stderr: bool = False) -> Console:
     """The console of a command: lines are never broken; tables have room for all columns where there is no terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=140)
+    console = Console(highlight=False, soft_wrap=True, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, stderr=stderr, width=140)
 
 
 class Terminal:

@@ -66,6 +66,10 @@ class StudyFolder:
         """The folder of the checkpoints of one kernel; `key` is its hash, so that a retry finds what the died trial left."""
         return self.root / "trials" / key
 
+    def promoted(self, key: str, epochs: int, seed: int) -> Path:
+        """The folder of the checkpoint of a promoted network; `key` is its kernel's hash, or "original"."""
+        return self.root / "promoted" / key / f"epochs{epochs}" / f"seed{seed}"
+
     def kernel(self, key: str, suffix: str) -> Path:
         """An exported file of the kernel with this hash, as in `kernel(hash, ".json")`."""
         return self.kernels / f"{key}{suffix}"

@@ -14,7 +14,7 @@ a killed process loses one measurement.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ import torch
 
 from kas.evaluation import OutOfMemory, Paired
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.data import preprocessing_of
+from kas.evaluation.networks import CHECKPOINT_FORMAT, FORMAT, Recipe
 from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
@@ -39,32 +41,36 @@ from kas.study.workers.trial import measure
 __all__ = ["SESSIONS", "export_front", "measure_in_other_runtimes", "pool", "remeasure_front"]
 
 SESSIONS = 3
-CHECKPOINT_FORMAT = "kas.checkpoint/1"
 
 
 def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
     while bench.measures:
         pooled: dict[str, Any] = study.user_attrs.get(keys.FRONT, {})
-        once = [record for record in records.front(records.read(study)) if record.hash and record.hash not in pooled]
+        members = [record for record in records.front(records.read(study)) if record.hash]
+        once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
         if not once:
             return
         listener.message(f"measuring {len(once)} kernels of the front again")
         for position, record in enumerate(once, 1):
             listener.stage(record.number, "latency", f"again, {position} of {len(once)}")
-            pooled = {**pooled, str(record.hash): _measure_again(bench, record)}
+            known = pooled.get(str(record.hash), {})
+            pooled = {**pooled, str(record.hash): {**known, **_measure_again(bench, record)}}
             study.set_user_attr(keys.FRONT, pooled)
 
 
-def measure_in_other_runtimes(study: optuna.Study, bench: Bench, listener: Listener) -> None:
-    """Measure every front member in each installed runtime but the study's own, where it has not been yet.
+def measure_in_other_runtimes(
+    study: optuna.Study, bench: Bench, listener: Listener, kernels: Collection[str] | None = None
+) -> None:
+    """Measure kernels, by their hashes, in each installed runtime but the study's own, where they have not been yet.
+
+    kernels: None for the members of the front.
 
     A runtime that does not take the original network is noted with its reason and not tried again, until it has another
     version. Does nothing if the cost is the analytic work.
     """
     for name in RUNTIMES if bench.measures else ():
-        members = records.front(records.read(study))
-        left = [record for record in members if record.program and name not in record.runtimes]
+        left = [record for record in _members(study, kernels) if record.program and name not in record.runtimes]
         if not left or name == bench.config.cost.runtime:
             continue
         runtime = make_runtime(name, bench.device)
@@ -72,6 +78,11 @@ def measure_in_other_runtimes(study: optuna.Study, bench: Bench, listener: Liste
             listener.message(f"the front is not measured in {name}: {missing}")
         elif _takes_original(study, bench, runtime, listener):
             _measure_in(study, bench, runtime, left, listener)
+
+
+def _members(study: optuna.Study, kernels: Collection[str] | None) -> list[TrialRecord]:
+    read = records.read(study)
+    return records.front(read) if kernels is None else [r for r in read if r.hash in kernels and r.outcome == "ok"]
 
 
 def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listener: Listener) -> bool:
@@ -179,7 +190,7 @@ def _module(bench: Bench, kernel: Kernel) -> str:
 
 
 def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Path, listener: Listener) -> None:
-    """The weights of the trained network, with what is needed to build it again; `torch.load(weights_only=True)` reads it."""
+    """The weights of the trained network, with what is needed to build it again; kas.load reads it."""
     trained = bench.folder.trial(str(record.hash)) / CHECKPOINT
     try:
         state = read_checkpoint(trained)["state_dict"]
@@ -187,8 +198,13 @@ def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Pat
         listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine ({trained})")
         return
     _, sizes = bench.solve(kernel)
+    made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
+    accuracy = {"split": "validation", "value": record.accuracy}
+    metadata = {"format": FORMAT, "kernel": kernel.hash, "weights": "search", "accuracy": accuracy}
     data = {
         "format": CHECKPOINT_FORMAT,
+        "metadata": {**metadata, "preprocessing": preprocessing_of(bench.data)},
+        "recipe": Recipe.of(*made, bench.trained.targets, kernel, sizes.groups, sizes.values).to_dict(),
         "program": kernel.to_json(),
         "groups": sizes.groups,
         "values": {name: dict(values) for name, values in sizes.values.items()},

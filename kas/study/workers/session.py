@@ -28,7 +28,7 @@ from kas.study.workers.runner import Result, Runner
 if TYPE_CHECKING:
     from kas.study.workers.bench import Bench
 
-__all__ = ["run_study"]
+__all__ = ["logging_to", "run_study"]
 
 _log = logging.getLogger("kas.study")
 POLL_S = 1.0
@@ -68,7 +68,7 @@ def run_study(
         stack.callback(mutex.close)
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)
-        stack.enter_context(_logging_to(place.log))
+        stack.enter_context(logging_to(place.log))
         session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
@@ -172,13 +172,16 @@ class _Session:
                 replaced=replaced,
             )
         )
+        if keys.INPUT not in self.study.user_attrs:
+            data = self.bench.data
+            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
         for line in left_out:
             _log.warning(line)
             self.listener.message(line)
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path) -> Iterator[None]:
     """Append what kas logs to a file, with the time and the process."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
