@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.failures import memory_errors
-from kas.evaluation.runtimes import Runtime, make_runtime
+from kas.evaluation.runtimes import Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import find_targets, fuse, replace
@@ -125,7 +125,10 @@ class Bench:
         if ready.name not in self._originals:
             with memory_errors("preparing the original"):
                 network, example = self.timed(self.deployed.model), self.measured_example
-            self._originals[ready.name] = prepare(network, example, self.config.cost, ready, lock=self.lock)
+            try:
+                self._originals[ready.name] = prepare(network, example, self.config.cost, ready, lock=self.lock)
+            except Refusal as error:  # of a kernel's network it is an outcome; without the original nothing can be compared
+                raise KasError(f"cost.runtime: {error} (the original network)") from error
         return self._originals[ready.name]
 
     def start(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
