@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from kas.language.errors import KasError
-from kas.replacement.adapters import Downsampling, adapt
+from kas.replacement.adapters import adapt
 from kas.replacement.checks import check_replaced, only_replaced_train
 from kas.replacement.copying import copied
 from kas.replacement.example import ExampleInput
 from kas.replacement.finding import find_targets
 from kas.replacement.layers import REPLACEABLE, describe, rank_of
+from kas.replacement.resize import Downsampling
 from kas.replacement.running import materialised
 from kas.solvers.targets import Target
 

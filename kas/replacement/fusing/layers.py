@@ -28,8 +28,9 @@ from kas.lowering.fusing.checking import EXACT, exact_difference, module_tensor
 from kas.lowering.fusing.maps import ConvMap, Floats
 from kas.lowering.fusing.pricing import PASS
 from kas.lowering.origin import Origin, origin_of
-from kas.replacement.adapters import AdaptedLayer, Resize
+from kas.replacement.adapters import AdaptedLayer
 from kas.replacement.placeholder import Placeholder
+from kas.replacement.resize import Resize
 
 __all__ = ["fuse_layer"]
 
