@@ -23,6 +23,7 @@ WITHOUT_TORCH = [
     "kas.solvers",
     "kas.generation",
     "kas.evaluation",
+    "kas.evaluation.runtimes",
     "kas.evaluation.settings",
     "kas.reporting",
     "kas.study",

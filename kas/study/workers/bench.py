@@ -21,7 +21,7 @@ from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.devices import check_precision
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.inputs import fitted
-from kas.evaluation.runtimes import Runtime, make_runtime
+from kas.evaluation.runtimes import Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import check_replaced, find_targets, fuse, replace, replace_layers
@@ -139,7 +139,10 @@ class Bench:
         if ready.name not in self._originals:
             with memory_errors("preparing the original"):
                 network, example = self.timed(self.deployed.model), self.measured_example
-            self._originals[ready.name] = prepare(network, example, self.config.cost, ready, lock=self.lock)
+            try:
+                self._originals[ready.name] = prepare(network, example, self.config.cost, ready, lock=self.lock)
+            except Refusal as error:  # of a kernel's network it is an outcome; without the original nothing can be compared
+                raise KasError(f"cost.runtime: {error} (the original network)") from error
         return self._originals[ready.name]
 
     def start(self, kernel: Kernel, sizes: Sizes) -> nn.Module:
