@@ -25,6 +25,7 @@ _MEANT = (
     ".*have no `logger` configured.*",
     ".*this fit will run with no optimizer.*",
     ".*`training_step` returned `None`.*",
+    ".*no gradient clipping will occur.*",
     ".*LeafSpec.* is deprecated.*",
 )
 

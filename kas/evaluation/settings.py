@@ -75,8 +75,8 @@ class ModelSettings:
     """The network whose convolutions are replaced.
 
     Args:
-        name: small_resnet, small_convnext, small_vit, small_conv1d, mlp or any torchvision classifier (resnet18, ...). Unused
-            with a factory.
+        name: small_resnet, small_convnext, small_vit, small_conv1d, mlp or any torchvision classifier (resnet18, ...).
+            Unused with a factory.
         factory: "package.module:function" that returns your own network (with its weights).
             It is given num_classes and input_shape if it takes them.
         args: Keyword arguments of the network, such as width, blocks and stages of small_resnet.

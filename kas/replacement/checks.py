@@ -21,8 +21,8 @@ from kas.solvers.targets import Target
 __all__ = ["check_replaced", "only_replaced_train"]
 
 
-def check_replaced(model: nn.Module, targets: Sequence[Target], example_input: ExampleInput) -> None:
-    """Run a copy of a replaced network once, in eval mode, without gradients, on a copy of the example.
+def check_replaced(model: nn.Module, targets: Sequence[Target], example_input: ExampleInput) -> Any:
+    """The output of a copy of a replaced network in eval mode, without gradients, for a copy of the example.
 
     Raises KasError, with the names, if the network does not run any more (it reads what a stand-in does not have), does
     not call what stands in the place of a target (it asks for the type of its layers), or computes with its weight.
@@ -45,6 +45,7 @@ def check_replaced(model: nn.Module, targets: Sequence[Target], example_input: E
         )
     if _has_nan(output):
         _check_weights(model, targets, example_input)
+    return output
 
 
 def only_replaced_train(model: nn.Module) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 from torch.utils import _pytree
 
 from kas.language.errors import KasError
@@ -34,6 +35,9 @@ def copied(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
             if isinstance(leaf, Tensor) and not leaf.is_leaf:
                 where = f"{prefix}{attribute}{_pytree.keystr(path)}"
                 raise KasError(f"{type(model).__name__} cannot be copied: {_history(where, prefix, module, attribute)}")
+    memo = dict(memo or {})
+    for buffer in filter(is_lazy, model.buffers()):  # torch copies lazy parameters alone
+        memo[id(buffer)] = UninitializedBuffer(device=buffer.device, dtype=buffer.dtype)  # type: ignore[call-arg]
     try:
         new: nn.Module = copy.deepcopy(model, memo)
     except Exception as error:

@@ -47,14 +47,16 @@ def write_report(
     path: str | os.PathLike[str],
     drawings: Mapping[str, str] | None = None,
     measurements: Sequence[Mapping[str, Any]] = (),
+    promotions: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write the report of any Optuna study to `path` (in one step: readers see the old file or the new one).
 
     `drawings`: SVG text by kernel hash. `measurements`: what `measure` wrote, each as `read_measurement` takes it.
+    `promotions`: a network's standing each, as `promote --json` prints them.
     Returns the path. Raises KasError if the file cannot be written.
     """
     target = Path(path)
-    page = render_report(study, drawings, measurements)
+    page = render_report(study, drawings, measurements, promotions)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -72,7 +74,10 @@ def write_report(
 
 
 def render_report(
-    study: optuna.Study, drawings: Mapping[str, str] | None = None, measurements: Sequence[Mapping[str, Any]] = ()
+    study: optuna.Study,
+    drawings: Mapping[str, str] | None = None,
+    measurements: Sequence[Mapping[str, Any]] = (),
+    promotions: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The report's HTML text. `drawings`: SVG text by kernel hash; kernels without one are shown without."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -97,6 +102,8 @@ def render_report(
         front=[_kernel(summary, row, drawings or {}) for row in summary.front],
         others=list(summary.runtimes)[1:],
         measurements=[found for data in measurements if (found := read_measurement(data)) is not None],
+        promotions=promotions,
+        promoted_in=list(dict.fromkeys(runtime for row in promotions for runtime in row["speedup"])),
         outcomes=_outcomes(summary),
         tones=_TONES,
         figures=_figures(summary),

@@ -95,7 +95,7 @@ class Recipe:
         sizes = SimpleNamespace(groups=self.groups, values=self.values)
         targets = [Target.from_dict(target) for target in self.targets]
         example = torch.zeros(2, *self.input_shape)
-        return replace(original, Kernel.from_json(self.program), example, targets=targets, sizes=sizes)
+        return replace(original, Kernel.from_json(self.program), example, targets=targets, sizes=sizes, check=False)
 
 
 def write_state(path: Path, network: nn.Module, recipe: Recipe, metadata: Mapping[str, Any]) -> None:

@@ -63,8 +63,9 @@ def _execute(args: Any) -> int:
     folder = StudyFolder(place.folder(args.name))
     config = study_config(study, folder.root)
     cost = replace(config.cost, batch_size=args.batch or config.cost.batch_size, threads=args.threads or config.cost.threads)
-    bench = make_bench(study, replace(config, cost=cost, device=args.device or config.device), folder)
-    chosen = _working(bench, list(dict.fromkeys(args.runtime)) or list(RUNTIMES), asked=bool(args.runtime))
+    config = replace(config, cost=cost, device=args.device or config.device)
+    chosen = _working(config.device, list(dict.fromkeys(args.runtime)) or list(RUNTIMES), asked=bool(args.runtime))
+    bench = make_bench(study, config, folder)
     try:
         return _measure(bench, chosen, kernels, place, asked=bool(args.runtime))
     except OSError as error:
@@ -93,7 +94,7 @@ def _measure(bench: Bench, runtimes: list[str], kernels: list[TrialRecord], plac
             continue
         found = read_measurement(measurement)
         assert found is not None
-        print(f"{found.conditions}, on {found.device}")
+        print(f"{found.conditions}, on {found.device}\n")
         console.print(measurement_table(found, console.width))
         print()
         written.append(path_of(bench.folder, measurement))
@@ -114,11 +115,13 @@ def _check_names(names: list[str], known: tuple[str, ...]) -> None:
             raise KasError(f"--runtime {name}: the runtimes are {', '.join(known)}{f'; did you mean {near}?' if near else ''}")
 
 
-def _working(bench: Bench, names: list[str], *, asked: bool) -> list[str]:
-    """The runtimes that work here; one that was asked for must."""
+def _working(device: str, names: list[str], *, asked: bool) -> list[str]:
+    """The runtimes that work here for networks on a device; one that was asked for must."""
+    from kas.evaluation import resolve_device
     from kas.evaluation.runtimes import make_runtime
 
-    missing = {name: reason for name in names if (reason := make_runtime(name, bench.device).missing())}
+    resolved = resolve_device(device)
+    missing = {name: reason for name in names if (reason := make_runtime(name, resolved).missing())}
     if missing and asked:
         raise KasError(f"--runtime {next(iter(missing))}: {next(iter(missing.values()))}")
     for name, reason in missing.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
+from kas.study.commands import report
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study
 
@@ -139,7 +140,9 @@ def _work(
     from kas.study.storage.create import own_folder
     from kas.study.storage.files import StudyFolder
     from kas.study.storage.opening import close_storage, open_mutex, open_storage
+    from kas.study.workers.adapters import stored_targets
     from kas.study.workers.bench import Bench
+    from kas.study.workers.front import measure_in_other_runtimes
     from kas.study.workers.interruption import Interruption
     from kas.study.workers.promotion import Promoter
     from kas.study.workers.session import logging_to
@@ -152,6 +155,7 @@ def _work(
         mutex = open_mutex(place.storage, folder.root, args.name)
         stack.callback(mutex.close)
         study = optuna.load_study(study_name=args.name, storage=storage)
+        bench.adopt(stored_targets(study))
         promoter = Promoter(study, bench, kernels, terminal, seeds=args.seeds, epochs=epochs)
         own_folder(study, folder)
         stack.enter_context(logging_to(folder.log))
@@ -159,7 +163,14 @@ def _work(
         if not args.further_worker:
             terminal.message(promoter.summary())
             team.reference_ready(records.reference(study))
-        promoter.run(Claims(study, mutex), lambda: interruption.wait(POLL_S))
+        claims = Claims(study, mutex)
+
+        def wait() -> None:
+            interruption.wait(POLL_S)
+
+        promoter.run(claims, wait)
+        if not args.further_worker:
+            claims.do("front", lambda: measure_in_other_runtimes(study, bench, terminal, kernels), wait)
 
 
 def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epochs: int) -> None:
@@ -168,9 +179,9 @@ def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epoc
     from kas.study.storage.promotions import promotions
 
     study = open_study(place, args.name)
-    found = speedups(study, kernels, config.cost.runtime)
+    found = speedups(study, kernels)
     rows = standings(promotions(study), kernels, epochs, found)
-    runtimes = sorted({name for one in found.values() for name in one})
+    runtimes = list(dict.fromkeys(name for one in found.values() for name in one))
     if args.json:
         print(json.dumps({"name": args.name, "epochs": epochs, "networks": [row.to_dict() for row in rows]}, indent=2))
         return
@@ -181,6 +192,7 @@ def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epoc
     for row in rows:
         for reason in row.failed:
             console.print(f"{row.name or row.kernel}, {reason}", markup=False)
+    console.print(f"report   {report.write(place, args.name)}", markup=False)
 
 
 command = Command(

@@ -14,13 +14,22 @@ from kas.reporting import wording
 from kas.reporting.errorbars import mean_and_sd, paired_difference
 from kas.study.display.events import Silent
 from kas.study.storage import records
-from kas.study.storage.promotions import ORIGINAL, Promotion
+from kas.study.storage.promotions import ORIGINAL, Promotion, promotions
+from kas.study.storage.status import runtime_name
 
 if TYPE_CHECKING:
     import optuna
     from rich.table import Table
 
-__all__ = ["PromotionListener", "PromotionTerminal", "Standing", "promotion_table", "speedups", "standings"]
+__all__ = [
+    "PromotionListener",
+    "PromotionTerminal",
+    "Standing",
+    "all_standings",
+    "promotion_table",
+    "speedups",
+    "standings",
+]
 
 _WIDE = 100  # columns from which the table has parameters and MACs
 
@@ -93,13 +102,24 @@ def _standing(
     )
 
 
-def speedups(study: optuna.Study, kernels: Sequence[str], runtime: str) -> dict[str, dict[str, float]]:
-    """How much faster the deployed network is with each kernel, by runtime, as the search has measured it.
+def all_standings(study: optuna.Study) -> list[Standing]:
+    """Everything that has been promoted: for each schedule, the shortest first, the original and its kernels."""
+    results, found = promotions(study), []
+    for epochs in sorted({one.epochs for one in results}):
+        kernels = list(dict.fromkeys(one.kernel for one in results if one.epochs == epochs and one.kernel != ORIGINAL))
+        found += standings(results, kernels, epochs, speedups(study, kernels))
+    return found
 
-    runtime: of the study.
-    """
-    measured = {record.hash: record.speedup for record in records.read(study) if record.speedup is not None}
-    return {key: {runtime: measured[key]} for key in kernels if key in measured}
+
+def speedups(study: optuna.Study, kernels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """How much faster the deployed network is with each kernel, by runtime, the study's own first; as measured so far."""
+    own = runtime_name(study)
+    found: dict[str, dict[str, float]] = {key: {} for key in kernels}
+    for record in records.read(study):
+        if record.hash in found:
+            measured = {own: record.speedup, **{name: one.get("speedup") for name, one in record.runtimes.items()}}
+            found[record.hash] |= {name: value for name, value in measured.items() if value is not None}
+    return found
 
 
 def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[str], width: int) -> Table:
@@ -184,6 +204,10 @@ class PromotionTerminal(Silent):
     def unit_epoch(self, kernel: str, seed: int, epoch: int, epochs: int, accuracy: float) -> None:
         """Show it."""
         self._below(f"{kernel}, seed {seed}: epoch {epoch} of {epochs}, validation {wording.accuracy(accuracy)}")
+
+    def stage(self, number: int | None, name: str, detail: str = "") -> None:
+        """Show what is measured."""
+        self._below(f"{name} {detail}")
 
     def unit_finished(self, result: Promotion) -> None:
         """A line."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.classifier import logits_of
 from kas.evaluation.devices import check_precision
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.inputs import fitted
@@ -184,7 +185,8 @@ class Bench:
         model = self._make(overrides, shape)
         example = fitted(torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)), model)
         targets = _targets(model, example[:2], self.config.targets)
-        check_replaced(replace_layers(model, targets, lambda target: nn.Identity()), targets, example[:2])
+        empty = replace_layers(model, targets, lambda target: nn.Identity())
+        logits_of(check_replaced(empty, targets, example[:2]))
         return Network(model, example, tuple(targets))
 
     def _make(self, overrides: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:

@@ -14,7 +14,7 @@ a killed process loses one measurement.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +46,30 @@ def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> No
     """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
     while bench.measures:
         pooled: dict[str, Any] = study.user_attrs.get(keys.FRONT, {})
-        once = [record for record in records.front(records.read(study)) if record.hash and record.hash not in pooled]
+        members = [record for record in records.front(records.read(study)) if record.hash]
+        once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
         if not once:
             return
         listener.message(f"measuring {len(once)} kernels of the front again")
         for position, record in enumerate(once, 1):
             listener.stage(record.number, "latency", f"again, {position} of {len(once)}")
-            pooled = {**pooled, str(record.hash): _measure_again(bench, record)}
+            known = pooled.get(str(record.hash), {})
+            pooled = {**pooled, str(record.hash): {**known, **_measure_again(bench, record)}}
             study.set_user_attr(keys.FRONT, pooled)
 
 
-def measure_in_other_runtimes(study: optuna.Study, bench: Bench, listener: Listener) -> None:
-    """Measure every front member in each installed runtime but the study's own, where it has not been yet.
+def measure_in_other_runtimes(
+    study: optuna.Study, bench: Bench, listener: Listener, kernels: Collection[str] | None = None
+) -> None:
+    """Measure kernels, by their hashes, in each installed runtime but the study's own, where they have not been yet.
+
+    kernels: None for the members of the front.
 
     A runtime that does not take the original network is noted with its reason and not tried again, until it has another
     version. Does nothing if the cost is the analytic work.
     """
     for name in RUNTIMES if bench.measures else ():
-        members = records.front(records.read(study))
-        left = [record for record in members if record.program and name not in record.runtimes]
+        left = [record for record in _members(study, kernels) if record.program and name not in record.runtimes]
         if not left or name == bench.config.cost.runtime:
             continue
         runtime = make_runtime(name, bench.device)
@@ -72,6 +77,11 @@ def measure_in_other_runtimes(study: optuna.Study, bench: Bench, listener: Liste
             listener.message(f"the front is not measured in {name}: {missing}")
         elif _takes_original(study, bench, runtime, listener):
             _measure_in(study, bench, runtime, left, listener)
+
+
+def _members(study: optuna.Study, kernels: Collection[str] | None) -> list[TrialRecord]:
+    read = records.read(study)
+    return records.front(read) if kernels is None else [r for r in read if r.hash in kernels and r.outcome == "ok"]
 
 
 def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listener: Listener) -> bool:

@@ -13,16 +13,18 @@ from torch import Tensor, nn
 
 from kas import __version__
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.classifier import logits_of
 from kas.evaluation.data import preprocessing_of
 from kas.evaluation.networks import FORMAT, Recipe, load, write_state
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
-from kas.lowering.export import Exported, export_module
+from kas.lowering.export import TOLERANCE, Exported, export_module
 from kas.study.config import StudyConfig
 from kas.study.storage import records
 from kas.study.storage.create import stored_config
 from kas.study.storage.files import StudyFolder, write_atomically, write_json
 from kas.study.storage.promotions import ORIGINAL, Promotion, chosen, promotions
+from kas.study.workers.adapters import stored_targets
 from kas.study.workers.bench import Bench, Network
 from kas.study.workers.exporting import agreement
 from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
@@ -56,6 +58,7 @@ def find_network(study: optuna.Study, folder: StudyFolder, kernel: Kernel | None
     """
     config = _config(study, folder)
     bench = Bench(replace(config, device="cpu"), folder)
+    bench.adopt(stored_targets(study))
     key = ORIGINAL if kernel is None else kernel.hash
     found = [one for one in promotions(study) if one.kernel == key]
     best = chosen(found, key)
@@ -83,10 +86,10 @@ def _searched(study: optuna.Study, bench: Bench, kernel: Kernel | None, trial: A
     model.load_state_dict(state)
     accuracy = {"split": "validation", "value": value, "seed": config.seed, "epochs": config.training.epochs}
     metadata = {"study": study.study_name, "weights": "search", "accuracy": accuracy}
-    key = ORIGINAL if kernel is None else kernel.hash
+    chosen_kernel = "" if kernel is None else f" --kernel {kernel.hash}"
     narrow = _shape(network.example) != _shape(bench.deployed.example) or config.training.model != config.cost.model
     which = "only the narrow network of the search has been trained" if narrow else "only the search has trained this network"
-    remark = f"{which}; `python -m kas.study promote {study.study_name} --kernel {key}` trains the one that is deployed"
+    remark = f"{which}; `python -m kas.study promote {study.study_name}{chosen_kernel}` trains the one that is deployed"
     return _shipped(bench, network, model, recipe, bench.data, metadata, "as trained by the search", remark)
 
 
@@ -186,9 +189,20 @@ def write_network(shipped: Shipped, out: Path, form: str) -> str:
     return found[0]
 
 
+class _Logits(nn.Module):
+    """A network with the logits as its only output: `[N, ...] -> [N, classes]`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return logits_of(self.network(inputs))
+
+
 def _write_module(form: str) -> Callable[[Shipped, Path], str]:
     def write(shipped: Shipped, path: Path) -> str:
-        found: Exported = export_module(shipped.model, shipped.samples, path, form, shipped.metadata)
+        found: Exported = export_module(_Logits(shipped.model), shipped.samples, path, form, shipped.metadata)
         return agreement(found, form)
 
     return write
@@ -198,8 +212,8 @@ def _write_state(shipped: Shipped, path: Path) -> str:
     write_state(path, shipped.model, shipped.recipe, shipped.metadata)
     loaded = load(path, shipped.original if shipped.recipe.factory else None)
     with torch.no_grad():
-        same = torch.equal(loaded(shipped.samples.clone()), shipped.model(shipped.samples.clone()))
-    if not same:
+        read, written = (logits_of(network(shipped.samples.clone())) for network in (loaded, shipped.model))
+    if not torch.allclose(read, written, rtol=0, atol=TOLERANCE * float(written.abs().max()), equal_nan=True):
         raise KasError(f"{path}: the network that is read from it differs from the one that was written")
     return "read again and equal"
 
