@@ -102,6 +102,20 @@ def test_the_rooms_of_a_study_import_one_way():
     assert wrong == []
 
 
+def test_torchvision_is_made_importable_before_what_imports_it():
+    """Lightning and torchmetrics import torchvision: a module that imports them must have `_lightning` do its work first."""
+    wrong = []
+    for path in MODULES:
+        ready = path.name == "_lightning.py"
+        for node in ast.parse(path.read_text("utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            ready |= any(name.startswith(("kas.evaluation._lightning", "kas.replacement")) for name in names)
+            heavy = any(name.split(".")[0] in ("pytorch_lightning", "torchmetrics", "torchvision") for name in names)
+            wrong += [(label(path), node.lineno)] if heavy and not ready else []
+    assert wrong == []
+
+
 def test_every_room_of_a_study_has_its_place():
     assert {path.parent.name for path in (ROOT / "study").glob("*/__init__.py")} <= set(ROOMS)
 

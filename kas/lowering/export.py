@@ -21,7 +21,17 @@ from torch import Tensor, nn
 
 from kas.language.errors import KasError
 
-__all__ = ["BATCHES", "FORMATS", "METADATA_FILE", "ONNX_PREFIX", "TOLERANCE", "Exported", "OnnxSession", "export_module"]
+__all__ = [
+    "BATCHES",
+    "FORMATS",
+    "METADATA_FILE",
+    "ONNX_PREFIX",
+    "TOLERANCE",
+    "Exported",
+    "OnnxSession",
+    "export_module",
+    "first_line",
+]
 
 BATCHES = (1, 2, 5)
 TOLERANCE = 1e-4  # of the largest element of the output
@@ -118,7 +128,7 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
         return torch.export.export(module, (example,), dynamic_shapes=_ANY_BATCH, strict=False)
     except Exception as error:  # of many kinds: whatever tracing meets
         shape = list(example.shape[1:])
-        raise KasError(f"torch.export does not take this module at inputs of {shape}: {_first_line(error)}") from error
+        raise KasError(f"torch.export does not take this module at inputs of {shape}: {first_line(error)}") from error
 
 
 def _to_program(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
@@ -133,7 +143,7 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mappin
         options: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"], "dynamic_shapes": _ANY_BATCH}
         written = torch.onnx.export(program, example, dynamo=True, verbose=False, **options)
     except Exception as error:  # ConversionError and whatever a conversion meets
-        raise KasError(f"ONNX does not take this module: {_first_line(error)}") from error
+        raise KasError(f"ONNX does not take this module: {first_line(error)}") from error
     assert written is not None
     for key, value in metadata.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -145,7 +155,7 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mappin
 class OnnxSession:
     """An ONNX file of one input and one output, in onnxruntime, on the CPU, with torch's thread count.
 
-    metadata: the properties of the file. takes: the shape and type of its input, for people.
+    metadata: the properties of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -156,9 +166,7 @@ class OnnxSession:
         settings.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        given = self._session.get_inputs()[0]
-        self._input = given.name
-        self.takes = f"[{', '.join(map(str, given.shape))}] {given.type}"
+        self._input = self._session.get_inputs()[0].name
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """`[N, ...] -> [N, ...]`, both on the CPU."""
@@ -177,8 +185,8 @@ def _need_onnx() -> None:
         raise KasError(f"ONNX needs what is not installed here: pip install {' '.join(missing)}")
 
 
-def _first_line(error: BaseException) -> str:
-    """The innermost reason, in one line."""
+def first_line(error: BaseException) -> str:
+    """The innermost reason of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines: list[str] = [line.strip() for line in str(error).splitlines() if line.strip()]

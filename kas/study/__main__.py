@@ -29,15 +29,17 @@ examples:
   python -m kas.study dashboard digits                     watch it in a browser
   python -m kas.study promote digits                       train and test what is deployed, with error bars
   python -m kas.study export digits --kernel 3f2a --to py  take a kernel home
+  python -m kas.study measure digits                       its latencies again, here, in every runtime
   python -m kas.study keys                                 what a study file may say
 
 where things are:
   A study lives in DIR/NAME (DIR is `runs` unless --dir is given):
-    study.db     trials, in SQLite; --storage URL puts them into any other storage of Optuna instead
-    study.yaml   the whole configuration, as it was when the study was made
-    kernels/     each kernel of the Pareto front: .json, .py, .svg and a checkpoint
-    promoted/    checkpoints of the networks that `promote` has trained
-    report.html  the report, which needs no server
+    study.db       trials, in SQLite; --storage URL puts them into any other storage of Optuna instead
+    study.yaml     the whole configuration, as it was when the study was made
+    kernels/       each kernel of the Pareto front: .json, .py, .svg and a checkpoint
+    promoted/      checkpoints of the networks that `promote` has trained
+    measurements/  what `measure` found, for each device, runtime, batch and thread count
+    report.html    the report, which needs no server
 
 exit codes:
   0 done   1 failed   2 wrong use or bad input   130 interrupted (`resume NAME` goes on)"""

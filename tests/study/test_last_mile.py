@@ -16,10 +16,18 @@ from kas.evaluation.data._mnist import three_way
 from kas.study.__main__ import main
 
 STUDY = Path(__file__).parents[2] / "studies" / "digits.yaml"
-SMALL = (
-    "training.epochs=1 training.model.width=4 cost.model.width=6 cost.size=12 cost.repeats=3 cost.min_block_ms=1 device=cpu "
-    "cost.max_ratio=1000 health.enabled=false search.seeds=[depthwise_separable]"
-).split()
+SMALL = {
+    "device": "cpu",
+    "training.epochs": 1,
+    "training.model.width": 4,
+    "cost.model.width": 6,
+    "cost.size": 12,
+    "cost.repeats": 3,
+    "cost.min_block_ms": 1,
+    "cost.max_ratio": 1000,
+    "health.enabled": "false",
+    "search.seeds": "[depthwise_separable]",
+}
 
 # What somebody writes who has the file alone: every number comes from its metadata.
 SCRIPT = """
@@ -36,7 +44,8 @@ raw = numpy.load(sys.argv[2])
 
 def prepared(image):
     grey = numpy.rint((image - low) * (255 / (high - low))).astype(numpy.uint8)
-    resized = Image.fromarray(grey).convert(said["mode"]).resize((width, height), Image.Resampling[said["interpolation"].upper()])
+    how = Image.Resampling[said["interpolation"].upper()]
+    resized = Image.fromarray(grey).convert(said["mode"]).resize((width, height), how)
     pixels = numpy.asarray(resized, dtype=numpy.float32).reshape(height, width, said["channels"]).transpose(2, 0, 1)
     mean, std = (numpy.array(said[key], dtype=numpy.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
     return (pixels / 255 - mean) / std
@@ -52,7 +61,7 @@ print(sum(said["classes"][best] == str(label) for best, label in zip(logits.argm
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the study `digits`, searched in seconds."""
     folder = tmp_path_factory.mktemp("runs")
-    sets = [word for setting in SMALL for word in ("--set", setting)]
+    sets = [f"--set={key}={value}" for key, value in SMALL.items()]
     assert main(["run", str(STUDY), "--trials", "1", "--dir", str(folder), *sets]) == 0
     return folder
 
@@ -71,7 +80,7 @@ def test_the_file_alone_has_the_accuracy_of_the_table(
     kernel, out = kas.zoo.get("depthwise_separable").hash, tmp_path / "digits.onnx"
     place = ("--dir", str(runs))
     words = ("export", "digits", "--kernel", kernel[:6], "--network", "--to", "onnx", "--out", str(out), *place)
-    assert "only the narrow network of the search has been trained; `python -m kas.study promote digits" in command(capsys, *words)
+    assert "only the narrow network of the search has been trained; `python -m kas.study promote" in command(capsys, *words)
     table = json.loads(
         command(capsys, "promote", "digits", "--kernel", kernel[:6], "--seeds", "1", "--epochs", "4", "--json", *place)
     )
@@ -92,6 +101,14 @@ def test_the_file_alone_has_the_accuracy_of_the_table(
     assert beside == kas.load(out).kas_metadata
     assert beside["preprocessing"]["size"] == [12, 12]
     assert (beside["kernel"], beside["weights"], beside["accuracy"]["value"]) == (kernel, "promoted", accuracy)
+
+
+def test_the_weights_of_the_front_are_a_network(runs: Path) -> None:
+    (path,) = (runs / "digits" / "kernels").glob("*.ckpt")
+    network = kas.load(path)
+    assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+    assert network.kas_metadata["preprocessing"]["size"] == [16, 16]
+    assert network.kas_metadata["kernel"] == path.stem
 
 
 def test_all_forms_of_the_promoted_network_agree(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

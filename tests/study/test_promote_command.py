@@ -35,6 +35,7 @@ search: {seeds: [grouped3x3, depthwise_separable]}
 health: {enabled: false}
 """
 GROUPED, SEPARABLE = (zoo.get(name).hash for name in ("grouped3x3", "depthwise_separable"))
+pytestmark = pytest.mark.timeout(1800)
 BOTH = ["--kernel=grouped3x3", f"--kernel={SEPARABLE[:6]}"]
 
 
@@ -44,7 +45,7 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 def kas(folder: Path, *arguments: str, code: int = 0) -> tuple[str, str]:
     """Run the command; stdout and stderr."""
-    done = subprocess.run(command(folder, *arguments), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(folder, *arguments), capture_output=True, text=True, timeout=900)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr
@@ -177,7 +178,7 @@ def test_a_study_that_is_not_so_far(folder: Path, change: str, message: str, cap
 
 
 def wait_until(process: subprocess.Popen[bytes], condition: Any) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not condition():
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
@@ -206,7 +207,7 @@ def test_interrupted_it_says_how_to_go_on(folder: Path) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(process, (folder / "tiny/promoted" / ORIGINAL / "epochs400/seed0/last.ckpt").exists)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=600)
     assert process.returncode == 130
     advice = f"python -m kas.study promote tiny --seeds=1 --epochs=400 --kernel={GROUPED} --dir {folder}"
     assert error.decode().splitlines()[-1] == f"interrupted; go on with: {advice}"

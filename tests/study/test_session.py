@@ -33,6 +33,12 @@ CONFIG = StudyConfig(
 WORK = replace(CONFIG, objectives=ObjectiveSettings(cost="work"))
 
 
+@pytest.fixture(autouse=True)
+def quick_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Inductor, which takes seconds a network: test_measure_command.py has a search with it."""
+    monkeypatch.setattr("kas.study.workers.front.RUNTIMES", ("eager", "onnxruntime"))
+
+
 def run(config: StudyConfig, folder: Path) -> StudySummary:
     return run_study(config, folder / config.name, None, Silent())
 

@@ -27,6 +27,7 @@ _MEMBERS = re.compile(
     rf"|models/model\.json|data/sample_inputs/model\.pt|extra/{re.escape(METADATA_FILE)}"
     r"|archive_format|archive_version|byteorder|\.data/\w+"
 )
+_TENSOR = re.compile(r"/data/(weights/weight|constants/tensor)_\d+$")
 _OPERATORS = re.compile(r"(torch\.ops\.(aten|prims|higher_order)|_operator|math)\.\w+(\.\w+)?|torch\.sym_\w+")
 _QUOTED = re.compile(r"'\w*'")
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -39,11 +40,12 @@ def read_archive(path: Path) -> Any:
     """The metadata of an exported program, None if it has none. Raises KasError if torch would run what the file says."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
-        said = members.get(f"extra/{METADATA_FILE}")
+            names = archive.namelist()
+            read = {_inside(name): archive.read(name) for name in names if not _TENSOR.search(name)}
+        said = read.get(f"extra/{METADATA_FILE}")
         if said is None:
             return None
-        problem = _problem(members)
+        problem = _ambiguous(names) or _problem([_inside(name) for name in names], read)
         metadata = json.loads(said)
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, OSError) as error:
         raise KasError(f"{path}: cannot be read as an exported program: {error}") from error
@@ -52,15 +54,27 @@ def read_archive(path: Path) -> Any:
     return metadata
 
 
-def _problem(members: dict[str, bytes]) -> str | None:
+def _inside(name: str) -> str:
+    """The name of a member without the folder that all are in."""
+    return name.partition("/")[2]
+
+
+def _ambiguous(names: list[str]) -> str | None:
+    """Whether torch could read another member than the one that is looked at here."""
+    if len(set(names)) < len(names):
+        return "two members of one name"
+    return "more than one folder" if len({name.partition("/")[0] for name in names}) > 1 else None
+
+
+def _problem(members: list[str], read: dict[str, bytes]) -> str | None:
     """The first thing that kas does not write and torch's loader would act on."""
     if odd := next((name for name in members if not _MEMBERS.fullmatch(name)), None):
         return f"the member {odd}"
     try:
-        torch.load(io.BytesIO(members["data/sample_inputs/model.pt"]), weights_only=True)
+        torch.load(io.BytesIO(read["data/sample_inputs/model.pt"]), weights_only=True)
     except Exception:  # torch.load raises whatever the bytes lead to
         return "sample inputs that are no tensors"
-    for name, content in members.items():
+    for name, content in read.items():
         if name.endswith(".json"):
             for key, value in _items(json.loads(content)):
                 if problem := _odd(key, value):

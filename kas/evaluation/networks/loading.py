@@ -11,13 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.networks.archive import read_archive
 from kas.evaluation.networks.metadata import FORMAT, checked, from_onnx
 from kas.evaluation.networks.recipe import Recipe, rebuild
 from kas.language.errors import KasError
-from kas.language.kernel import Kernel
-from kas.lowering.export import OnnxSession
+from kas.lowering.export import OnnxSession, first_line
 
 __all__ = ["LoadedNetwork", "load"]
 
@@ -35,8 +33,18 @@ class LoadedNetwork(nn.Module):
         super().__init__()
         self.path, self.kas_metadata, self.training = path, metadata, False
         self.run = run  # a submodule, where it is a module
+        try:
+            self._shape = tuple(metadata["input"]["shape"][1:])
+            self._dtype = str(metadata["input"]["dtype"])
+        except (KeyError, TypeError, IndexError) as error:
+            raise KasError(f"{path}: is damaged: its metadata does not say what it takes ({error!r})") from error
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Raises KasError for inputs of another shape or type than the file was made for; the batch may be any."""
+        dtype = str(inputs.dtype).removeprefix("torch.")
+        if tuple(inputs.shape[1:]) != self._shape or dtype != self._dtype:
+            wanted = ", ".join(map(str, ("N", *self._shape)))
+            raise KasError(f"{self.path}: takes [{wanted}] {self._dtype}, not {list(inputs.shape)} {dtype}")
         return self.run(inputs)
 
     def train(self, mode: bool = True) -> LoadedNetwork:
@@ -56,7 +64,15 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     The attribute `kas_metadata` has what the file says: kernel, preprocessing (mean, std, size, classes), accuracy. Raises
     KasError, with the path, for a file that is damaged or that kas did not write.
 
-    >>> kas.load("digits.network.pt")  # doctest: +SKIP
+    >>> import kas, tempfile, torch
+    >>> from kas.evaluation.networks import FORMAT, Recipe, write_state
+    >>> recipe = Recipe("small_resnet", None, {"width": 4}, num_classes=10, input_shape=(1, 16, 16))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "network.pt"
+    ...     write_state(path, recipe.original(), recipe, {"format": FORMAT, "kernel": "original"})
+    ...     network = kas.load(path)
+    >>> network(torch.zeros(3, 1, 16, 16)).shape, network.training, network.kas_metadata["kernel"]
+    (torch.Size([3, 10]), False, 'original')
     """
     path = Path(path)
     if path.suffix not in _READERS:
@@ -75,17 +91,9 @@ def _from_onnx(path: Path, _: nn.Module | None) -> nn.Module:
         session = OnnxSession(path)
         metadata = from_onnx(session.metadata)
     except Exception as error:  # onnxruntime raises whatever the damaged bytes lead to
-        raise KasError(f"{path}: cannot be read as ONNX: {str(error).splitlines()[0][:300]}") from error
+        raise KasError(f"{path}: cannot be read as ONNX: {first_line(error)}") from error
     metadata = checked(metadata, path)
-
-    def run(inputs: Tensor) -> Tensor:
-        try:
-            return session(inputs.detach().cpu())
-        except Exception as error:  # onnxruntime's own
-            given = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
-            raise KasError(f"{path}: takes {session.takes}, not {given}: {str(error).splitlines()[0][:200]}") from error
-
-    return LoadedNetwork(path, run, metadata)
+    return LoadedNetwork(path, lambda inputs: session(inputs.detach().cpu()), metadata)
 
 
 def _from_program(path: Path, _: nn.Module | None) -> nn.Module:
@@ -96,12 +104,15 @@ def _from_program(path: Path, _: nn.Module | None) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             program = torch.export.load(path).module()
     except Exception as error:  # of many kinds, for damaged bytes
-        raise KasError(f"{path}: cannot be read as an exported program: {str(error).splitlines()[0][:300]}") from error
+        raise KasError(f"{path}: cannot be read as an exported program: {first_line(error)}") from error
     return LoadedNetwork(path, program, metadata)
 
 
 def _from_state(path: Path, model: nn.Module | None) -> nn.Module:
-    data: Any = read_checkpoint(path)
+    try:
+        data: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damaged bytes lead to
+        raise KasError(f"{path}: cannot be read as weights and data alone: {first_line(error)}") from error
     form = data.get("format") if isinstance(data, dict) else None
     if form not in (FORMAT, CHECKPOINT_FORMAT):
         raise KasError(
@@ -113,18 +124,12 @@ def _from_state(path: Path, model: nn.Module | None) -> nn.Module:
         if kept is None:
             raise KasError(f"{path}: an earlier kas wrote this file, without its network: `export --network` writes it anew")
         recipe = Recipe.from_dict(kept)
-        metadata = data["metadata"] if form == FORMAT else _of_checkpoint(recipe, data)
+        metadata = data["metadata"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KasError(f"{path}: is damaged: {error!r}") from error
     network = rebuild(path, recipe, state, model).eval()
     network.kas_metadata = checked(metadata, path)  # type: ignore[assignment]
     return network
-
-
-def _of_checkpoint(recipe: Recipe, data: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of the weights of a kernel of the front."""
-    kernel = Kernel.from_json(str(recipe.program))
-    return {"format": FORMAT, "kernel": kernel.hash, "weights": "search", "accuracy": {"validation": data["accuracy"]}}
 
 
 _READERS: dict[str, Callable[[Path, nn.Module | None], nn.Module]] = {

@@ -23,7 +23,8 @@ import torch
 
 from kas.evaluation import OutOfMemory, Paired
 from kas.evaluation.checkpoints import read_checkpoint
-from kas.evaluation.networks import CHECKPOINT_FORMAT, Recipe
+from kas.evaluation.data import preprocessing_of
+from kas.evaluation.networks import CHECKPOINT_FORMAT, FORMAT, Recipe
 from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
@@ -198,8 +199,11 @@ def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Pat
         return
     _, sizes = bench.solve(kernel)
     made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
+    accuracy = {"split": "validation", "value": record.accuracy}
+    metadata = {"format": FORMAT, "kernel": kernel.hash, "weights": "search", "accuracy": accuracy}
     data = {
         "format": CHECKPOINT_FORMAT,
+        "metadata": {**metadata, "preprocessing": preprocessing_of(bench.data)},
         "recipe": Recipe.of(*made, bench.trained.targets, kernel, sizes.groups, sizes.values).to_dict(),
         "program": kernel.to_json(),
         "groups": sizes.groups,
