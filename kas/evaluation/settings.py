@@ -150,6 +150,8 @@ class CostSettings:
         threads: CPU threads while measuring; by default torch's number.
         runtime: What the network is run in where it is deployed, and so here: eager (torch as it is), compile (Inductor, with
             frozen weights), or onnxruntime.
+        other_runtimes: Whether the front is also measured in every other runtime that is installed, when a search ends.
+            Inductor takes a while to compile a large network.
         memory_format: auto times the original and each candidate with channels first and with channels last, and takes
             the better of each; or contiguous, or channels_last.
         fused: Time both networks in their inference form, as kas.fuse makes it: linear parts of kernels merged, and
@@ -166,6 +168,7 @@ class CostSettings:
     min_block_ms: float = 20.0
     threads: int | None = None
     runtime: RuntimeName = "eager"
+    other_runtimes: bool = True
     memory_format: MemoryFormat = "auto"
     fused: bool = False
     max_ratio: float = 1.1

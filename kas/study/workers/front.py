@@ -67,9 +67,9 @@ def measure_in_other_runtimes(
     kernels: None for the members of the front.
 
     A runtime that does not take the original network is noted with its reason and not tried again, until it has another
-    version. Does nothing if the cost is the analytic work.
+    version. Does nothing if the cost is the analytic work, or `cost.other_runtimes` is false.
     """
-    for name in RUNTIMES if bench.measures else ():
+    for name in RUNTIMES if bench.measures and bench.config.cost.other_runtimes else ():
         left = [record for record in _members(study, kernels) if record.program and name not in record.runtimes]
         if not left or name == bench.config.cost.runtime:
             continue
