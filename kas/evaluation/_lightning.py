@@ -13,15 +13,19 @@ ensure_importable()  # of torchvision, which Lightning's metrics import
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of packages that Lightning imports
     import pytorch_lightning as pl
+    from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-__all__ = ["pl", "quiet"]
+__all__ = ["TorchCheckpointIO", "pl", "quiet"]
 
-# Lightning's advice about things that are meant (our sets are in memory and need no loader processes, and there is no
-# logger that could miss a step), and its own use of a name that torch is about to drop.
+# Lightning's advice about things that are meant (our sets are in memory and need no loader processes, there is no logger
+# that could miss a step, and a frozen original has nothing to train), and its own use of a name that torch is about to drop.
 _MEANT = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*have no `logger` configured.*",
+    ".*this fit will run with no optimizer.*",
+    ".*`training_step` returned `None`.*",
+    ".*no gradient clipping will occur.*",
     ".*LeafSpec.* is deprecated.*",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,14 +11,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from kas.evaluation._lightning import pl
+from kas.evaluation.inputs import fitted
 from kas.evaluation.metrics import make_metric
 from kas.evaluation.settings import TrainingSettings
+from kas.language.errors import KasError
 
 __all__ = ["Classifier", "logits_of"]
 
 
 class Classifier(pl.LightningModule):
-    """Trains `model`, [N, ...] → logits [N, classes], by cross entropy.
+    """Trains what can be trained of `model`, [N, ...] → logits [N, classes], by cross entropy.
 
     `train_loss` and `val_loss` are means over the samples of the last epoch, `score()` is the metric over all of the
     validation data.
@@ -31,13 +34,13 @@ class Classifier(pl.LightningModule):
         self._sums: dict[str, list[Tensor | int]] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return logits_of(self.model(inputs))
+        return logits_of(self.model(fitted(inputs, self.model)))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor | None:
         inputs, labels = batch
-        loss: Tensor = self.loss(self(inputs), labels)
+        loss: Tensor = self.loss(self(inputs).float(), labels)
         self._add("train", loss.detach(), len(labels))
-        return loss
+        return loss if loss.requires_grad else None
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         inputs, labels = batch
@@ -45,9 +48,15 @@ class Classifier(pl.LightningModule):
         self._add("val", nn.functional.cross_entropy(logits, labels), len(labels))
         self.metric.update(logits, labels)
 
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.validation_step(batch, index)
+
     def on_train_epoch_start(self) -> None:
         self._sums = {}
         self.metric.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.on_train_epoch_start()
 
     @property
     def train_loss(self) -> float:
@@ -58,10 +67,12 @@ class Classifier(pl.LightningModule):
         return self._mean("val")
 
     def score(self) -> float:
-        """The metric over the validation data seen in this epoch."""
+        """The metric over the validation (or test) data seen in this epoch."""
         return float(self.metric.compute())
 
     def configure_optimizers(self) -> Any:
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            return None  # a frozen original is only validated
         optimizer = self._optimizer()
         total = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(optimizer, _warm_cosine(total, self.settings.warmup))
@@ -90,10 +101,24 @@ class Classifier(pl.LightningModule):
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits of a network's output: some (Inception, GoogLeNet) return them in a tuple with auxiliary ones."""
-    if isinstance(output, Tensor):
-        return output
-    return output.logits if hasattr(output, "logits") else output[0]  # type: ignore[no-any-return]
+    """The logits of a network's output: a tensor, the attribute `logits`, the first of a tuple (others are auxiliary), the
+    only tensor of a dictionary, or its key `out` or `logits`. Raises KasError for anything else.
+    """
+    found = getattr(output, "logits", output)
+    if isinstance(found, Mapping):
+        tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+        keys = [key for key in ("out", "logits") if key in tensors] or (list(tensors) if len(tensors) == 1 else [])
+        if not keys:
+            raise KasError(
+                f"the network returns a dictionary with the tensors {sorted(map(str, tensors))}; expected one, or the key "
+                f"'out' or 'logits'"
+            )
+        found = tensors[keys[0]]
+    if isinstance(found, (tuple, list)) and found:
+        found = found[0]
+    if not isinstance(found, Tensor):
+        raise KasError(f"the network returns a {type(output).__name__}; expected logits [N, classes]")
+    return found
 
 
 def _warm_cosine(total: int, warmup: float) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kas.evaluation.classifier import logits_of
 from kas.evaluation.failures import memory_errors
+from kas.evaluation.inputs import fitted
 from kas.evaluation.settings import HealthSettings
 
 __all__ = ["HealthReport", "check"]
@@ -145,10 +146,10 @@ def _probe(network: nn.Module, inputs: Tensor, labels: Tensor, names: list[str])
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(0)
-        logits = logits_of(copied(inputs))
+        logits = logits_of(copied(fitted(inputs.clone(), copied)))  # a network may change its input
         loss = nn.functional.cross_entropy(logits.float(), labels)
         probe.finite_forward = bool(logits.isfinite().all()) and bool(loss.isfinite())
-        if probe.finite_forward:
+        if probe.finite_forward and loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
     for hook in hooks:
         hook.remove()

@@ -48,15 +48,15 @@ class _TextLoader(Loader):
         return self.module  # None at first: an empty one
 
     def exec_module(self, module: ModuleType) -> None:
-        _keep(module.__name__)
         if self.module is None:
             file = f"<{module.__name__}>"
             module.__file__ = file
-            exec(compile(self.text, file, "exec"), vars(module))
+            exec(compile(self.text, file, "exec", dont_inherit=True), vars(module))
             self.module = module
             # For tracebacks, `inspect` and torch's script compiler.
             linecache.cache[file] = (len(self.text), None, self.text.splitlines(keepends=True), file)
             weakref.finalize(module, linecache.cache.pop, file, None)
+        _keep(module.__name__)
 
     def get_source(self, fullname: str) -> str:
         return self.text
@@ -78,7 +78,7 @@ sys.meta_path.append(_Finder())
 def _keep(name: str) -> None:
     """Enter a module among the latest, and let the oldest go."""
     _latest.append(name)
-    if len(_latest) > _KEPT:
+    while len(_latest) > _KEPT:
         oldest = _latest.popleft()
         sys.modules.pop(oldest, None)
         globals().pop(oldest.rpartition(".")[2], None)  # where the import system puts a submodule

@@ -114,7 +114,8 @@ def emit_of_product(emitter: Emitter, node: Node, joint: Node) -> tuple[str, For
         operands = f"{emitter.reshaped(joint, (positions, Dim.of(3), *heads))}.permute(2, 0, 3, 1, 4).unbind()"
     else:
         operands = f"{_batches(emitter, joint, _how(node)[0], False)}.chunk(3, 3)"
-    return *write(emitter, node, f"*{operands}"), [joint] * len(node.ins)
+    parts = emitter.variable(operands)
+    return *write(emitter, node, ", ".join(f"{parts}[{i}]" for i in range(3))), [joint] * len(node.ins)
 
 
 OPTIMIZED: dict[str, Emit] = {"attention": _emit_attention, "batched attention": _emit_batched}

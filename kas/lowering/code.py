@@ -11,11 +11,12 @@ from kas.language.kernel import Kernel
 from kas.language.shapes import Shape
 from kas.lowering.parameters import weight_dims
 
-__all__ = ["Code", "axis_position", "form_of", "reshaped"]
+__all__ = ["Check", "Code", "axis_position", "form_of", "reshaped"]
 
 _RESHAPED = re.compile(r"(?<=\w)\.reshape\([^()]*\)$")  # of a variable: any other may be part of a longer expression
 
 Form = tuple[Dim, ...]
+Check = tuple[str, str, tuple[str, ...]]  # a condition, what is wrong where it does not hold, the sizes for the `{}` in that
 
 
 def form_of(shape: Shape) -> Form:
@@ -119,48 +120,42 @@ class Code:
         """One more line: `name = expression  # comment`."""
         self.lines.append((name, expression, comment))
 
-    def checks(self) -> list[tuple[str, str]]:
-        """Condition and message of what must hold of an input, beyond what was checked when the module was built."""
+    def checks(self) -> list[Check]:
+        """What must hold of an input, beyond what was checked when the module was built."""
         if self.kernel.fixed_size:
-            return [self._size_check()]
-        found: dict[str, str] = {}
+            return self._size_checks()
+        found: dict[str, Check] = {}
         if self.symbolic:
-            found.update([self._empty_check()])
+            names = [symbol.lower() for symbol in self.symbolic]
+            self._check(f"{' * '.join(names)} > 0", "an image without positions:", names, found)
         for number, dim in self.kernel.dims:
             factor, names = self._split(dim)
             if factor.denominator != 1:
-                self.names.update(names)
                 above = " * ".join([str(factor.numerator)] * (factor.numerator != 1) + names)
-                condition = f"({above}) % {factor.denominator}" if " " in above else f"{above} % {factor.denominator}"
-                found.setdefault(condition, f"{self._where(number)}: the dim {dim} is no integer at {self._at(names)}")
+                remainder = f"({above}) % {factor.denominator}" if " " in above else f"{above} % {factor.denominator}"
+                self._check(f"{remainder} == 0", f"{self._where(number)}: the dim {dim} is no integer at", names, found)
         for number, step in enumerate(self.kernel.steps, 1):
             for name, by in step.reaches():
-                self._reach_check(number, by, self.kernel.shapes[step.ins[0]].axis(name), found)
-        return list(found.items())
+                dim = self.kernel.shapes[step.ins[0]].axis(name)
+                if not self.constant(dim):
+                    message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {by} at"
+                    self._check(f"{self.size(dim)} > {abs(by)}", message, self._split(dim)[1], found)
+        return list(found.values())
 
-    def _empty_check(self) -> tuple[str, str]:
-        names = [symbol.lower() for symbol in self.symbolic]
+    def _check(self, condition: str, message: str, names: Iterable[str], found: dict[str, Check]) -> None:
+        """One more check, whose message ends with the positions of those names."""
+        names = tuple(dict.fromkeys(names))
         self.names.update(names)
-        return " or ".join(f"{name} < 1" for name in names), f"an image without positions: {self._at(names)}"
+        sizes = ", ".join(f"{name.upper()} = {{}}" for name in names)
+        found.setdefault(condition, (condition, f"{message} {sizes}", names))
 
-    def _reach_check(self, number: int, by: int, dim: Dim, found: dict[str, str]) -> None:
-        if not self.constant(dim):
-            _, names = self._split(dim)
-            condition = f"{self.size(dim)} <= {abs(by)}"
-            message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {by} at {self._at(names)}"
-            found.setdefault(condition, message)
-
-    def _size_check(self) -> tuple[str, str]:
-        names = ["h", "w"][: self.kernel.rank]
+    def _size_checks(self) -> list[Check]:
+        names = ("h", "w")[: self.kernel.rank]
         self.names.update(names)
         size = tuple(self.env[name.upper()] for name in names)
-        condition = " or ".join(f"{name} != {value}" for name, value in zip(names, size, strict=True))
-        found = "{(h, w)}" if len(names) == 2 else "{(h,)}"
-        return condition, f"this kernel has weights over positions and was built for the size {size}, not {found}"
+        found = "({}, {})" if len(names) == 2 else "({},)"
+        message = f"this kernel has weights over positions and was built for the size {size}, not {found}"
+        return [(f"{name} == {value}", message, names) for name, value in zip(names, size, strict=True)]
 
     def _where(self, number: int) -> str:
         return f"step {number} ({self.kernel.steps[number - 1].op})"
-
-    @staticmethod
-    def _at(names: list[str]) -> str:
-        return ", ".join(f"{name.upper()} = {{{name}}}" for name in dict.fromkeys(names))

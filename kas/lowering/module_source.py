@@ -12,8 +12,8 @@ from textwrap import indent
 from kas.language.costs import Cost, cost, environment
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
+from kas.lowering.calls import within_kas
 from kas.lowering.code import Code
-from kas.lowering.memory_format import functions
 from kas.lowering.optimized import optimized
 from kas.lowering.parameters import Parameter, parameters
 from kas.lowering.plain import plain
@@ -28,6 +28,7 @@ LOWERINGS: dict[str, Lowering] = {"plain": plain, "optimized": optimized}
 _LONGEST = 112  # characters of a line of a method
 ZERO = 'self.register_buffer("zero", torch.zeros(()), persistent=False)  # for products to which nothing is added'
 _FUNCTIONAL = "import torch.nn.functional as F\n"
+_FUNCTIONS = "\nfrom kas.lowering import functions\n"
 
 
 def source(
@@ -47,11 +48,9 @@ def source(
     env = environment(kernel, channels, size, groups, values or {})
     code = lowering_of(lowering)(kernel, env, None)
     price = cost(kernel, channels, size, groups, values)
-    body = forward_text(code, str(channels))
-    text = "import torch\nfrom torch import Tensor, nn\n"
-    if "F." in body:
-        text = "import torch\n" + _FUNCTIONAL + "from torch import Tensor, nn\n"
-    text += functions(body)
+    body = within_kas(forward_text(code, str(channels)))
+    text = f"import torch\n{_FUNCTIONAL * ('F.' in body)}from torch import Tensor, nn\n"
+    text += _FUNCTIONS * ("functions." in body)
     name = class_name(kernel)
     title = f"A kernel of {price.macs:,} MACs and {price.params:,} parameters."
     module = _init(code, parameters(kernel, env), "self.zero" in body) + body
@@ -136,23 +135,18 @@ def forward_text(code: Code, channels: str) -> str:
     checks = code.checks()
     lines = []
     if code.channel_check:
-        checks.insert(0, (f"c != {channels}", f"this kernel was built for {_channels_text(channels)} channels, not {{c}}"))
+        checks.insert(0, (f"c == {channels}", "this kernel was built for {} channels, not {}", (channels, "c")))
         code.names.add("c")
     if code.names:
         read = ["n", "c", "h", "w"][: code.kernel.rank + 2]
         named = ", ".join(name if name in code.names else "_" for name in read)
         lines.append("n = x.shape[0]" if code.names == {"n"} else f"{named} = x.shape")
-    for condition, message in checks:
-        lines += [f"if {condition}:", f"    raise ValueError({quoted(message)})"]
+    for condition, message, sizes in checks:
+        lines += wrapped(f"require({', '.join([condition, string(message), *sizes])})")
     for name, expression, comment in code.lines:
         line = {"": expression, "return": f"return {expression}"}.get(name, f"{name} = {expression}")
         lines += _commented(line, comment)
     return indent("\n".join(["def forward(self, x: Tensor) -> Tensor:", *(f"    {line}" for line in lines)]), "    ") + "\n"
-
-
-def _channels_text(channels: str) -> str:
-    """An expression of channels within a message."""
-    return channels if channels.isdecimal() else f"{{{channels}}}"
 
 
 def _commented(line: str, comment: str) -> list[str]:
@@ -165,5 +159,10 @@ def _commented(line: str, comment: str) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """A message as the source of a string; of an f-string where it names values."""
-    return ("f" if "{" in text else "") + '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A message that names values, as the source of an f-string."""
+    return f"f{string(text)}"
+
+
+def string(text: str) -> str:
+    """A text as the source of a string."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

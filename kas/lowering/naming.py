@@ -23,7 +23,7 @@ _CALLS = {
     "torch.einsum": "recombined", "torch.rsqrt": "inverse_norms",
 }  # fmt: skip
 _METHODS = {
-    "mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "narrow": "hidden",
+    "mean": "averaged", "amax": "peaks", "logsumexp": "shares", "chunk": "parts", "unbind": "parts", "narrow": "hidden",
     "repeat_interleave": "repeated",
 }  # fmt: skip
 _OPERATORS = {ast.Add: "summed", ast.Sub: "difference", ast.Mult: "product", ast.Div: "ratio"}

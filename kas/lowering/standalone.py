@@ -12,9 +12,9 @@ from textwrap import indent
 from kas.language.costs import cost, environment
 from kas.language.kernel import Kernel
 from kas.language.primitives.scaling import Scale
+from kas.lowering.calls import brought_along
 from kas.lowering.labels import step_text
 from kas.lowering.mathematics import mathematics
-from kas.lowering.memory_format import functions
 from kas.lowering.module_source import ZERO, class_name, forward_text, lowering_of, quoted
 from kas.lowering.naming import named
 from kas.lowering.parameters import parameters, weight_dims
@@ -58,7 +58,7 @@ def source(
     code.lines = [(name, text, _shape(comment)) for name, text, comment in named(code.lines)]
     body = forward_text(code, "self.channels")
     functional = "import torch.nn.functional as F\n" if "F." in body else ""
-    imports = f"import torch\n{functional}from torch import Tensor, nn\n{functions(body)}"
+    imports = f"import torch\n{functional}from torch import Tensor, nn\n{brought_along(body)}"
     title = f"Kernel {kernel.hash}: a torch module of its own, found by kernel architecture search (kas)."
     name = class_name(kernel)
     docstring = _docstring(kernel, env, channels, size, groups, values)

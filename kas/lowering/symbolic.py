@@ -13,7 +13,7 @@ from typing import Any
 
 from kas.language.dims import ONE, SYMBOLS, Dim
 from kas.language.kernel import Kernel
-from kas.lowering.code import Code
+from kas.lowering.code import Check, Code
 
 __all__ = ["Amount", "SymbolicCode", "argument_names", "expression"]
 
@@ -160,25 +160,28 @@ class SymbolicCode(Code):
                 self.names.add(name)
         return expression(dim, names)
 
-    def checks(self) -> list[tuple[str, str]]:
-        """What must hold of the positions of an input: condition and message, as of `Code.checks`."""
+    def checks(self) -> list[Check]:
+        """What must hold of the positions of an input, as of `Code.checks`."""
         if self.kernel.fixed_size:
-            self.names |= set("hw"[: self.kernel.rank])
-            found = "(h, w)" if self.kernel.rank == 2 else "(h,)"
-            message = f"this kernel has weights over positions and was built for {{self.size}}, not {{{found}}}"
-            return [(f"{found} != self.size", message)]
-        rows: dict[str, str] = {}
+            names = "hw"[: self.kernel.rank]
+            self.names.update(names)
+            message = "this kernel has weights over positions and was built for {symbol} = {{}}, not {{}}"
+            return [
+                (f"{name} == self.size[{i}]", message.format(symbol=name.upper()), (f"self.size[{i}]", name))
+                for i, name in enumerate(names)
+            ]
+        found: dict[str, Check] = {}
         for where, dim in self._whole():
             if not self.constant(dim):
                 remainder = self._remainder(dim, self.written(dim))
-                rows.setdefault(f"{remainder}", f"{where}the dim {dim} is no integer at {self._sizes_of(dim)}")
+                self._check(f"{remainder} == 0", f"{where}the dim {dim} is no integer at", self._names_of(dim), found)
         for number, step in enumerate(self.kernel.steps, 1):
             for name, by in step.reaches():
                 dim = self.kernel.shapes[step.ins[0]].axis(name)
                 if not self.constant(dim):
-                    message = f"step {number} ({step.op}): the axis of {dim} is not longer than the shift by {by}"
-                    rows.setdefault(f"{self.written(dim)} <= {abs(by)}", f"{message} at {self._sizes_of(dim)}")
-        return list(rows.items())
+                    message = f"{self._where(number)}: the axis of {dim} is not longer than the shift by {by} at"
+                    self._check(f"{self.written(dim)} > {abs(by)}", message, self._names_of(dim), found)
+        return list(found.values())
 
     def construction_checks(self) -> list[tuple[str, str]]:
         """What must hold of the constructor's arguments."""
@@ -210,5 +213,6 @@ class SymbolicCode(Code):
         names = [name.partition("[")[0] for symbol, name in self.constructor_names.items() if dim.power_of(symbol)]
         return list(dict.fromkeys(names))
 
-    def _sizes_of(self, dim: Dim) -> str:
-        return ", ".join(f"{symbol} = {{{name}}}" for symbol, name in _POSITIONS.items() if dim.power_of(symbol))
+    @staticmethod
+    def _names_of(dim: Dim) -> list[str]:
+        return [name for symbol, name in _POSITIONS.items() if dim.power_of(symbol)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,11 +10,12 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from kas.language.errors import KasError
-from kas.replacement.layers import REPLACEABLE, axes_of, rank_of
+from kas.replacement.blocks import BLOCK_REASONS, reason_against_block
+from kas.replacement.layers import LAYERS, REPLACEABLE, axes_of, rank_of
 from kas.replacement.observe import Call
 from kas.replacement.placeholder import Placeholder
 
-__all__ = ["Choice", "Context", "reason_against", "reasons"]
+__all__ = ["INSIDE", "Choice", "Context", "check_types", "reason_against", "reasons"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Choice:
     @property
     def overridable(self) -> tuple[str, ...]:
         """The reasons that choosing by name sets aside."""
-        return (LINEAR, self.kernel_reason, DEPTHWISE, STEM)
+        return (LINEAR, OWN_FORWARD, self.kernel_reason, DEPTHWISE, STEM)
 
     @property
     def kernel_reason(self) -> str:
@@ -75,6 +77,12 @@ class Choice:
     def has_name(self, name: str) -> bool:
         """Whether one of the chosen patterns matches."""
         return any(fnmatchcase(name, pattern) for pattern in self.names or ())
+
+    def is_block(self, name: str, module: nn.Module) -> bool:
+        """Whether a module is a block that is chosen: blocks are, by name or type alone, but never the whole network."""
+        if not name or isinstance(module, LAYERS) or (self.names is None and self.types is None):
+            return False
+        return (self.names is None or self.has_name(name)) and (self.types is None or self.has_type(module))
 
 
 @dataclass(frozen=True)
@@ -99,23 +107,46 @@ CALLS = "called more than once"
 SHARED = "weight shared with another layer"
 TENSORS = "input or output is not one tensor [N, C, ...]"
 GEOMETRY = "output size is not that of its stride and padding"
+HOLDS_MORE = "holds more than its weight and bias"
+OWN_FORWARD = "subclass with a forward of its own (only by name)"
 DEPTHWISE = "depthwise (C_in/groups = 1)"
 STEM = "stem (reads the network's input)"
+INSIDE = "inside a block that is replaced"
 
+_WEIGHTS = frozenset(name + end for name in ("weight", "bias") for end in ("", "_g", "_v", "_u", "_orig", "_mask"))
 _Rule = Callable[[str, nn.Module, list[Call], Choice, Context], bool]
+
+
+def check_types(model: nn.Module, choice: Choice) -> None:
+    """Raises KasError if a chosen class name is that of no module of the network, and names the nearest that is."""
+    classes = {base.__name__ for module in model.modules() for base in type(module).__mro__}
+    for kind in choice.types or ():
+        if isinstance(kind, str) and kind not in {*classes, *(layer.__name__ for layer in REPLACEABLE)}:
+            own = sorted({type(module).__name__ for module in model.modules()})
+            lowered = {name.lower(): name for name in own}
+            near = difflib.get_close_matches(kind.lower(), lowered, n=1)
+            hint = f"; did you mean {lowered[near[0]]}?" if near else ""
+            what = f"no module of {type(model).__name__} is of the type {kind!r}{hint}"
+            raise KasError(f"targets.types: {what} (it has {', '.join(own)})")
 
 
 def reasons(choice: Choice) -> list[str]:
     """The reasons of all filters in force, in the order in which they are tried."""
-    return [reason for reason, _ in _filters(choice)]
+    blocks = () if choice.names is None and choice.types is None else (*BLOCK_REASONS, INSIDE)
+    return [*(reason for reason, _ in _filters(choice)), *blocks]
 
 
-def reason_against(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> str | None:
-    """The first reason why a layer is no target; None for a target."""
-    for reason, excludes in _filters(choice):
-        if excludes(name, layer, calls, choice, context):
+def reason_against(name: str, module: nn.Module, calls: list[Call], choice: Choice, context: Context) -> str | None:
+    """The first reason why a layer or a chosen block is no target; None for a target."""
+    block = choice.is_block(name, module)
+    for reason, excludes in _CALLED if block else _filters(choice):
+        if excludes(name, module, calls, choice, context):
             return reason
-    return None
+    if not block:
+        return None
+    if choice.rank is not None and len(calls[0].first or ()) - 2 != choice.rank:
+        return RANK
+    return reason_against_block(module, calls[0], context.input_shape[0])
 
 
 def _filters(choice: Choice) -> list[tuple[str, _Rule]]:
@@ -132,10 +163,9 @@ def _filters(choice: Choice) -> list[tuple[str, _Rule]]:
         table.append((RANK, lambda name, layer, calls, choice, context: rank_of(layer) != choice.rank))
     if choice.names is None and choice.types is None and choice.rank != 0:
         table.append((LINEAR, lambda name, layer, calls, choice, context: isinstance(layer, nn.Linear)))
-    table += [(UNUSED, lambda name, layer, calls, choice, context: not calls), (SIZES, _differing), (CALLS, _repeated)]
-    table += [(SHARED, lambda name, layer, calls, choice, context: name in context.shared), (TENSORS, _odd_tensors)]
-    table += [(GEOMETRY, _odd_geometry)]
+    table += [*_CALLED, (TENSORS, _odd_tensors), (GEOMETRY, _odd_geometry), (HOLDS_MORE, _holds_more)]
     if choice.names is None:
+        table.append((OWN_FORWARD, _own_forward))
         table.append((choice.kernel_reason, _small_kernel))
         table += [(DEPTHWISE, _depthwise)] if not choice.depthwise else []
         table += [(STEM, _stem)] if not choice.stem else []
@@ -167,6 +197,20 @@ def _odd_geometry(name: str, layer: nn.Module, calls: list[Call], choice: Choice
     return any(axis.outputs(n) != m for axis, n, m in zip(axes_of(layer), inputs[2:], outputs[2:], strict=True))
 
 
+def _holds_more(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    # A scale, statistics, an activation: a kernel in the layer's place would lose them without a word. What torch's own
+    # helpers (weight norm, spectral norm, pruning) keep in the place of the weight is the weight.
+    tensors = {key for key, _ in (*layer.named_parameters(), *layer.named_buffers()) if not key.startswith("parametrizations.")}
+    modules = {key for key, _ in layer.named_children() if key != "parametrizations"}
+    return bool(modules or tensors - _WEIGHTS)
+
+
+def _own_forward(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
+    base = next(kind for kind in REPLACEABLE if isinstance(layer, kind))
+    methods = [method for method in ("forward", "_conv_forward") if hasattr(base, method)]
+    return any(method in vars(layer) or getattr(type(layer), method) is not getattr(base, method) for method in methods)
+
+
 def _small_kernel(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
     return isinstance(layer, (nn.Conv1d, nn.Conv2d)) and max(layer.kernel_size) < choice.min_kernel
 
@@ -180,3 +224,11 @@ def _stem(name: str, layer: nn.Module, calls: list[Call], choice: Choice, contex
         return False
     same_channels = layer.in_channels == context.input_shape[1] if len(context.input_shape) > 1 else False
     return calls[0].reads_input or (name == context.first_convolution and same_channels)
+
+
+_CALLED: list[tuple[str, _Rule]] = [
+    (UNUSED, lambda name, layer, calls, choice, context: not calls),
+    (SIZES, _differing),
+    (CALLS, _repeated),
+    (SHARED, lambda name, layer, calls, choice, context: name in context.shared),
+]

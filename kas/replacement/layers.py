@@ -10,10 +10,12 @@ from kas.language.errors import KasError
 from kas.replacement.placeholder import Placeholder
 from kas.solvers.targets import Target
 
-__all__ = ["REPLACEABLE", "Axis", "Layer", "axes_of", "describe", "rank_of"]
+__all__ = ["LAYERS", "REPLACEABLE", "Axis", "Layer", "axes_of", "describe", "rank_of"]
 
 Layer = nn.Conv1d | nn.Conv2d | nn.Linear | Placeholder
 REPLACEABLE = (nn.Conv1d, nn.Conv2d, nn.Linear, Placeholder)
+# Every kind that is spoken of as a layer; any other module is a block where it is chosen by name or type.
+LAYERS = (*REPLACEABLE, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is replaced: one layer of a network as a target for kernels, and what must stand around a kernel there."""
+"""What is replaced: a layer or a block of a network as a target for kernels, and what must stand around a kernel there."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import prod
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from kas.language.errors import KasError
 
-__all__ = ["Adapter", "Target"]
+__all__ = ["Adapter", "NormKind", "Preference", "Rounding", "Target"]
 
 AdapterKind = Literal["same", "copies", "splits", "projection"]
+Preference = Literal["copies", "projection"]
+NormKind = Literal["batch", "layer", "none"]
+Rounding = Literal["up", "down"]
+# Parameters per channel, and element-wise multiply-adds per element: a scale and a bias, and for `layer` the
+# normalisation itself, which for `batch` is part of the scale and the bias in inference.
+_NORM_COSTS: dict[str, tuple[int, int]] = {"batch": (2, 2), "layer": (2, 6), "none": (0, 0)}
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,8 @@ class Adapter:
         (C_in = m·C_out: one template per chunk of the input, summed), else `projection` (1x1 to C_out, one template).
     templates: how many templates run, m or 1.
     macs: of the projection, at the output size; 0 for the other kinds.
-    params: of the projection, plus C_out where the replaced layer had a bias.
-    elementwise: element-wise multiply-adds: the average pooling of a stride, the sum of splits, the bias.
+    params: of the projection and the norm, plus C_out where the replaced layer had a bias.
+    elementwise: element-wise multiply-adds: the average pooling of a stride, the sum of splits, the bias, the norm.
     """
 
     kind: AdapterKind
@@ -38,7 +44,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Target:
-    """A layer that a kernel may replace. An instance is hashable and equal to any other with the same fields.
+    """A layer or a block that a kernel may replace. An instance is hashable and equal to any other with the same fields.
 
     name: qualified name of the module in its network.
     in_channels, out_channels: C_in and C_out of the layer.
@@ -46,6 +52,15 @@ class Target:
     stride, dilation: one number, or one per axis (kept as one number where all are equal).
     kernel_size: one number per axis; the default is 3 on each axis; `()` for a linear layer.
     groups, bias: as in `torch.nn.Conv2d`.
+    prefer: what stands around the template where C_out or C_in is a multiple of the other: `copies` (or splits) of it, or
+        one template behind a 1x1 `projection`.
+
+    A block, which is any module that maps one tensor to one tensor, has besides:
+    block: the name of its class; "" for a layer. Its kernel_size is 1.
+    block_macs, block_params: the multiply-adds of one sample and the parameters, of all that is in it.
+    rounding: whether its output size is that of its input over the stride, rounded `up` or `down`.
+    tokens: its tensors have the channels last, `[N, L, C]` or `[N, h, w, C]`.
+    norm: what stands behind the templates: a `batch` norm, a `layer` norm of the channels, or `none`.
 
     Raises KasError for a field that no layer can have.
     """
@@ -59,6 +74,13 @@ class Target:
     groups: int = 1
     dilation: int | tuple[int, ...] = 1
     bias: bool = False
+    prefer: Preference = "copies"
+    block: str = ""
+    block_macs: int = 0
+    block_params: int = 0
+    rounding: Rounding = "up"
+    tokens: bool = False
+    norm: NormKind = "none"
 
     def __post_init__(self) -> None:
         size = self._tuple("size", self.size)
@@ -66,7 +88,7 @@ class Target:
             raise KasError(f"target {self.name!r}: size {size} has {len(size)} axes; kernels have at most 2")
         object.__setattr__(self, "size", size)
         if self.kernel_size == (3, 3):
-            object.__setattr__(self, "kernel_size", (3,) * len(size))
+            object.__setattr__(self, "kernel_size", (1 if self.block else 3,) * len(size))
         object.__setattr__(self, "kernel_size", self._per_axis("kernel_size"))
         for field in ("stride", "dilation"):
             values = self._per_axis(field)
@@ -78,6 +100,12 @@ class Target:
                 f"target {self.name!r}: groups={self.groups} must divide in_channels={self.in_channels} "
                 f"and out_channels={self.out_channels}"
             )
+        for field, choices in (("prefer", Preference), ("rounding", Rounding), ("norm", NormKind)):
+            if getattr(self, field) not in get_args(choices):
+                words = " or ".join(get_args(choices))
+                raise KasError(f"target {self.name!r}: {field}={getattr(self, field)!r}; expected {words}")
+        if self.block:
+            self._positive("block_macs", self.block_macs)
 
     @property
     def rank(self) -> int:
@@ -101,13 +129,15 @@ class Target:
 
     @property
     def params(self) -> int:
-        """Entries of the replaced layer's weight alone (no bias)."""
+        """Entries of the replaced layer's weight alone (no bias); all parameters of a block."""
+        if self.block:
+            return self.block_params
         return self.out_channels * (self.in_channels // self.groups) * prod(self.kernel_size)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of the replaced layer for one sample, without the bias."""
-        return self.positions * self.params
+        """Multiply-adds of the replaced layer or block for one sample, without biases."""
+        return self.block_macs if self.block else self.positions * self.params
 
     @property
     def memory(self) -> int:
@@ -123,17 +153,24 @@ class Target:
     @cached_property
     def adapter(self) -> Adapter:
         """What must stand around the templates here, and its cost."""
-        c_in, c_out, bias = self.in_channels, self.out_channels, self.out_channels * self.bias
-        window = prod(self.strides)
-        elementwise = (window * c_in if window > 1 else 0) * self.positions + bias * self.positions
+        c_in, c_out, window = self.in_channels, self.out_channels, prod(self.strides)
+        per_channel, per_element = _NORM_COSTS[self.norm]
+        params = c_out * (self.bias + per_channel)
+        elementwise = ((window * c_in if window > 1 else 0) + c_out * (self.bias + per_element)) * self.positions
         if c_in == c_out:
-            return Adapter("same", 1, 0, bias, elementwise)
-        if c_out % c_in == 0:
-            return Adapter("copies", c_out // c_in, 0, bias, elementwise)
-        if c_in % c_out == 0:
+            return Adapter("same", 1, 0, params, elementwise)
+        if c_out % c_in == 0 and self.prefer == "copies":
+            return Adapter("copies", c_out // c_in, 0, params, elementwise)
+        if c_in % c_out == 0 and self.prefer == "copies":
             sums = (c_in // c_out - 1) * c_out * self.positions
-            return Adapter("splits", c_in // c_out, 0, bias, elementwise + sums)
-        return Adapter("projection", 1, c_in * c_out * self.positions, c_in * c_out + bias, elementwise)
+            return Adapter("splits", c_in // c_out, 0, params, elementwise + sums)
+        return Adapter("projection", 1, c_in * c_out * self.positions, c_in * c_out + params, elementwise)
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether `prefer` makes a difference: the channels differ, by a whole factor."""
+        c_in, c_out = self.in_channels, self.out_channels
+        return c_in != c_out and max(c_in, c_out) % min(c_in, c_out) == 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types; `from_dict` gives an equal target."""

@@ -7,25 +7,25 @@ from typing import Literal
 
 from kas.generation.settings import GenerationSettings
 from kas.language.errors import KasError
-from kas.study.schema import nearest
 
 __all__ = ["ObjectiveSettings", "SearchSettings", "TargetSettings"]
 
 AdapterChoice = Literal["auto", "copies", "projection"]
 NormChoice = Literal["auto", "batch", "layer", "none"]
-LAYER_TYPES = ("Conv1d", "Conv2d", "Linear", "Placeholder")
 
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """Which layers are replaced: the arguments of `kas.find_targets`.
+    """Which layers or blocks are replaced: the arguments of `kas.find_targets`.
 
     By default the network's Placeholders if it has any, else every convolution with a kernel over 1 that is not
-    depthwise and not the stem.
+    depthwise and not the stem. Whole blocks (any module that maps one tensor to one tensor, of images, sequences or
+    tokens) are chosen by name or type; of nested ones the outermost is replaced.
 
     Args:
-        names: Patterns of module names, as in `layer[34].*.conv2`; they override the filters below. null: all names.
-        types: Types of layers, as in [Conv2d]. null: convolutions.
+        names: Patterns of module names, as in `layer[34].*.conv2`, or `layer[34].?` for blocks; they override the
+            filters below. null: all names.
+        types: Classes of layers or blocks, as in [Conv2d] or [BasicBlock]. null: convolutions.
         rank: Only layers of this rank: 2 (images), 1 (sequences) or 0 (linear). null: any.
         min_kernel: Only convolutions whose kernel is at least this large along some axis.
         depthwise: Replace also depthwise convolutions.
@@ -48,11 +48,6 @@ class TargetSettings:
         for key in ("names", "types"):
             if getattr(self, key) is not None and not getattr(self, key):
                 raise KasError(f"{key} is an empty list, which chooses no layer; leave it out for the default layers")
-        for name in self.types or ():
-            if name not in LAYER_TYPES:
-                near = nearest(name, list(LAYER_TYPES))
-                hint = f"; did you mean {near}?" if near else ""
-                raise KasError(f"types {name!r} is not one of {', '.join(LAYER_TYPES)}{hint}")
         if self.rank not in (None, 0, 1, 2):
             raise KasError(f"rank must be 2 (images), 1 (sequences) or 0 (linear), not {self.rank}")
         if self.min_kernel < 1:

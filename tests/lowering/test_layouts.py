@@ -14,7 +14,7 @@ from lowering_programs import FC, PROGRAMS, op, program
 
 from kas import zoo
 from kas.lowering import build, layouts
-from kas.lowering.memory_format import functions
+from kas.lowering.calls import brought_along
 from kas.lowering.module_source import class_name, source
 from kas.lowering.standalone import source as standalone_source
 
@@ -113,7 +113,7 @@ def test_any_layouts_of_random_programs(monkeypatch):
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 16, 7, 1), (3, 2, 2, 2)])
 def test_the_functions_turn_and_turn_back(shape):
     scope = {"torch": torch, "Tensor": torch.Tensor}
-    exec(functions("channels_last( channels_first("), scope)
+    exec(brought_along("channels_last( channels_first("), scope)
     x = torch.randn(shape, dtype=torch.double, requires_grad=True)
     last = scope["channels_last"](x)
     assert torch.equal(last, x)

@@ -116,7 +116,9 @@ def test_usual_stride_is_one_pooling():
 def test_nothing_around_a_plain_layer(options):
     layer = nn.Conv2d(4, 4, 3, **options, bias=False)
     template = nn.Identity()
-    assert adapt(target_of(layer, (8, 8)), layer, lambda target: template) is template
+    new = adapt(target_of(layer, (8, 8)), layer, lambda target: template)
+    assert list(new.children()) == [new.templates]
+    assert list(new.templates) == [template]
 
 
 @pytest.mark.parametrize(("rank", "bias"), [(2, False), (1, True), (0, True), (0, False)])

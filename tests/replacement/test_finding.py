@@ -179,7 +179,11 @@ def test_random_numbers_stay_the_same():
         ({"types": [3]}, r"types=\[3\]; expected module classes"),
         ({"rank": 3}, r"rank=3; expected 2 \(images\)"),
         ({"names": "layer9*"}, r"Excluded: name does not match: 5 "),
-        ({"types": "LSTM"}, r"Excluded: other type: 5 "),
+        ({"types": "LSTM"}, r"no module of Residual is of the type 'LSTM' \(it has BatchNorm1d, Conv1d, Linear, Residual\)"),
+        ({"types": ["Conv1d", "Batchnorm1D"]}, r"type 'Batchnorm1D'; did you mean BatchNorm1d\? \(it has"),
+        ({"types": "BatchNorm1d"}, r"layers and 1 blocks of that choice.*has no multiply-adds: 1"),
+        ({"adapter": "splits"}, r"adapter='splits'; expected one of copies, projection"),
+        ({"norm": "group"}, r"norm='group'; expected one of auto, batch, layer, none"),
     ],
     ids=str,
 )

@@ -6,20 +6,26 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from kas.evaluation.factories import call_factory
 from kas.evaluation.models.from_torchvision import from_torchvision, torchvision_names
 from kas.evaluation.models.mlp import mlp
 from kas.evaluation.models.small_conv1d import small_conv1d
+from kas.evaluation.models.small_convnext import small_convnext
 from kas.evaluation.models.small_resnet import small_resnet
+from kas.evaluation.models.small_vit import small_vit
 from kas.evaluation.settings import ModelSettings, nearest
 from kas.language.errors import KasError
+from kas.replacement import materialised
 
 __all__ = ["make_model", "model_names"]
 
 _MODELS: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": small_resnet,
+    "small_convnext": small_convnext,
+    "small_vit": small_vit,
     "small_conv1d": small_conv1d,
     "mlp": mlp,
 }
@@ -35,7 +41,8 @@ def make_model(
 ) -> nn.Module:
     """A new network for samples of `input_shape`; `overrides` (training.model, cost.model) win over `settings.args`.
 
-    Weights are drawn from torch's global generator: seed it to have the same ones. Raises KasError if the name or an
+    Weights are drawn from torch's global generator: seed it to have the same ones. Lazy layers of the user's have run once,
+    on zeros. Raises KasError if the name or an
     argument is unknown, or if the user's factory does not fit.
     """
     args = {**settings.args, **(overrides or {})}
@@ -46,7 +53,7 @@ def make_model(
             raise KasError(
                 f"model.factory: {settings.factory} returned a {type(model).__name__}, not a torch.nn.Module"
             )
-        return model
+        return materialised(model, torch.zeros(2, *input_shape))
     if settings.name in _MODELS:
         function = _MODELS[settings.name]
         _check_args(settings.name, function, args)

@@ -51,7 +51,8 @@ class Runtime(ABC):
     def prepare(self, network: nn.Module, example: Tensor, memory_format: str = "contiguous") -> Callable[[], Any]:
         """A call that runs the network once on `example` ([N, ...], on the device to measure on), without gradients.
 
-        The network is left as it is. Torch's thread count at this moment is the one that the call uses. Raises Refusal, and
+        The network and the example are left as they are; a network that changes its input gets the same one at each pass,
+        which is part of the pass. Torch's thread count at this moment is the one that the call uses. Raises Refusal, and
         KasError if the example is on another device than the runtime's.
         """
         if example.device.type != self.device.type:
@@ -63,7 +64,8 @@ class Runtime(ABC):
             for layer in [module for module in copied.modules() if isinstance(module, nn.modules.conv._ConvNd)]:
                 layer.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             example = example.contiguous()
-        return self._prepare(copied, example)
+        own = example.clone()
+        return _restoring(self._prepare(copied, own), own, example)
 
     @contextmanager
     def _refusing(self, network: nn.Module) -> Iterator[None]:
@@ -75,6 +77,23 @@ class Runtime(ABC):
             raise
         except Exception as error:  # of many kinds: whatever an exporter or a compiler meets
             raise Refusal(f"{self.name} does not take {type(network).__name__}: {_reason(error)}") from error
+
+
+def _restoring(run: Callable[[], Any], own: Tensor, example: Tensor) -> Callable[[], Any]:
+    """The call, after which `own`, its input, is the example again, if the first pass has changed it in place."""
+    own.copy_(example)  # preparing may have run it
+    changes: bool | None = None
+
+    def again() -> Any:
+        nonlocal changes
+        result = run()
+        if changes is None:
+            changes = not torch.equal(own, example)
+        if changes:
+            own.copy_(example)
+        return result
+
+    return again
 
 
 @contextmanager

@@ -28,8 +28,9 @@ from kas.lowering.fusing.checking import EXACT, exact_difference, module_tensor
 from kas.lowering.fusing.maps import ConvMap, Floats
 from kas.lowering.fusing.pricing import PASS
 from kas.lowering.origin import Origin, origin_of
-from kas.replacement.adapters import AdaptedLayer, Resize
+from kas.replacement.adapters import AdaptedLayer
 from kas.replacement.placeholder import Placeholder
+from kas.replacement.resize import Resize
 
 __all__ = ["fuse_layer"]
 
@@ -151,6 +152,8 @@ def _parts(layer: AdaptedLayer, norm: _Norm | None) -> list[tuple[Floats, Floats
 def _joined(layer: AdaptedLayer) -> tuple[nn.Module, Fused] | None:
     """Projection, templates and what joins them as one convolution, if they are one and that is cheaper."""
     origin = origin_of(layer.templates[0])
+    if layer.margin is not None:  # one convolution would pad with zeros
+        return None
     maps = [map_of(template) for template in layer.templates]
     if origin is None or any(found is None for found in maps):
         return None
@@ -166,9 +169,16 @@ def _joined(layer: AdaptedLayer) -> tuple[nn.Module, Fused] | None:
     _check(layer, exact if rest is None else nn.Sequential(rest, exact), whole.linear.columns, origin)
     tensor = module_tensor(layer)
     made = exact.to(device=tensor.device, dtype=tensor.dtype)
-    module = made if rest is None else nn.Sequential(rest, made)
+    module = made if rest is None else _behind(rest, made, layer)
     words = [layer.kind, *(["stride"] if stride is not None else [])]
     return module.eval(), Fused("", f"adapter ({', '.join(words)})", type(made).__name__, before, after)
+
+
+def _behind(resize: Resize, convolution: nn.Module, layer: AdaptedLayer) -> AdaptedLayer:
+    """A layer with one convolution in place of all that is behind its resizing; it goes on to answer as the layer did."""
+    layer.kind, layer.resize, layer.projection, layer.bias = "same", resize, None, None
+    layer.templates = nn.ModuleList([convolution])
+    return layer
 
 
 def _whole_map(layer: AdaptedLayer, maps: Sequence[AffineMap]) -> AffineMap | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 from torch import nn
@@ -11,9 +10,10 @@ from kas.language.errors import KasError
 from kas.lowering.fusing import Fused
 from kas.lowering.fusing.checking import equal_up_to_rounding
 from kas.lowering.fusing.report import mark
+from kas.replacement.copying import copied
+from kas.replacement.example import ExampleInput, arguments
 from kas.replacement.fusing.layers import fuse_layer
 from kas.replacement.fusing.pairs import followers, is_layer
-from kas.replacement.observe import ExampleInput, arguments
 
 __all__ = ["fuse"]
 
@@ -33,8 +33,8 @@ def fuse(module: nn.Module, example_input: ExampleInput | None = None) -> nn.Mod
 
     Raises KasError if a check fails, or if the network cannot be traced by torch.fx and no example is given.
     """
-    model = copy.deepcopy(module).eval()
-    original = copy.deepcopy(model)
+    model = copied(module).eval()
+    original = copied(model)
     pairs, untraced = followers(model)
     if pairs and untraced and example_input is None:
         raise KasError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kas.study.storage.records import Reference, TrialRecord
 
@@ -14,7 +14,10 @@ __all__ = ["Listener", "Listeners", "Silent", "StudyStarted", "StudySummary"]
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`."""
+    """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`.
+
+    replaced: what is replaced in the network as deployed, in words.
+    """
 
     name: str
     folder: Path
@@ -25,11 +28,15 @@ class StudyStarted:
     cost: str
     epochs: int
     workers: int = 1
+    replaced: str = ""
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study that has come to an end (or was interrupted). reason: why it ended early, for exit codes other than 0."""
+    """A study that has come to an end (or was interrupted). reason: why it ended early, for exit codes other than 0.
+
+    runtimes: those that the front was measured in, the study's own first, with what is known of each.
+    """
 
     name: str
     folder: Path
@@ -41,6 +48,7 @@ class StudySummary:
     front: Sequence[TrialRecord]
     exit_code: int
     reason: str | None = None
+    runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Listener(Protocol):

@@ -7,8 +7,9 @@ accuracy (`training.model`), often a narrower one. The same program is solved fo
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.classifier import logits_of
 from kas.evaluation.failures import memory_errors
+from kas.evaluation.inputs import fitted
 from kas.evaluation.runtimes import Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
-from kas.replacement import find_targets, fuse, replace
+from kas.replacement import check_replaced, find_targets, fuse, replace, replace_layers
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
 from kas.study.settings import TargetSettings
@@ -42,15 +45,18 @@ class Network:
 class Bench:
     """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1) -> None:
-        """`workers`: how many processes of this machine train at a time; they share its CPU cores."""
+    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1, data: Any = None) -> None:
+        """`workers`: how many processes of this machine train at a time; they share its CPU cores.
+
+        data: where nothing is trained, what takes the place of the study's data: `input_shape` and `num_classes`.
+        """
         self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
         self.device_name = describe_device(self.device)
         self._originals: dict[str, Prepared] = {}
-        self.data = make_data(config.data)
+        self.data = make_data(config.data) if data is None else data
         shape = tuple(int(size) for size in self.data.input_shape)
         self.trained = self._network(config.training.model, shape, batch=2)
         self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)
@@ -60,6 +66,13 @@ class Bench:
         """The lock that workers on this device share: trainings pause while one of them measures."""
         device = str(self.device).replace(":", "")
         return DeviceLock(self.folder.locks / f"{platform.node() or 'host'}-{device}")
+
+    def adopt(self, targets: Mapping[str, Sequence[Target]]) -> None:
+        """Take over the adapters of a study's targets (`stored_targets`): whatever is solved or built then has these."""
+        self.deployed, self.trained = (
+            replace_fields(network, targets=_adopted(network.targets, targets.get(name, ())))
+            for name, network in (("deployed", self.deployed), ("trained", self.trained))
+        )
 
     @property
     def rank(self) -> int:
@@ -163,13 +176,16 @@ class Bench:
 
     def _replace(self, network: Network, model: nn.Module, kernel: Kernel, sizes: Sizes) -> nn.Module:
         torch.manual_seed(self.config.seed)
-        example = network.example[:2]
-        return replace(model, kernel, example, targets=list(network.targets), sizes=sizes)
+        example, targets = network.example[:2], list(network.targets)
+        return replace(model, kernel, example, targets=targets, sizes=sizes, check=False)  # `_network` has checked it
 
     def _network(self, overrides: dict[str, Any], shape: tuple[int, ...], batch: int) -> Network:
         model = self._make(overrides, shape)
-        example = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-        return Network(model, example, tuple(_targets(model, example[:2], self.config.targets)))
+        example = fitted(torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)), model)
+        targets = _targets(model, example[:2], self.config.targets)
+        empty = replace_layers(model, targets, lambda target: nn.Identity())
+        logits_of(check_replaced(empty, targets, example[:2]))
+        return Network(model, example, tuple(targets))
 
     def _make(self, overrides: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
         torch.manual_seed(self.config.seed)
@@ -196,6 +212,11 @@ def _resized(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
     return shape if size is None else (shape[0], *(size for _ in shape[1:]))
 
 
+def _adopted(targets: Sequence[Target], stored: Sequence[Target]) -> tuple[Target, ...]:
+    prefer = {target.name: target.prefer for target in stored}
+    return tuple(replace_fields(target, prefer=prefer.get(target.name, target.prefer)) for target in targets)
+
+
 def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> list[Target]:
     """The targets of the rank that has most of the work; a kernel has one rank."""
     found = find_targets(
@@ -207,6 +228,8 @@ def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> lis
         min_kernel=settings.min_kernel,
         depthwise=settings.depthwise,
         stem=settings.stem,
+        adapter="projection" if settings.adapter == "projection" else "copies",
+        norm=settings.norm,
     )
     ranks = {target.rank for target in found}
     rank = max(ranks, key=lambda rank: sum(target.macs for target in found if target.rank == rank))

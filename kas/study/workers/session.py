@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from kas.language import Kernel
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
-from kas.study.storage import records
+from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
@@ -29,7 +28,7 @@ from kas.study.workers.runner import Result, Runner
 if TYPE_CHECKING:
     from kas.study.workers.bench import Bench
 
-__all__ = ["run_study"]
+__all__ = ["logging_to", "run_study"]
 
 _log = logging.getLogger("kas.study")
 POLL_S = 1.0
@@ -52,6 +51,7 @@ def run_study(
     device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which
     leave no trace; a configuration that differs from the study's; a storage that cannot be opened.
     """
+    from kas.study.workers.adapters import settle_adapters
     from kas.study.workers.bench import Bench
     from kas.study.workers.preflight import check_budget
     from kas.study.workers.seeding import study_sampler
@@ -68,11 +68,15 @@ def run_study(
         stack.callback(mutex.close)
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)
-        stack.enter_context(_logging_to(place.log))
+        stack.enter_context(logging_to(place.log))
         session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
-            session.announce(left_out)
+            found = bench.deployed.targets
+            first = settle_adapters(study, bench, Claims(study, mutex), lambda: interruption.wait(POLL_S))
+            if bench.deployed.targets != found:
+                sampler, left_out = study_sampler(config, bench)
+            session.announce(left_out if first else ())
             result = session.work(interruption, sampler)
         except KeyboardInterrupt:
             _log.info("interrupted")
@@ -102,7 +106,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -128,6 +132,8 @@ class _Session:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
+            measure_in_other_runtimes(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result
@@ -146,10 +152,15 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
+            runtimes=status.runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
-        """Say that the study is open; when it is new, record its targets and say which seeds are left out."""
+        """Say that the study is open, what it replaces, which seeds are left out, and whether its network is frozen."""
+        from kas.replacement import only_replaced_train
+
+        replaced = status.replaced(self.study)
+        _log.info("replaces %s", replaced)
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -160,19 +171,21 @@ class _Session:
                 device=self.bench.device_name,
                 cost=self.config.objectives.cost,
                 epochs=self.config.training.epochs,
+                replaced=replaced,
             )
         )
-        if keys.TARGETS not in self.study.user_attrs:
-            networks = {"deployed": self.bench.deployed, "trained": self.bench.trained}
-            data = {name: [target.to_dict() for target in network.targets] for name, network in networks.items()}
-            self.study.set_user_attr(keys.TARGETS, json.dumps(data))
-            for line in left_out:
-                _log.warning(line)
-                self.listener.message(line)
+        if sentence := only_replaced_train(self.bench.trained.model):
+            self.listener.message(sentence)
+        if keys.INPUT not in self.study.user_attrs:
+            data = self.bench.data
+            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
+        for line in left_out:
+            _log.warning(line)
+            self.listener.message(line)
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path) -> Iterator[None]:
     """Append what kas logs to a file, with the time and the process."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))

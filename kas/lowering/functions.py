@@ -1,11 +1,25 @@
-"""Functions that the generated modules bring along: an image with its channels last in memory, and first."""
+"""Functions that generated modules call: the check of a size, an image with its channels last in memory, and first.
 
-from __future__ import annotations
+A built module calls them here; a file for people brings a copy of their text along. torch.fx records each call as one node,
+since what they do depends on values that it does not know.
+"""
 
-__all__ = ["functions"]
+import torch
+from torch import Tensor
 
-_FUNCTIONS = {
-    "channels_last": '''\
+__all__ = ["channels_first", "channels_last", "require"]
+
+
+@torch.fx.wrap
+def require(condition: bool, message: str, first: int = 0, second: int = 0) -> None:
+    """Raise ValueError with the message and its sizes unless the condition holds. While torch.jit traces, it is a tensor."""
+    if isinstance(condition, Tensor):
+        return
+    if not condition:
+        raise ValueError(message.format(first, second))
+
+
+@torch.fx.wrap
 def channels_last(x: Tensor) -> Tensor:
     """The same image with its channels last in memory. On a CPU a shuffle of channels transposes faster than a copy does."""
     if x.stride(1) == 1:
@@ -13,8 +27,9 @@ def channels_last(x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     turned = torch.channel_shuffle(x.reshape(n, 1, 1, c * h * w).permute(0, 3, 1, 2), c)
     return turned.reshape(n, h, w, c).permute(0, 3, 1, 2)
-''',
-    "channels_first": '''\
+
+
+@torch.fx.wrap
 def channels_first(x: Tensor) -> Tensor:
     """The same image with its channels first in memory, the inverse of a shuffle that puts them last."""
     if x.stride(1) > 1:
@@ -24,10 +39,3 @@ def channels_first(x: Tensor) -> Tensor:
         return x.contiguous()
     turned = torch.channel_shuffle(x.permute(0, 2, 3, 1).reshape(n, 1, 1, c * h * w).permute(0, 3, 1, 2), h * w)
     return turned.reshape(n, c, h, w)
-''',
-}
-
-
-def functions(body: str) -> str:
-    """The source of those that a body calls, each with the two empty lines before it."""
-    return "".join(f"\n\n{text}" for name, text in _FUNCTIONS.items() if f"{name}(" in body)
