@@ -21,7 +21,17 @@ from torch import Tensor, nn
 
 from kas.language.errors import KasError
 
-__all__ = ["BATCHES", "FORMATS", "METADATA_FILE", "ONNX_PREFIX", "TOLERANCE", "Exported", "OnnxSession", "export_module"]
+__all__ = [
+    "BATCHES",
+    "FORMATS",
+    "METADATA_FILE",
+    "ONNX_PREFIX",
+    "TOLERANCE",
+    "Exported",
+    "OnnxSession",
+    "export_module",
+    "reason",
+]
 
 BATCHES = (1, 2, 5)
 TOLERANCE = 1e-4  # of the largest element of the output
@@ -118,7 +128,7 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
         return torch.export.export(module, (example,), dynamic_shapes=_ANY_BATCH, strict=False)
     except Exception as error:  # of many kinds: whatever tracing meets
         shape = list(example.shape[1:])
-        raise KasError(f"torch.export does not take this module at inputs of {shape}: {_first_line(error)}") from error
+        raise KasError(f"torch.export does not take this module at inputs of {shape}: {reason(error)}") from error
 
 
 def _to_program(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
@@ -133,7 +143,7 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mappin
         options: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"], "dynamic_shapes": _ANY_BATCH}
         written = torch.onnx.export(program, example, dynamo=True, verbose=False, **options)
     except Exception as error:  # ConversionError and whatever a conversion meets
-        raise KasError(f"ONNX does not take this module: {_first_line(error)}") from error
+        raise KasError(f"ONNX does not take this module: {reason(error)}") from error
     assert written is not None
     for key, value in metadata.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -177,10 +187,10 @@ def _need_onnx() -> None:
         raise KasError(f"ONNX needs what is not installed here: pip install {' '.join(missing)}")
 
 
-def _first_line(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The innermost reason, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while inner := error.__cause__ or getattr(error, "inner_exception", None):  # a compiler's own way to say the cause
+        error = inner
     lines: list[str] = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
@@ -192,4 +202,3 @@ def _quiet() -> Iterator[None]:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
-
