@@ -30,7 +30,7 @@ __all__ = [
     "Exported",
     "OnnxSession",
     "export_module",
-    "first_line",
+    "reason",
 ]
 
 BATCHES = (1, 2, 5)
@@ -128,7 +128,7 @@ def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram
         return torch.export.export(module, (example,), dynamic_shapes=_ANY_BATCH, strict=False)
     except Exception as error:  # of many kinds: whatever tracing meets
         shape = list(example.shape[1:])
-        raise KasError(f"torch.export does not take this module at inputs of {shape}: {first_line(error)}") from error
+        raise KasError(f"torch.export does not take this module at inputs of {shape}: {reason(error)}") from error
 
 
 def _to_program(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
@@ -143,7 +143,7 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mappin
         options: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"], "dynamic_shapes": _ANY_BATCH}
         written = torch.onnx.export(program, example, dynamo=True, verbose=False, **options)
     except Exception as error:  # ConversionError and whatever a conversion meets
-        raise KasError(f"ONNX does not take this module: {first_line(error)}") from error
+        raise KasError(f"ONNX does not take this module: {reason(error)}") from error
     assert written is not None
     for key, value in metadata.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -155,7 +155,7 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mappin
 class OnnxSession:
     """An ONNX file of one input and one output, in onnxruntime, on the CPU, with torch's thread count.
 
-    metadata: the properties of the file.
+    metadata: the properties of the file. takes: the shape and type of its input, for people.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +166,9 @@ class OnnxSession:
         settings.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        self._input = self._session.get_inputs()[0].name
+        given = self._session.get_inputs()[0]
+        self._input = given.name
+        self.takes = f"[{', '.join(map(str, given.shape))}] {given.type}"
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """`[N, ...] -> [N, ...]`, both on the CPU."""
@@ -185,10 +187,10 @@ def _need_onnx() -> None:
         raise KasError(f"ONNX needs what is not installed here: pip install {' '.join(missing)}")
 
 
-def first_line(error: BaseException) -> str:
-    """The innermost reason of an error, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+def reason(error: BaseException) -> str:
+    """The innermost reason, in one line."""
+    while inner := error.__cause__ or getattr(error, "inner_exception", None):  # a compiler's own way to say the cause
+        error = inner
     lines: list[str] = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
@@ -200,4 +202,3 @@ def _quiet() -> Iterator[None]:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
-

@@ -15,7 +15,7 @@ from kas.evaluation.networks.archive import read_archive
 from kas.evaluation.networks.metadata import FORMAT, checked, from_onnx
 from kas.evaluation.networks.recipe import Recipe, rebuild
 from kas.language.errors import KasError
-from kas.lowering.export import OnnxSession, first_line
+from kas.lowering.export import OnnxSession, reason
 
 __all__ = ["LoadedNetwork", "load"]
 
@@ -91,7 +91,7 @@ def _from_onnx(path: Path, _: nn.Module | None) -> nn.Module:
         session = OnnxSession(path)
         metadata = from_onnx(session.metadata)
     except Exception as error:  # onnxruntime raises whatever the damaged bytes lead to
-        raise KasError(f"{path}: cannot be read as ONNX: {first_line(error)}") from error
+        raise KasError(f"{path}: cannot be read as ONNX: {reason(error)}") from error
     metadata = checked(metadata, path)
     return LoadedNetwork(path, lambda inputs: session(inputs.detach().cpu()), metadata)
 
@@ -104,7 +104,7 @@ def _from_program(path: Path, _: nn.Module | None) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             program = torch.export.load(path).module()
     except Exception as error:  # of many kinds, for damaged bytes
-        raise KasError(f"{path}: cannot be read as an exported program: {first_line(error)}") from error
+        raise KasError(f"{path}: cannot be read as an exported program: {reason(error)}") from error
     return LoadedNetwork(path, program, metadata)
 
 
@@ -112,7 +112,7 @@ def _from_state(path: Path, model: nn.Module | None) -> nn.Module:
     try:
         data: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged bytes lead to
-        raise KasError(f"{path}: cannot be read as weights and data alone: {first_line(error)}") from error
+        raise KasError(f"{path}: cannot be read as weights and data alone: {reason(error)}") from error
     form = data.get("format") if isinstance(data, dict) else None
     if form not in (FORMAT, CHECKPOINT_FORMAT):
         raise KasError(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kas.evaluation.failures import memory_errors
 from kas.language.errors import KasError
+from kas.lowering.export import reason
 
 __all__ = ["Refusal", "Runtime", "quiet"]
 
@@ -76,7 +77,7 @@ class Runtime(ABC):
         except KasError:
             raise
         except Exception as error:  # of many kinds: whatever an exporter or a compiler meets
-            raise Refusal(f"{self.name} does not take {type(network).__name__}: {_reason(error)}") from error
+            raise Refusal(f"{self.name} does not take {type(network).__name__}: {reason(error)}") from error
 
 
 def _restoring(run: Callable[[], Any], own: Tensor, example: Tensor) -> Callable[[], Any]:
@@ -102,11 +103,3 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason, in one line."""
-    while inner := error.__cause__ or getattr(error, "inner_exception", None):  # a compiler's own way to say the cause
-        error = inner
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
