@@ -1,15 +1,21 @@
 """Built modules: weights, copies, precision, memory format, compilation and export."""
 
 import copy
+import pickle
+from dataclasses import replace
 
 import pytest
 import torch
+import torch.fx
 from kernel_sizes import fitting
 from lowering_programs import FC, PROGRAMS, SIZES, op, program
 from torch.utils._pytree import tree_leaves
 
 from kas import zoo
+from kas.language import Infeasible, InvalidKernel
 from kas.lowering import build
+from kas.lowering.building import rebuilt
+from kas.lowering.origin import origin_of
 
 LOWERINGS = ["plain", "optimized"]
 SOME = [
@@ -88,6 +94,62 @@ def test_deepcopy_and_state_dict(name, lowering):
     other.load_state_dict(module.state_dict())
     assert torch.equal(other(x), expected)
     assert module.state_dict().keys() == dict(module.named_parameters()).keys()
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("name", zoo.names())
+def test_pickled_as_its_program(name, lowering):
+    kernel = zoo.get(name)
+    module, x = made(kernel, lowering), image(kernel)
+    data = pickle.dumps(module)
+    assert kernel.to_json().encode() in data
+    assert not any(word in data for word in (b"def forward", b"kas.generated"))
+    assert torch.equal(pickle.loads(data)(x), module(x))
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("name", zoo.names())
+def test_traced_by_fx_for_any_batch_and_size(name, lowering):
+    kernel = zoo.get(name)
+    module = made(kernel, lowering)
+    traced = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(module)))
+    for size in SIZES[kernel.rank][: 1 if kernel.fixed_size else None]:
+        x = torch.randn(3, 16, *fitting(kernel, size))
+        assert torch.equal(traced(x), module(x))
+
+
+def test_a_traced_module_checks_its_sizes():
+    traced = torch.fx.symbolic_trace(made(zoo.get("gmlp")))
+    with pytest.raises(ValueError, match="was built for the size"):
+        traced(torch.randn(1, 16, 3, 3))
+
+
+def test_a_pickle_with_another_program_is_refused():
+    origin = origin_of(made(zoo.get("conv3x3")))
+    with pytest.raises(InvalidKernel, match="exec"):
+        rebuilt(*replace(origin, program=origin.program.replace('"conv"', '"exec"')).arguments)
+    with pytest.raises(Infeasible, match="of rank 2"):
+        rebuilt(*replace(origin, size=(4,)).arguments)
+
+
+def test_a_module_keeps_its_state_in_a_pickle():
+    module = made(zoo.get("involution")).eval().requires_grad_(False).double()
+    module.register_forward_hook(print)
+    module.note = "mine"
+    again = pickle.loads(pickle.dumps(module))
+    assert type(again) is type(module)
+    assert (again.training, again.note, again.w1.requires_grad, again.w1.dtype) == (False, "mine", False, torch.double)
+    assert list(again._forward_hooks.values()) == [print]
+    assert origin_of(again) == origin_of(module)
+
+
+def test_a_parametrized_module_is_copied_and_says_that_it_cannot_be_pickled():
+    module = made(zoo.get("conv3x3"))
+    torch.nn.utils.parametrize.register_parametrization(module, "w1", torch.nn.Tanh())
+    x = image(zoo.get("conv3x3"))
+    assert torch.equal(copy.deepcopy(module)(x), module(x))
+    with pytest.raises(RuntimeError, match="parametrized"):
+        pickle.dumps(module)
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)

@@ -37,15 +37,15 @@ SPREAD = op("conv", to="32", k=[3, 3], d=[2, 2])
 
 # name: program, channels and size, a pattern that the forward must have, one that it must not have
 CASES = {
-    "few outputs": (program(FEW, FC), LARGE, r"= channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", r"first|last\(self"),
+    "few outputs": (program(FEW, FC), LARGE, r"= \S+channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", r"first|last\(self"),
     "many outputs of many taps": (program(MANY, FC), LARGE, "conv2d", "channels_"),
-    "few positions, dilated": (program(SPREAD, FC), SMALL, r"= channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", "first"),
+    "few positions, dilated": (program(SPREAD, FC), SMALL, r"= \S+channels_last\(x\)(.*\n)+.*conv2d\(x, self\.w1", "first"),
     "a large weight": (program(op("conv", to="C", k=[3, 3])), SMALL, r"channels_last\(x", "first"),
     "many more outputs": (program(op("conv", to="C*4", k=[3, 3]), FC), SMALL, "conv2d", "channels_"),
     "a weight that is computed": (program(SPREAD_FAR, op("fold", axes=["0.c"], how="mean"), op("relu"), op("fc", to="C")),
                                   LARGE, r"channels_last\(self\.w1\.mean", "channels_first"),
     "small groups": (program(op("group", by="C/4"), op("conv", to="C", k=[3, 3])), LARGE, r"channels_last\(x", "first"),
-    "depthwise": (program(DEPTHWISE, DEPTHWISE, FC), LARGE, r"= channels_last\(x\)", r"channels_last\(self|first"),
+    "depthwise": (program(DEPTHWISE, DEPTHWISE, FC), LARGE, r"= \S+channels_last\(x\)", r"channels_last\(self|first"),
     "little to save": (program(DEPTHWISE, FC), LARGE, "conv2d", "channels_"),
     "depthwise of many taps": (program(WIDE, FC), LARGE, "conv2d", "channels_"),
     "turned once": (program(DEPTHWISE, op("conv", ins=[0], to="C", k=[3, 3], depthwise=True), op("add", ins=[1, 2])),

@@ -34,5 +34,35 @@ class Residual(nn.Module):
         return self.head((self.conv2(torch.relu(self.conv1(x))) + self.skip(x)).mean(-1))
 
 
+class Block(nn.Module):
+    """`[N, 8, h, w]` to `[N, 16, ceil(h/2), ceil(w/2)]`, beside a shortcut."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(16)
+        self.conv2 = nn.Conv2d(16, 16, 3, padding=1)
+        self.shortcut = nn.Conv2d(8, 16, 1, stride=2)
+
+    def forward(self, x):
+        return torch.relu(self.conv2(torch.relu(self.norm(self.conv1(x)))) + self.shortcut(x))
+
+
+class ResidualImages(nn.Module):
+    """2-D network of `[N, 3, h, w]`: a stem, a convolution, a block with a stride, a head of five classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.conv = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.block = Block()
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(torch.relu(self.stem(x)))))
+        return self.head(self.block(x).mean((2, 3)))
+
+
 def mlp():
     return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 10))

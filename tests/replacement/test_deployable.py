@@ -5,15 +5,17 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from deployed_processes import gradients, outputs
+from replacement_networks import ResidualImages
 from torch import fx, nn
 
 from kas import zoo
-from kas.evaluation.models.small_resnet import small_resnet
 from kas.replacement import find_targets, fuse, replace
 from kas.solvers import solve
 
@@ -22,20 +24,18 @@ KERNELS = ["depthwise_separable", "involution", "self_attention", "multi_head_at
 LOWERINGS = ["optimized", "plain"]
 IMAGE, OTHER = (2, 3, 16, 16), (3, 3, 24, 20)
 PROCESS = multiprocessing.get_context("spawn")
-SECONDS = 120
+SECONDS = 300
 
 
+@cache
 def replaced(name="involution", lowering="optimized"):
-    """A residual network in eval mode with one kernel in all its 3x3 convolutions: same, copies with a stride, a bias."""
+    """A residual network in eval mode with a kernel in its inner convolutions: plain, with copies and a stride, with a bias."""
     torch.manual_seed(0)
-    model = small_resnet(num_classes=5, input_shape=IMAGE[1:], width=8, stages=2)
-    model.stages[1][0].conv2 = nn.Conv2d(16, 16, 3, padding=1)
     kernel, x = zoo.get(name), torch.randn(IMAGE)
-    targets = find_targets(model, x)
-    assert sorted(target.adapter.kind for target in targets) == ["copies", "same", "same", "same"]
+    targets = find_targets(ResidualImages(), x)
+    assert [target.adapter.kind for target in targets] == ["same", "copies", "same"]
     sizes = solve(kernel, targets, {"macs": 2.0})
-    new = replace(model, kernel, x, targets, sizes=sizes, lowering=lowering)
-    return new.eval()
+    return replace(ResidualImages(), kernel, x, targets, sizes=sizes, lowering=lowering).eval()
 
 
 def images(shape=IMAGE):
@@ -74,9 +74,9 @@ def test_traced_by_fx(name, lowering):
 def test_features_by_torchvision(name):
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    network, seen = replaced(name), []
-    network.stages[0].register_forward_hook(lambda module, ins, out: seen.append(out))
-    extractor = create_feature_extractor(network, {"stages.0": "features", "head": "logits"})
+    network, seen = copy.deepcopy(replaced(name)), []
+    network.block.register_forward_hook(lambda module, ins, out: seen.append(out))
+    extractor = create_feature_extractor(network, {"block": "features", "head": "logits"})
     found = extractor(other(name))
     same(found["logits"], network(other(name)))
     same(found["features"], seen[-1])
@@ -94,13 +94,12 @@ def test_copied_and_pickled(name, lowering):
         assert not again.training
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ["depthwise_separable", "multi_head_attention", "gmlp"])
 def test_the_inference_form_is_a_network_as_well(name):
     fused = fuse(replaced(name), images())
     assert fused.fused
     assert torch.equal(pickle.loads(pickle.dumps(fused))(images()), fused(images()))
     same(fx.symbolic_trace(fused)(other(name)), fused(other(name)))
-    same(torch.compile(fused, backend="eager", fullgraph=True)(images()), fused(images()))
 
 
 def test_saved_for_a_process_that_has_not_built_it(tmp_path):
@@ -114,7 +113,8 @@ def test_saved_for_a_process_that_has_not_built_it(tmp_path):
         "    print(name)\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "networks.pt")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    beside = Path(__file__).parent  # where the network's own class is
+    done = subprocess.run(command, cwd=beside, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert (done.stdout.split(), done.stderr) == (list(made), "")
 
 
@@ -128,9 +128,9 @@ def test_sent_to_a_spawned_process():
     np.testing.assert_allclose(found, network(images()).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ["involution", "multi_head_attention", "gmlp"])
 def test_compiled_as_one_graph(name):
-    network = replaced(name)
+    network = copy.deepcopy(replaced(name))
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     for x in (images(), other(name)):
         same(compiled(x), network(x))
@@ -140,17 +140,15 @@ def test_compiled_as_one_graph(name):
 
 # Loading the compiler's default backend warns of torch's own use of its script compiler.
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("name", ["depthwise_separable", "involution"])
-def test_compiled_by_inductor(name):
-    network = replaced(name)
+def test_compiled_by_inductor():
+    network = replaced("depthwise_separable")
     with torch.no_grad():
         same(torch.compile(network, fullgraph=True)(images()), network(images()))
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
-@pytest.mark.parametrize("name", KERNELS)
-def test_exported_with_any_batch(name, lowering):
-    network = replaced(name, lowering)
+@pytest.mark.parametrize("name", ["involution", "self_attention", "shufflenet_unit"])
+def test_exported_with_any_batch(name):
+    network = replaced(name)
     exported = torch.export.export(network, (images(),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     more = images((5, *IMAGE[1:]))
     same(exported.module()(more), network(more))
@@ -158,7 +156,7 @@ def test_exported_with_any_batch(name, lowering):
 
 # What torch says of its own tracer.
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", ["involution", "shufflenet_unit", "gmlp"])
 def test_traced_by_jit(name):
     network = replaced(name)
     traced = torch.jit.trace(network, images())
@@ -170,13 +168,12 @@ def test_called_through_data_parallel():
     network = replaced()
     parallel = nn.DataParallel(network)
     same(parallel(images()), network(images()))
-    again = nn.DataParallel(replaced("involution"))
-    again.load_state_dict(parallel.state_dict())
+    nn.DataParallel(copy.deepcopy(network)).load_state_dict(parallel.state_dict())
 
 
 def test_two_processes_share_a_batch(tmp_path):
     """The gradients are equal in both processes, and those of the whole batch in one."""
-    network, x, results = replaced(), images((4, *IMAGE[1:])), PROCESS.Queue()
+    network, x, results = copy.deepcopy(replaced()), images((4, *IMAGE[1:])), PROCESS.Queue()
     arguments = (2, tmp_path / "store", network, x, results)
     processes = [PROCESS.Process(target=gradients, args=(rank, *arguments)) for rank in range(2)]
     for process in processes:
