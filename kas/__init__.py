@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kas import zoo
     from kas.evaluation.latency import latency
+    from kas.evaluation.networks import load
     from kas.generation import sample
     from kas.language import Infeasible, InvalidKernel, KasError, Kernel, cost
     from kas.lowering import build, source
@@ -33,6 +34,7 @@ __all__ = [
     "find_targets",
     "fuse",
     "latency",
+    "load",
     "replace",
     "sample",
     "solve",
@@ -56,6 +58,7 @@ _HOMES = {
     "find_targets": "kas.replacement",
     "fuse": "kas.replacement",
     "latency": "kas.evaluation.latency",
+    "load": "kas.evaluation.networks",
     "replace": "kas.replacement",
     "sample": "kas.generation",
     "solve": "kas.solvers",

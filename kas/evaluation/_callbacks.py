@@ -44,6 +44,8 @@ class SharedDevice(pl.Callback):
     on_train_batch_end = _give
     on_validation_batch_start = _take
     on_validation_batch_end = _give
+    on_test_batch_start = _take
+    on_test_batch_end = _give
     on_exception = _give
 
 

@@ -13,8 +13,9 @@ ensure_importable()  # of torchvision, which Lightning's metrics import
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # of packages that Lightning imports
     import pytorch_lightning as pl
+    from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-__all__ = ["pl", "quiet"]
+__all__ = ["TorchCheckpointIO", "pl", "quiet"]
 
 # Lightning's advice about things that are meant (our sets are in memory and need no loader processes, there is no logger
 # that could miss a step, and a frozen original has nothing to train), and its own use of a name that torch is about to drop.

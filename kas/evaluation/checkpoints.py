@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from kas.evaluation._lightning import TorchCheckpointIO
 from kas.language.errors import KasError
 
 __all__ = ["AtomicCheckpoints", "read_checkpoint"]

@@ -48,9 +48,15 @@ class Classifier(pl.LightningModule):
         self._add("val", nn.functional.cross_entropy(logits, labels), len(labels))
         self.metric.update(logits, labels)
 
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.validation_step(batch, index)
+
     def on_train_epoch_start(self) -> None:
         self._sums = {}
         self.metric.reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.on_train_epoch_start()
 
     @property
     def train_loss(self) -> float:
@@ -61,7 +67,7 @@ class Classifier(pl.LightningModule):
         return self._mean("val")
 
     def score(self) -> float:
-        """The metric over the validation data seen in this epoch."""
+        """The metric over the validation (or test) data seen in this epoch."""
         return float(self.metric.compute())
 
     def configure_optimizers(self) -> Any:

@@ -93,16 +93,19 @@ def latency(
     >>> paired.speedup > 1
     True
     """
-    settings = CostSettings(
-        runtime=runtime,
-        memory_format=memory_format,
-        threads=threads,
-        repeats=repeats,
-        warmup=warmup,
-        min_block_ms=min_block_ms,
-        time_limit_s=time_limit_s,
-        max_ratio=float("inf"),
-    )
+    try:
+        settings = CostSettings(
+            runtime=runtime,
+            memory_format=memory_format,
+            threads=threads,
+            repeats=repeats,
+            warmup=warmup,
+            min_block_ms=min_block_ms,
+            time_limit_s=time_limit_s,
+            max_ratio=float("inf"),
+        )
+    except KasError as error:  # names the argument as a key of a study file
+        raise KasError(str(error).removeprefix("cost.")) from None
     return compare(original, candidate, example, settings)
 
 

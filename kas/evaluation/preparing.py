@@ -68,7 +68,7 @@ def prepare(
     """
     runtime = runtime or make_runtime(settings.runtime, example.device)
     if missing := runtime.missing():
-        raise KasError(f"cost.runtime: {missing}")
+        raise KasError(missing)
     with cpu_threads(settings.threads), memory_errors("measuring latency"):
         formats = _formats(settings.memory_format, runtime, example)
         if len(formats) > 1:

@@ -31,13 +31,15 @@ class DataSettings:
 
     Args:
         name: digits, mnist5k, cluttered, mnist5k_columns (1-D), cifar10, cifar100, imagefolder. Unused with a factory.
-        root: Folder of a data set that lives on disk (cifar10, cifar100, imagefolder).
+        root: Folder of a data set that lives on disk (cifar10, cifar100, imagefolder). Of imagefolder: with train/CLASS,
+            val/CLASS and, if there is one, test/CLASS; without, val is the test split and a tenth of train validates.
         download: Whether a missing data set may be fetched into root (cifar10, cifar100).
         size: Side of the images in pixels (of sequences: their length). By default the data set's own.
         batch_size: Samples in a training batch.
         eval_batch_size: Samples in a validation batch.
         train_samples: Use only so many training samples, balanced over classes. For cluttered: scenes to compose.
         val_samples: The same for validation.
+        test_samples: The same for the test, which `promote` alone looks at.
         augment: Random shifts, crops and flips of the training images, whatever suits the data set.
         workers: Loader processes (imagefolder alone; the other sets are held in memory and need none).
         factory: "package.module:function" that returns your own LightningDataModule, with the attribute num_classes.
@@ -52,13 +54,14 @@ class DataSettings:
     eval_batch_size: int = 256
     train_samples: int | None = None
     val_samples: int | None = None
+    test_samples: int | None = None
     augment: bool = True
     workers: int = 0
     factory: str | None = None
     factory_args: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples"):
+        for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples", "test_samples"):
             count("data", key, getattr(self, key), 1)
         count("data", "workers", self.workers, 0)
         is_factory("data.factory", self.factory)
@@ -69,7 +72,8 @@ class ModelSettings:
     """The network whose convolutions are replaced.
 
     Args:
-        name: small_resnet, small_convnext, small_vit, small_conv1d, mlp or any torchvision classifier (resnet18, ...). Unused with a factory.
+        name: small_resnet, small_convnext, small_vit, small_conv1d, mlp or any torchvision classifier (resnet18, ...).
+            Unused with a factory.
         factory: "package.module:function" that returns your own network (with its weights).
             It is given num_classes and input_shape if it takes them.
         args: Keyword arguments of the network, such as width, blocks and stages of small_resnet.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from kas.evaluation._callbacks import Epochs, SharedDevice, seed_epoch
@@ -24,7 +25,7 @@ from kas.evaluation.reports import EpochReport, TrainResult
 from kas.evaluation.settings import TrainingSettings
 from kas.language.errors import KasError
 
-__all__ = ["CHECKPOINT", "EpochReport", "TrainResult", "train"]
+__all__ = ["CHECKPOINT", "EpochReport", "TrainResult", "score_on_test", "train"]
 
 CHECKPOINT = "last.ckpt"
 _LOG = logging.getLogger(__name__)
@@ -61,24 +62,43 @@ def train(
         checkpoint=checkpoint, seed=seed, time_limit_s=settings.time_limit_s, device=shared, on_epoch=on_epoch
     )
     with quiet(), memory_errors("training"), _plain_interrupt(), _lent(data, seed):
-        trainer = pl.Trainer(
-            **lightning_accelerator(where),
-            max_epochs=settings.epochs,
-            precision=settings.precision,
-            gradient_clip_val=settings.gradient_clip or None,
-            callbacks=[shared, epochs],
-            plugins=[AtomicCheckpoints()],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-            num_sanity_val_steps=0,
-            benchmark=False,
-        )
+        trainer = _trainer(where, settings, [shared, epochs], progress)
         seed_epoch(seed, resumed or 0)
         model.train()
         trainer.fit(module, datamodule=data, ckpt_path=None if resumed is None else str(checkpoint))
     return _result(epochs.history, resumed)
+
+
+def score_on_test(
+    model: nn.Module, data: Any, settings: TrainingSettings, *, device: str = "auto", lock: DeviceLock | None = None
+) -> float:
+    """The metric of a trained `model` over the test split of `data` (its `test_dataloader`).
+
+    `lock` is held (shared) during each batch. Raises OutOfMemory, and KasError if the device is not there.
+    """
+    where = resolve_device(device)
+    module = Classifier(model, settings, data.num_classes)
+    with quiet(), memory_errors("testing"), _plain_interrupt(), _lent(data, 0):
+        trainer = _trainer(where, settings, [SharedDevice(lock)], progress=False)
+        trainer.test(module, datamodule=data, verbose=False)
+    return module.score()
+
+
+def _trainer(where: torch.device, settings: TrainingSettings, callbacks: list[pl.Callback], progress: bool) -> pl.Trainer:
+    return pl.Trainer(
+        **lightning_accelerator(where),
+        max_epochs=settings.epochs,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip or None,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpoints()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        num_sanity_val_steps=0,
+        benchmark=False,
+    )
 
 
 def _resume_point(checkpoint: Path, module: Classifier, settings: TrainingSettings) -> int | None:

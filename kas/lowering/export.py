@@ -8,8 +8,9 @@ much.
 from __future__ import annotations
 
 import copy
+import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 
 from kas.language.errors import KasError
 
-__all__ = ["BATCHES", "FORMATS", "TOLERANCE", "Exported", "export_module"]
+__all__ = ["BATCHES", "FORMATS", "METADATA_FILE", "ONNX_PREFIX", "TOLERANCE", "Exported", "OnnxSession", "export_module"]
 
 BATCHES = (1, 2, 5)
 TOLERANCE = 1e-4  # of the largest element of the output
 _ROUNDINGS = 4  # times the rounding of torch itself
 _TRACED = 2  # a batch of one would be taken for a constant
 _ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+METADATA_FILE = "kas.json"
+ONNX_PREFIX = "kas."
 
 _ANY_BATCH = ({0: torch.export.Dim("batch")},)
 
@@ -50,11 +54,22 @@ class Exported(NamedTuple):
         return self.difference <= max(TOLERANCE, _ROUNDINGS * self.rounding)
 
 
-def export_module(module: nn.Module, shape: tuple[int, ...], path: Path, form: str) -> Exported:
-    """Write a module `[N, *shape] -> [N, ...]` for inference, for any batch, as `onnx` or `exported-program`.
+def export_module(
+    module: nn.Module,
+    example: Tensor | tuple[int, ...],
+    path: Path,
+    form: str,
+    metadata: Mapping[str, Any] | None = None,
+) -> Exported:
+    """Write a module `[N, ...] -> [N, ...]` for inference, for any batch, as `onnx` or `exported-program`.
 
-    The module stays as it is; a copy is exported, in float32, on the CPU, in evaluation mode. Raises KasError if a package
-    is missing, the module has no such form, or what was written is not equal to it.
+    The module stays as it is; a copy is exported, in float32, on the CPU, in evaluation mode.
+
+    example: a batch of inputs, whose samples the check uses, or the shape of one sample, for normal inputs.
+    metadata: JSON types by name. ONNX has `kas.NAME` among its metadata properties, texts as they are and all else as JSON;
+        an exported program the extra file `kas.json` with all of it.
+
+    Raises KasError if a package is missing, the module has no such form, or what was written is not equal to it.
     """
     if form not in FORMATS:
         raise KasError(f"a module is exported as {' or '.join(FORMATS)}, not {form!r}")
@@ -63,22 +78,26 @@ def export_module(module: nn.Module, shape: tuple[int, ...], path: Path, form: s
     module = copy.deepcopy(module).to("cpu", torch.float32).eval()
     for parameter in module.parameters():  # what runs it elsewhere has its own order; torch warns of any other in an archive
         parameter.data = parameter.data.contiguous()
-    inputs = _inputs(shape)
+    inputs = _inputs(example)
     with torch.no_grad(), _quiet():
-        expected = [module(x) for x in inputs]
-        run = FORMATS[form](_program(module, shape), path)
-        found = [run(x) for x in inputs]
-        exact = [module.double()(x.double()) for x in inputs]
+        expected = [module(x.clone()) for x in inputs]
+        run = FORMATS[form](_program(module, inputs[BATCHES.index(_TRACED)]), path, metadata or {})
+        found = [run(x.clone()) for x in inputs]
+        exact = [module.double()(x.double() if x.is_floating_point() else x.clone()) for x in inputs]
     result = Exported(_difference(expected, found), _difference(exact, expected))
     if not result.equal:
         raise KasError(f"{path}: its output differs from torch's by {result.difference:.2g} of the largest element")
     return result
 
 
-def _inputs(shape: tuple[int, ...]) -> list[Tensor]:
-    """The same normal inputs every time, one for each batch size."""
+def _inputs(example: Tensor | tuple[int, ...]) -> list[Tensor]:
+    """The same inputs every time, one for each batch size: samples of the example in turn, or normal ones."""
+    if isinstance(example, Tensor):
+        samples = example.detach().cpu()
+        samples = samples.float() if samples.is_floating_point() else samples
+        return [samples[torch.arange(batch) % len(samples)] for batch in BATCHES]
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(batch, *shape, generator=generator) for batch in BATCHES]
+    return [torch.randn(batch, *example, generator=generator) for batch in BATCHES]
 
 
 def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
@@ -94,24 +113,21 @@ def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
     return worst
 
 
-def _example(shape: tuple[int, ...]) -> tuple[Tensor]:
-    return (_inputs(shape)[BATCHES.index(_TRACED)],)
-
-
-def _program(module: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     try:
-        return torch.export.export(module, _example(shape), dynamic_shapes=_ANY_BATCH, strict=False)
+        return torch.export.export(module, (example,), dynamic_shapes=_ANY_BATCH, strict=False)
     except Exception as error:  # of many kinds: whatever tracing meets
-        raise KasError(f"torch.export does not take this module at inputs of {list(shape)}: {_first_line(error)}") from error
+        shape = list(example.shape[1:])
+        raise KasError(f"torch.export does not take this module at inputs of {shape}: {_first_line(error)}") from error
 
 
-def _to_program(program: torch.export.ExportedProgram, path: Path) -> Run:
-    torch.export.save(program, path)
+def _to_program(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
+    torch.export.save(program, path, extra_files={METADATA_FILE: json.dumps(metadata, ensure_ascii=False)})
     loaded: Run = torch.export.load(path).module()
     return loaded
 
 
-def _to_onnx(program: torch.export.ExportedProgram, path: Path) -> Run:
+def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
     try:
         example = tuple(program.example_inputs[0])
         options: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"], "dynamic_shapes": _ANY_BATCH}
@@ -119,17 +135,37 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path) -> Run:
     except Exception as error:  # ConversionError and whatever a conversion meets
         raise KasError(f"ONNX does not take this module: {_first_line(error)}") from error
     assert written is not None
+    for key, value in metadata.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        written.model.metadata_props[f"{ONNX_PREFIX}{key}"] = text
     written.save(path)
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3  # warnings are about its own optimisations
-    settings.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"input": x.numpy()})[0])
+    return OnnxSession(path)
 
 
-FORMATS: dict[str, Callable[[torch.export.ExportedProgram, Path], Run]] = {
+class OnnxSession:
+    """An ONNX file of one input and one output, in onnxruntime, on the CPU, with torch's thread count.
+
+    metadata: the properties of the file. takes: the shape and type of its input, for people.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3  # warnings are about its own optimisations
+        settings.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        given = self._session.get_inputs()[0]
+        self._input = given.name
+        self.takes = f"[{', '.join(map(str, given.shape))}] {given.type}"
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """`[N, ...] -> [N, ...]`, both on the CPU."""
+        return torch.from_numpy(self._session.run(None, {self._input: inputs.numpy()})[0])
+
+
+FORMATS: dict[str, Callable[[torch.export.ExportedProgram, Path, Mapping[str, Any]], Run]] = {
     "onnx": _to_onnx,
     "exported-program": _to_program,
 }
@@ -138,7 +174,7 @@ FORMATS: dict[str, Callable[[torch.export.ExportedProgram, Path], Run]] = {
 def _need_onnx() -> None:
     missing = [name for name in _ONNX_PACKAGES if find_spec(name) is None]
     if missing:
-        raise KasError(f"ONNX needs {', '.join(missing)}: pip install 'kas[export]'")
+        raise KasError(f"ONNX needs what is not installed here: pip install {' '.join(missing)}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kas.reporting import wording
+from kas.reporting import naming, wording
 from kas.reporting.rows import loads, number, text
 from kas.reporting.summary import Summary
 
-__all__ = ["facts", "sentence", "target_count"]
+__all__ = ["facts", "sentence"]
 
 
 def sentence(summary: Summary) -> str:
@@ -29,7 +29,9 @@ def sentence(summary: Summary) -> str:
     if not summary.measured:
         gain = f"{best.values[1]:.2f} of the work"
     spread = f" (spread {wording.spread(best.speedup_range)})" if best.speedup_range else ""
-    return f"Best kernel: {gain}{spread} at {wording.difference(lead, summary.share)} of accuracy, trial {best.number}."
+    elsewhere = "".join(f"; in {name} {wording.speedup(value)}" for name, value in best.speedups.items())
+    said = f"{gain}{spread} at {wording.difference(lead, summary.share)} of accuracy, trial {best.number}"
+    return f"Best kernel: {said}{elsewhere}."
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:
@@ -41,10 +43,11 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     found = [
         ("Network", _network(loads(config.get("model")), loads(loads(config.get("cost")).get("model")))),
         ("Data", _named(loads(config.get("data")))),
-        ("Replaced", _replaced(summary)),
+        ("Replaced", naming.replaced(summary.attributes.get("kas.targets"))),
         ("Budget", ", ".join(f"{key} {value}" for key, value in loads(config.get("budget")).items())),
         ("Device", original.device if original else None),
         ("Cost", _cost(summary)),
+        ("Runtimes", _runtimes(summary)),
         ("Training", _training(loads(config.get("training")))),
         ("Time", _period(summary)),
     ]
@@ -69,23 +72,6 @@ def _named(section: Mapping[str, Any]) -> str:
     return text(section.get("factory")) or text(section.get("name")) or ""
 
 
-def target_count(summary: Summary) -> int | None:
-    """How many layers are replaced: the targets of the deployed network, or of the only list there is."""
-    stored = summary.attributes.get("kas.targets")
-    mapping = loads(stored)
-    if mapping:
-        lists = [mapping.get("deployed"), *mapping.values()]
-        return next((len(targets) for targets in lists if isinstance(targets, list)), None)
-    listed = loads(f'{{"targets": {stored}}}') if isinstance(stored, str) else {"targets": stored}
-    targets = listed.get("targets")
-    return len(targets) if isinstance(targets, list) else None
-
-
-def _replaced(summary: Summary) -> str:
-    count = target_count(summary)
-    return "" if count is None else f"{count} layer{'' if count == 1 else 's'}"
-
-
 def _cost(summary: Summary) -> str:
     cost = loads(summary.config.get("cost"))
     if loads(summary.config.get("objectives")).get("cost") == "work":
@@ -93,6 +79,18 @@ def _cost(summary: Summary) -> str:
     batch, runtime = number(cost.get("batch_size")), text(cost.get("runtime"))
     parts = ["latency", f"batch {batch:g}" if batch is not None else "", runtime or ""]
     return ", ".join(part for part in parts if part)
+
+
+def _runtimes(summary: Summary) -> str:
+    """The version of each runtime that the front was measured in, and the memory format that the original is faster in."""
+    return "; ".join(_runtime(name, known) for name, known in summary.runtimes.items() if any(known.values()))
+
+
+def _runtime(name: str, known: Mapping[str, Any]) -> str:
+    if refused := text(known.get("refused")):
+        return f"{name} does not take the original: {refused}"
+    version, memory = text(known.get("version")) or name, (text(known.get("memory_format")) or "").replace("_", " ")
+    return f"{version if name in version else f'{name}: {version}'}{f', original {memory}' if memory else ''}"
 
 
 def _training(training: Mapping[str, Any]) -> str:

@@ -124,6 +124,7 @@ def _hover(summary: Summary, row: Row) -> str:
     lines += [f"{_escape(name)}: {value}" for name, value in values]
     if row.latency_ms is not None and summary.is_kas:
         lines.append(f"{wording.milliseconds(row.latency_ms)}, speed-up {wording.speedup(row.speedup)}")
+    lines += [f"in {_escape(name)} {wording.speedup(value)}" for name, value in row.speedups.items()]
     return "<br>".join(lines)
 
 

@@ -20,7 +20,7 @@ from kas.language.errors import KasError
 from kas.reporting import wording
 from kas.reporting.facts import facts, sentence
 from kas.reporting.figures import CARD_COLOURS, front_figure
-from kas.reporting.rows import number, text
+from kas.reporting.rows import Row, Timing, number, text
 from kas.reporting.summary import Summary, summarize
 
 __all__ = [
@@ -153,22 +153,35 @@ def _numbers(attributes: Mapping[str, Any]) -> str:
 
 
 def _front_table(summary: Summary) -> str:
-    """The original network and the front; "original then" is the original's latency in the same measurement as a kernel's."""
-    costs = ("latency", "original then", "speed-up") if summary.measured else ("work",)
-    columns = ("accuracy", *costs, "trial")
+    """The original network and the front; "original then" is the original's latency in the same measurement as a kernel's.
+
+    Behind the speed-up in the study's runtime stands that in each other one.
+    """
+    others = list(summary.runtimes)[1:]
+    latency = ("latency", "original then", "speed-up", *(_cell(other) for other in others))
+    columns = ("accuracy", *(latency if summary.measured else ("work",)), "trial")
     lines = [_line("", *columns), _line("---", *["---:"] * len(columns))]
     if summary.original is not None:
-        known = (wording.milliseconds(summary.original.latency_ms), "", "1.00×") if summary.measured else ("1.00×",)
-        lines.append(_line("**original**", wording.accuracy(summary.original.accuracy, summary.share), *known, ""))
+        ones = ["1.00×"] * (1 + len(others))
+        cells = [wording.milliseconds(summary.original.latency_ms), "", *ones] if summary.measured else ones
+        lines.append(_line("**original**", wording.accuracy(summary.original.accuracy, summary.share), *cells, ""))
     for row in summary.front[:_FRONT_LIMIT]:
         accuracy, cost = row.values[:2] if row.values else (None, None)
-        measured = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))
-        known = (*measured, wording.speedup(1 / cost if cost else None)) if summary.measured else (wording.speedup(cost),)
         name = f"`{_cell(row.hash[:12])}`" if row.hash else ""
+        known: tuple[str, ...] = (wording.speedup(cost),)
+        if summary.measured:
+            latencies = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))
+            known = (*latencies, wording.speedup(1 / cost if cost else None), *(_elsewhere(row, name) for name in others))
         lines.append(_line(name, wording.accuracy(accuracy, summary.share), *known, str(row.number)))
     if len(summary.front) > _FRONT_LIMIT:
         lines.append(_line(f"and {len(summary.front) - _FRONT_LIMIT} more", *[""] * len(columns)))
     return "\n".join(lines)
+
+
+def _elsewhere(row: Row, runtime: str) -> str:
+    """The speed-up in another runtime than the study's."""
+    timing = row.runtimes.get(runtime, Timing())
+    return "refused" if timing.refused else wording.speedup(timing.speedup)
 
 
 def _line(*cells: str) -> str:

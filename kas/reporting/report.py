@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ import optuna
 from kas.language.errors import KasError
 from kas.reporting import figures, wording
 from kas.reporting.facts import facts, sentence
+from kas.reporting.measurements import read_measurement
 from kas.reporting.rows import Row
 from kas.reporting.summary import Summary, summarize
 
@@ -41,13 +42,21 @@ _TONES = {
 }
 
 
-def write_report(study: optuna.Study, path: str | os.PathLike[str], drawings: Mapping[str, str] | None = None) -> Path:
+def write_report(
+    study: optuna.Study,
+    path: str | os.PathLike[str],
+    drawings: Mapping[str, str] | None = None,
+    measurements: Sequence[Mapping[str, Any]] = (),
+    promotions: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     """Write the report of any Optuna study to `path` (in one step: readers see the old file or the new one).
 
-    `drawings`: SVG text by kernel hash. Returns the path. Raises KasError if the file cannot be written.
+    `drawings`: SVG text by kernel hash. `measurements`: what `measure` wrote, each as `read_measurement` takes it.
+    `promotions`: a network's standing each, as `promote --json` prints them.
+    Returns the path. Raises KasError if the file cannot be written.
     """
     target = Path(path)
-    page = render_report(study, drawings)
+    page = render_report(study, drawings, measurements, promotions)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -64,7 +73,12 @@ def write_report(study: optuna.Study, path: str | os.PathLike[str], drawings: Ma
     return target
 
 
-def render_report(study: optuna.Study, drawings: Mapping[str, str] | None = None) -> str:
+def render_report(
+    study: optuna.Study,
+    drawings: Mapping[str, str] | None = None,
+    measurements: Sequence[Mapping[str, Any]] = (),
+    promotions: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The report's HTML text. `drawings`: SVG text by kernel hash; kernels without one are shown without."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
@@ -86,6 +100,10 @@ def render_report(study: optuna.Study, drawings: Mapping[str, str] | None = None
         front_numbers={row.number for row in summary.front},
         metric_columns=[(metric, True) for metric in summary.metrics],
         front=[_kernel(summary, row, drawings or {}) for row in summary.front],
+        others=list(summary.runtimes)[1:],
+        measurements=[found for data in measurements if (found := read_measurement(data)) is not None],
+        promotions=promotions,
+        promoted_in=list(dict.fromkeys(runtime for row in promotions for runtime in row["speedup"])),
         outcomes=_outcomes(summary),
         tones=_TONES,
         figures=_figures(summary),

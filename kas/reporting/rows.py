@@ -10,9 +10,30 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["Row", "loads", "number", "read_row", "remeasured", "text"]
+__all__ = ["Row", "Timing", "loads", "number", "read_row", "read_timing", "remeasured", "text"]
 
 _LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A paired measurement of a kernel in one runtime, or why there is none. Latencies in ms, ratios kernel over original."""
+
+    latency_ms: float | None = None
+    original_latency_ms: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    speedup: float | None = None
+    version: str | None = None
+    memory_format: str | None = None
+    original_format: str | None = None
+    refused: str | None = None
+
+    @property
+    def speedup_range(self) -> tuple[float, float] | None:
+        """The quartiles of the speed-up, the smaller first."""
+        return _speedup_range(self.ratio_low, self.ratio_high)
 
 
 @dataclass(frozen=True)
@@ -21,6 +42,7 @@ class Row:
 
     `values` are there only if all are finite. Units: latency in ms, that of the original in the same paired session beside
     it, `ratio` and its quartiles candidate over original, speedup original over candidate, seconds.
+    `runtimes`: what was measured in other runtimes than the study's, by name, as `Timing` says.
     """
 
     number: int
@@ -42,6 +64,12 @@ class Row:
     epochs: float | None = None
     seconds: float | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    runtimes: Mapping[str, Timing] = field(default_factory=dict)
+
+    @property
+    def speedups(self) -> dict[str, float]:
+        """The speed-up in each other runtime that it was measured in."""
+        return {name: timing.speedup for name, timing in self.runtimes.items() if timing.speedup is not None}
 
     @property
     def counts(self) -> bool:
@@ -51,16 +79,15 @@ class Row:
     @property
     def speedup_range(self) -> tuple[float, float] | None:
         """The spread of the speedup, the smaller first: the quartiles of the paired measurement."""
-        if not self.ratio_low or not self.ratio_high:
-            return None
-        return 1 / self.ratio_high, 1 / self.ratio_low
+        return _speedup_range(self.ratio_low, self.ratio_high)
 
 
 def read_row(trial: FrozenTrial) -> Row:
     """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
     attributes = trial.user_attrs
     values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-    numbers = ("accuracy", *_LATENCY, "macs", "params", "epochs")
+    names = ("accuracy", *_LATENCY, "macs", "params", "epochs")
+    numbers: dict[str, Any] = {name: number(attributes.get(name)) for name in names}
     return Row(
         number=trial.number,
         outcome=_outcome(trial),
@@ -71,7 +98,7 @@ def read_row(trial: FrozenTrial) -> Row:
         program=text(attributes.get("program")),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         parameters=trial.params,
-        **{name: number(attributes.get(name)) for name in numbers},
+        **numbers,
     )
 
 
@@ -79,10 +106,23 @@ def remeasured(row: Row, again: Mapping[str, Any]) -> Row:
     """The row with the latency that later sessions measured for its kernel, if the study has one."""
     measured = loads(again.get(row.hash or ""))
     ratio = number(measured.get("ratio"))
+    if row.counts:
+        row = replace(row, runtimes={name: read_timing(data) for name, data in loads(measured.get("runtimes")).items()})
     if ratio is None or not row.counts or row.values is None:
         return row
     known: dict[str, Any] = {name: number(measured.get(name)) for name in _LATENCY}
     return replace(row, values=(row.values[0], ratio), **known)
+
+
+def read_timing(data: Any) -> Timing:
+    """A measurement in a runtime as it was stored; what is missing or of another type is None."""
+    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in _LATENCY}
+    known |= {name: text(loads(data).get(name)) for name in ("version", "memory_format", "original_format", "refused")}
+    return Timing(**known)
+
+
+def _speedup_range(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return (1 / high, 1 / low) if low and high else None
 
 
 def _outcome(trial: FrozenTrial) -> str:

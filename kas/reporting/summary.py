@@ -77,6 +77,21 @@ class Summary:
         return chosen == "latency" if chosen else any(row.latency_ms is not None for row in self.rows)
 
     @property
+    def runtime(self) -> str:
+        """The runtime whose latency is the cost."""
+        return text(loads(self.config.get("cost")).get("runtime")) or "eager"
+
+    @property
+    def runtimes(self) -> dict[str, Mapping[str, Any]]:
+        """The runtimes that the front was measured in, the study's own first, with what is known of each."""
+        if not self.is_kas or not self.measured:
+            return {}
+        reference = loads(self.attributes.get("kas.reference"))
+        own = {"version": reference.get("runtime_version"), "memory_format": reference.get("memory_format")}
+        known = loads(self.attributes.get("kas.runtimes"))
+        return {self.runtime: own, **{name: loads(found) for name, found in known.items() if name != self.runtime}}
+
+    @property
     def wanted(self) -> int | None:
         """The wanted number of finished trials, if the study says."""
         trials = number(self.attributes.get("kas.trials")) or number(self.config.get("trials"))

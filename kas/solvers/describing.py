@@ -39,7 +39,8 @@ def describe_targets(targets: Sequence[Target]) -> str:
     layers = len(targets) - len(blocks)
     what = [f"{len(blocks)} block{_s(len(blocks))} ({', '.join(dict.fromkeys(t.block for t in blocks))})"] if blocks else []
     what += [f"{layers} layer{_s(layers)}"] if layers else []
-    parts = [f"replaces {' and '.join(what)}", f"adapters: {_counts(_ADAPTERS.get(t.adapter.kind, t.adapter.kind) for t in targets)}"]
+    kinds = _counts(_ADAPTERS.get(target.adapter.kind, target.adapter.kind) for target in targets)
+    parts = [f"replaces {' and '.join(what)}", f"adapters: {kinds}"]
     norms = Counter(target.norm for target in targets if target.norm in _NORMS)
     for norm, count in norms.items():
         each = "each" if count == len(targets) else f"{count} of them"

@@ -27,6 +27,7 @@ examples:
   python -m kas.study resume digits                        go on after Ctrl-C, a crash or kill -9
   python -m kas.study status digits                        how far it is, and the best kernels so far
   python -m kas.study dashboard digits                     watch it in a browser
+  python -m kas.study promote digits                       train and test what is deployed, with error bars
   python -m kas.study export digits --kernel 3f2a --to py  take a kernel home
   python -m kas.study keys                                 what a study file may say
 
@@ -35,6 +36,7 @@ where things are:
     study.db     trials, in SQLite; --storage URL puts them into any other storage of Optuna instead
     study.yaml   the whole configuration, as it was when the study was made
     kernels/     each kernel of the Pareto front: .json, .py, .svg and a checkpoint
+    promoted/    checkpoints of the networks that `promote` has trained
     report.html  the report, which needs no server
 
 exit codes:

@@ -1,5 +1,6 @@
 """Exports for deployment: ONNX and exported program, equal to torch at several batches, or refused."""
 
+import json
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from kas import zoo
 from kas.language import KasError
 from kas.lowering import build
 from kas.lowering.dot import dot_text
-from kas.lowering.export import FORMATS, export_module
+from kas.lowering.export import FORMATS, METADATA_FILE, OnnxSession, export_module
 
 SUFFIX = {"onnx": "onnx", "exported-program": "pt2"}
 FAST = ["involution", "attention", "joint softmax of far axes", "average of a row", "grouped linear"]
@@ -57,6 +58,52 @@ def test_weights_with_channels_last(form, tmp_path):
     assert not module[0].weight.is_contiguous()
 
 
+METADATA = {"format": "a/1", "text": "é", "mean": [0.5], "no": None}
+
+
+def test_metadata_of_onnx(tmp_path):
+    export_module(nn.Linear(3, 2), (3,), tmp_path / "a.onnx", "onnx", METADATA)
+    assert OnnxSession(tmp_path / "a.onnx").metadata == {
+        "kas.format": "a/1",
+        "kas.text": "é",
+        "kas.mean": "[0.5]",
+        "kas.no": "null",
+    }
+
+
+def test_metadata_of_an_exported_program(tmp_path):
+    export_module(nn.Linear(3, 2), (3,), tmp_path / "a.pt2", "exported-program", METADATA)
+    extra = {METADATA_FILE: ""}
+    torch.export.load(tmp_path / "a.pt2", extra_files=extra)
+    assert json.loads(extra[METADATA_FILE]) == METADATA
+
+
+class Tokens(nn.Module):
+    """Reads whole numbers below 7 and overwrites them."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(7, 4)
+
+    def forward(self, tokens):
+        return self.table(tokens.clamp_(max=6)).mean(1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_samples_of_the_example_in_their_type(form, tmp_path):
+    example = torch.tensor([[0, 1, 2, 9, 4], [6, 9, 4, 3, 2]])
+    given = example.clone()
+    assert export_module(Tokens(), example, tmp_path / f"a.{SUFFIX[form]}", form).difference < 1e-4
+    assert torch.equal(example, given)
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 9), (1, 6, 10)])
+def test_a_single_sample_as_the_example(shape, tmp_path):
+    module = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    module(torch.zeros(2, *shape))
+    assert export_module(module, torch.randn(1, *shape), tmp_path / "a.onnx", "onnx").difference < 1e-4
+
+
 def test_the_module_stays_as_it_is(tmp_path):
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).double().train()
     export_module(module, (3, 5, 5), tmp_path / "a.pt2", "exported-program")
@@ -65,13 +112,13 @@ def test_the_module_stays_as_it_is(tmp_path):
 
 
 def test_what_differs_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setitem(FORMATS, "onnx", lambda program, path: lambda x: program.module()(x) + 1e-2)
+    monkeypatch.setitem(FORMATS, "onnx", lambda program, *_: lambda x: program.module()(x) + 1e-2)
     with pytest.raises(KasError, match=r"its output differs from torch.s by 0\.0"):
         exported(PROGRAMS["convolution"], "onnx", tmp_path)
 
 
 def test_other_shapes_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setitem(FORMATS, "onnx", lambda program, path: lambda x: x[:1])
+    monkeypatch.setitem(FORMATS, "onnx", lambda *_: lambda x: x[:1])
     with pytest.raises(KasError, match="differs from torch's by inf"):
         exported(PROGRAMS["convolution"], "onnx", tmp_path)
 
@@ -87,7 +134,7 @@ def test_a_module_that_cannot_be_traced(tmp_path):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("kas.lowering.export.find_spec", lambda name: None if name == "onnxscript" else sys)
-    with pytest.raises(KasError, match=r"ONNX needs onnxscript: pip install 'kas\[export\]'"):
+    with pytest.raises(KasError, match="ONNX needs what is not installed here: pip install onnxscript"):
         exported(PROGRAMS["convolution"], "onnx", tmp_path)
 
 

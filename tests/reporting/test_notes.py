@@ -113,6 +113,20 @@ def test_the_note_of_a_study() -> None:
     assert f"| {fastest['latency_ms']:.1f} ms | 48.2 ms | {fastest['speedup']:.2f}× |" in table[3]
 
 
+def test_the_note_of_a_study_has_its_runtimes() -> None:
+    study = kas_study()
+    first, second, *_ = sorted(study.best_trials, key=lambda trial: trial.values[1])
+    front = {first.user_attrs["hash"]: {"runtimes": {"compile": {"speedup": 0.9}}}}
+    front[second.user_attrs["hash"]] = {"runtimes": {"compile": {"refused": "no such op"}}}
+    study.set_user_attr("kas.front", front)
+    study.set_user_attr("kas.runtimes", {"compile": {"version": "inductor"}})
+    table = [line for line in notes.study_note(summarize(study)).splitlines() if line.startswith("|")]
+    assert table[0] == "|  | accuracy | latency | original then | speed-up | compile | trial |"
+    assert table[2] == "| **original** | 91.3 % | 48.2 ms |  | 1.00× | 1.00× |  |"
+    assert f"| 0.90× | {first.number} |" in table[3]
+    assert f"| refused | {second.number} |" in table[4]
+
+
 def test_the_note_of_a_study_escapes_and_stays_short() -> None:
     study = optuna.create_study(study_name="a|b <i>", directions=["maximize", "minimize"])
     study.set_user_attr("kas.reference", REFERENCE)

@@ -79,6 +79,65 @@ def test_the_original_is_the_first_row_of_the_front() -> None:
     assert f"{first.user_attrs['latency_ms']:.1f} ms of 48.2 ms" in words(kernels[0])
 
 
+def measured(speedup: float) -> dict[str, object]:
+    """A kernel against an original of 24 ms."""
+    formats = {"memory_format": "channels_last", "original_format": "contiguous"}
+    ratios = {"ratio": 1 / speedup, "ratio_low": 0.9 / speedup, "ratio_high": 1.1 / speedup}
+    return {"latency_ms": 24 / speedup, "original_latency_ms": 24.0, "speedup": speedup, **ratios, **formats}
+
+
+def runtimes_study() -> tuple[optuna.Study, list[str]]:
+    """A study whose front was measured in two other runtimes, and the hashes of its front, the cheapest first."""
+    study = kas_study()
+    best = sorted(study.best_trials, key=lambda trial: trial.values[1])
+    hashes = [trial.user_attrs["hash"] for trial in best]
+    refused = {"refused": "onnxruntime does not take Net: <no such op>"}
+    found = [{"compile": measured(1.7), "onnxruntime": measured(0.62)}, {"compile": measured(1.2), "onnxruntime": refused}]
+    front = {key: {"runtimes": entry} for key, entry in zip(hashes, found, strict=False)}
+    study.set_user_attr("kas.front", front)
+    known = {"compile": {"version": "inductor of torch 2", "memory_format": "channels_last"}}
+    study.set_user_attr("kas.runtimes", {**known, "onnxruntime": {"version": "onnxruntime 1.30"}})
+    return study, hashes
+
+
+def test_each_runtime_has_a_column() -> None:
+    study, _ = runtimes_study()
+    text = render_report(study)
+    head, original, *kernels = Page(text).rows["kernels"]
+    assert words(head) == "Kernel Accuracy Latency Speed-up (eager) compile onnxruntime MACs Parameters Trial"
+    assert words(original) == "Original the network as it is 91.3 % 48.2 ms 1.00× 1.00× 1.00× 142 M 1.33 M"
+    assert [" ".join(cell.split()) for cell in kernels[0][5:7]] == ["1.70× 1.55 to 1.89", "↓0.62× 0.56 to 0.69"]
+    assert [" ".join(cell.split()) for cell in kernels[1][5:7]] == ["1.20× 1.09 to 1.33", "refused"]
+    assert [cell.strip() for cell in kernels[2][5:7]] == ["–", "–"]
+    assert "onnxruntime does not take Net: &lt;no such op&gt;" in text
+    assert "compile: inductor of torch 2, original channels last; onnxruntime 1.30</dd>" in text
+    hovers = [trace.get("text", []) for trace in json.loads(Page(text).scripts[0])["front"]["data"]]
+    assert any("in compile 1.70×<br>in onnxruntime 0.62×" in text for texts in hovers for text in texts)
+
+
+def test_a_runtime_that_refuses_the_original_gives_its_reason() -> None:
+    study, _ = runtimes_study()
+    study.set_user_attr("kas.runtimes", {"onnxruntime": {"version": "1", "refused": "onnxruntime does not take Net: no"}})
+    text = render_report(study)
+    assert words(Page(text).rows["kernels"][1]) == "Original the network as it is 91.3 % 48.2 ms 1.00× refused 142 M 1.33 M"
+    assert "onnxruntime does not take the original: onnxruntime does not take Net: no</dd>" in text
+
+
+def test_what_was_measured_again_is_a_table_of_its_own() -> None:
+    study, hashes = runtimes_study()
+    kernels = {hashes[0]: measured(2.5), "f<i>" * 16: {"refused": "no"}, "x": "no measurement"}
+    conditions = {"device": "a <b> CPU", "runtime": "eager", "version": "torch 2", "batch_size": 1, "threads": 1}
+    again = {**conditions, "time": "2026-03-04T10:20:30+00:00", "kernels": kernels}
+    head, first, second, third = Page(render_report(study, None, [again, {"no": "measurement"}])).rows["measurements"]
+    assert words(head) == "Device Kernel Original Latency Speed-up Measured"
+    where = "a <b> CPU eager (torch 2), batch 1, 1 thread"
+    numbers = "24.0 ms contiguous 9.60 ms channels last 2.50× 2.27 to 2.78"
+    assert words(first) == f"{where} {hashes[0][:12]} {numbers} 2026-03-04 10:20"
+    assert words(second) == "f<i>f<i>f<i> – – refused"
+    assert words(third) == "x – – –"
+    assert "measurements" not in Page(render_report(study)).rows
+
+
 def test_every_trial_and_every_outcome_is_listed() -> None:
     study = kas_study()
     text = render_report(study)

@@ -105,7 +105,7 @@ def test_status_as_json_is_the_contract(runs: Path, capsys: pytest.CaptureFixtur
     assert state["outcomes"] == {"ok": 2}
     assert state["original"] == {"accuracy": 0.9, "latency_ms": 8.0}
     (entry,) = state["front"]
-    assert list(entry) == ["hash", "accuracy", "latency_ms", "macs", "params", "speedup", "json"]
+    assert list(entry) == ["hash", "accuracy", "latency_ms", "macs", "params", "speedup", "json", "runtimes"]
     assert (entry["hash"], entry["accuracy"], entry["speedup"]) == (zoo.get("grouped3x3").hash, 0.89, 2.0)
 
 

@@ -16,6 +16,7 @@ from kas.study.storage import records
 from kas.study.storage.files import StudyFolder, write_json, write_text
 from kas.study.storage.queue import TrialQueue
 from kas.study.storage.records import Reference
+from kas.study.storage.status import status
 
 REFERENCE = Reference(accuracy=0.9, latency_ms=10.0, macs=1000, params=10, work=1000.0, device="cpu", epochs=3, seconds=1.0)
 
@@ -61,13 +62,13 @@ def test_measuring_again_may_move_a_kernel_off_the_front(tmp_path: Path) -> None
 
 def test_status(tmp_path: Path) -> None:
     q = study(tmp_path)
-    assert records.status(q.study, tmp_path)["original"] == {"accuracy": None, "latency_ms": None}
+    assert status(q.study, tmp_path)["original"] == {"accuracy": None, "latency_ms": None}
     q.study.set_user_attr(keys.TRIALS, 20)
     q.study.set_user_attr(keys.REFERENCE, json.dumps(REFERENCE.to_dict()))
     running = q.start()
     assert isinstance(running, optuna.Trial)
-    status = records.status(q.study, tmp_path)
-    assert {key: status[key] for key in ("name", "finished", "running", "trials", "outcomes", "original")} == {
+    found = status(q.study, tmp_path)
+    assert {key: found[key] for key in ("name", "finished", "running", "trials", "outcomes", "original")} == {
         "name": "toy",
         "finished": 4,
         "running": 1,
@@ -75,7 +76,7 @@ def test_status(tmp_path: Path) -> None:
         "outcomes": {"duplicate": 1, "error": 1, "ok": 3, "too_slow": 1},
         "original": {"accuracy": 0.9, "latency_ms": 10.0},
     }
-    assert status["front"][0] == {
+    assert found["front"][0] == {
         "hash": "b",
         "accuracy": 0.8,
         "latency_ms": 5.0,
@@ -83,10 +84,11 @@ def test_status(tmp_path: Path) -> None:
         "params": 7,
         "speedup": 2.0,
         "json": str(tmp_path / "kernels" / "b.json"),
+        "runtimes": {"eager": 2.0},
     }
-    json.dumps(status)
+    json.dumps(found)
     q.storage.set_trial_user_attr(running._trial_id, keys.OWNER, {**running.user_attrs[keys.OWNER], "start": 1})
-    assert records.status(q.study, tmp_path)["running"] == 0
+    assert status(q.study, tmp_path)["running"] == 0
 
 
 def test_equal_points_are_listed_once_for_each_kernel(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from kas.language import KasError, Kernel
 from kas.study.config import StudyConfig
 from kas.study.display.events import Silent, StudySummary
 from kas.study.settings import ObjectiveSettings, SearchSettings
-from kas.study.storage import records
+from kas.study.storage.status import status
 from kas.study.workers.session import run_study
 
 CONFIG = StudyConfig(
@@ -114,10 +114,10 @@ def test_a_study_of_another_program_is_left_alone(tmp_path: Path) -> None:
 def test_status_after_a_session(tmp_path: Path) -> None:
     run(replace(WORK, trials=2), tmp_path)
     study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path}/tiny/study.db")
-    status = records.status(study, tmp_path / "tiny")
-    assert (status["finished"], status["running"], status["trials"]) == (2, 0, 2)
-    assert status["original"]["latency_ms"] is None
-    assert all(Path(entry["json"]).exists() for entry in status["front"])
+    found = status(study, tmp_path / "tiny")
+    assert (found["finished"], found["running"], found["trials"]) == (2, 0, 2)
+    assert found["original"]["latency_ms"] is None
+    assert all(Path(entry["json"]).exists() for entry in found["front"])
     json.dumps(status)
     study._storage._backend.engine.dispose()
 

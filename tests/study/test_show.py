@@ -9,9 +9,10 @@ import pytest
 import sympy
 
 import kas
+from kas.reporting.naming import names_text
 from kas.solvers import Target
 from kas.study.__main__ import main
-from kas.study.commands._network import alike, names_text
+from kas.study.commands._network import alike
 
 BOTTLENECK = kas.zoo.get("bottleneck")
 
@@ -130,3 +131,23 @@ def test_alike_layers_of_other_sizes_are_apart() -> None:
 )
 def test_names_in_one_text(names: list[str], text: str) -> None:
     assert names_text(names) == text
+
+
+def test_blocks_in_a_network(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "bottleneck", *place, "--model", "small_resnet", "--size", "16", "--types", "BasicBlock")
+    assert "in small_resnet at 16x16: 3 blocks; budget (ratio to the blocks it replaces): macs 1, params 1\n" in text
+    assert "replaces 3 blocks (BasicBlock); adapters: 1 none, 2 copies; BatchNorm behind each\n" in text
+    assert [row[0] for row in rows_of(text, "sizes")][:3] == ["stages.0.0", "stages.1.0", "stages.2.0"]
+
+
+def test_blocks_of_tokens_in_a_network_of_images(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "bottleneck1d", *place, "--model", "small_vit", "--size", "8", "--targets", "blocks.?")
+    assert "replaces 4 blocks (EncoderBlock); adapters: 4 none; LayerNorm of the channels behind each\n" in text
+    assert next(row[:3] for row in rows_of(text, "sizes")) == ["blocks.{0,1,2,3}", "64 → 64", "16"]
+
+
+def test_targets_need_a_network(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    error = shown(capsys, "bottleneck", *place, "--types", "BasicBlock", code=2)
+    assert "--types chooses in a network: name one with --model, as --model resnet18" in error
+    error = shown(capsys, "bottleneck", *place, "--model", "small_resnet", "--size", "16", "--types", "BasicBlok", code=2)
+    assert "no module of SmallResNet is of the type 'BasicBlok'; did you mean BasicBlock?" in error

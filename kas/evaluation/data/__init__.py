@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kas.evaluation._lightning import pl
-from kas.evaluation.data._base import ClassificationData
+from kas.evaluation.data._base import ClassificationData, has_test_split, preprocessing_of
 from kas.evaluation.data.cifar import cifar10, cifar100
 from kas.evaluation.data.cluttered import cluttered
 from kas.evaluation.data.digits import digits
@@ -16,7 +16,7 @@ from kas.evaluation.factories import call_factory
 from kas.evaluation.settings import DataSettings, nearest
 from kas.language.errors import KasError
 
-__all__ = ["ClassificationData", "data_names", "make_data"]
+__all__ = ["ClassificationData", "data_names", "has_test_split", "make_data", "preprocessing_of"]
 
 _DATA: dict[str, Callable[[DataSettings], Any]] = {
     "digits": digits,

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from kas.evaluation._lightning import pl
 from kas.language.errors import KasError
 
-__all__ = ["ClassificationData", "balanced"]
+__all__ = ["ClassificationData", "balanced", "has_test_split", "preprocessing_of"]
 
 
 class ClassificationData(pl.LightningDataModule):
-    """A data module for classification.
+    """A data module for classification, with loaders for training, validation, and a test split that neither has seen.
 
     Attributes: `num_classes`; `input_shape`, (C, H, W) or (C, L); `seed`, which the training sets before it starts.
     """
@@ -25,10 +25,31 @@ class ClassificationData(pl.LightningDataModule):
         self.input_shape = input_shape
         self.seed = 0
 
+    def preprocessing(self) -> dict[str, Any]:
+        """How a raw image of the data set becomes the network's input, as JSON types; see `Preprocessing.to_dict`."""
+        return {}
+
     def current_epoch(self) -> int:
         """The number of the running epoch, from 0; 0 outside of a training."""
         trainer: Any = self.trainer
         return int(trainer.current_epoch) if trainer is not None else 0
+
+
+def has_test_split(data: pl.LightningDataModule) -> bool:
+    """Whether a data module, ours or the user's, has a `test_dataloader`."""
+    return type(data).test_dataloader is not pl.LightningDataModule.test_dataloader
+
+
+def preprocessing_of(data: pl.LightningDataModule) -> dict[str, Any]:
+    """What a data module, ours or the user's, says about its preprocessing (a dict, or a method that returns one).
+
+    At least `input_shape`, the shape of one sample, without which no network is built. Raises KasError if it is no dict.
+    """
+    said = getattr(data, "preprocessing", None)
+    said = said() if callable(said) else said
+    if said is not None and not isinstance(said, dict):
+        raise KasError(f"{type(data).__name__}.preprocessing is a {type(said).__name__}; it must be a dict of JSON types")
+    return {"input_shape": [int(size) for size in data.input_shape], **(said or {})}  # type: ignore[attr-defined]
 
 
 def balanced(labels: npt.NDArray[Any], count: int | None, key: str) -> npt.NDArray[np.int64]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kas.evaluation.data._base import ClassificationData, balanced
+from kas.evaluation.data.preprocessing import Preprocessing
 from kas.evaluation.settings import DataSettings
 
-__all__ = ["Augment", "MemoryData", "MemoryLoader", "Split", "random_flip", "random_shift"]
+__all__ = ["Augment", "MemoryData", "MemoryLoader", "Split", "Splits", "prepare", "random_flip", "random_shift"]
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -23,6 +25,14 @@ class Split:
 
     inputs: Tensor
     labels: Tensor
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set; no sample is in two of them."""
+
+    train: Split
+    val: Split
+    test: Split
 
 
 class MemoryLoader:
@@ -68,33 +78,34 @@ class MemoryLoader:
 
 
 class MemoryData(ClassificationData):
-    """A data module around a function that makes both splits; it is called once, on the first use."""
+    """A data module around a function that makes the splits; it is called once, on the first use."""
 
     def __init__(
         self,
         settings: DataSettings,
         *,
-        num_classes: int,
-        input_shape: tuple[int, ...],
-        load: Callable[[], tuple[Split, Split]],
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        load: Callable[[], Splits],
+        recipe: Preprocessing,
         augment: Augment | None = None,
     ) -> None:
-        super().__init__(num_classes, input_shape)
+        space = recipe.size if recipe.layout == "NCHW" else recipe.size[1:]
+        super().__init__(len(recipe.classes), (len(recipe.mean), *space))
         self.settings = settings
-        self._load, self._mean, self._std, self._augment = load, mean, std, augment
-        self._splits: tuple[Split, Split] | None = None
+        self._load, self._recipe, self._augment = load, recipe, augment
+        self._splits: Splits | None = None
 
-    def splits(self) -> tuple[Split, Split]:
-        """The training and the validation samples, cut to `train_samples` and `val_samples`."""
+    def splits(self) -> Splits:
+        """The samples, cut to `train_samples`, `val_samples` and `test_samples`."""
         if self._splits is None:
-            train, val = self._load()
-            self._splits = (
-                _subset(train, self.settings.train_samples, "data.train_samples"),
-                _subset(val, self.settings.val_samples, "data.val_samples"),
+            loaded = self._load()
+            cuts = (f"{name}_samples" for name in Splits._fields)
+            self._splits = Splits(
+                *(_subset(split, getattr(self.settings, cut), f"data.{cut}") for split, cut in zip(loaded, cuts, strict=True))
             )
         return self._splits
+
+    def preprocessing(self) -> dict[str, Any]:
+        return self._recipe.to_dict()
 
     def prepare_data(self) -> None:
         self.splits()
@@ -102,17 +113,31 @@ class MemoryData(ClassificationData):
     def train_dataloader(self) -> MemoryLoader:
         augment = self._augment if self.settings.augment else None
         return MemoryLoader(
-            self.splits()[0],
+            self.splits().train,
             self.settings.batch_size,
-            self._mean,
-            self._std,
+            self._recipe.mean,
+            self._recipe.std,
             epoch=self.current_epoch,
             seed=self.seed,
             augment=augment,
         )
 
     def val_dataloader(self) -> MemoryLoader:
-        return MemoryLoader(self.splits()[1], self.settings.eval_batch_size, self._mean, self._std)
+        return self._in_order(self.splits().val)
+
+    def test_dataloader(self) -> MemoryLoader:
+        return self._in_order(self.splits().test)
+
+    def _in_order(self, split: Split) -> MemoryLoader:
+        return MemoryLoader(split, self.settings.eval_batch_size, self._recipe.mean, self._recipe.std)
+
+
+def prepare(images: Any, recipe: Preprocessing) -> Tensor:
+    """Raw images as uint8 inputs, [N, C, H, W] or (layout NCL) [N, C, L]."""
+    pixels = torch.from_numpy(np.stack([recipe.pixels(image) for image in images]))
+    if recipe.layout == "NCL":
+        return pixels
+    return (pixels.unsqueeze(3) if pixels.ndim == 3 else pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def _subset(split: Split, count: int | None, key: str) -> Split:

@@ -15,11 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kas.evaluation.data._memory import MemoryData, Split, random_flip, random_shift
+from kas.evaluation.data._memory import MemoryData, Split, Splits, prepare, random_flip, random_shift
+from kas.evaluation.data._mnist import hold_out
+from kas.evaluation.data.preprocessing import Preprocessing
 from kas.evaluation.settings import DataSettings
 from kas.language.errors import KasError
 
 __all__ = ["cifar10", "cifar100"]
+
+_SIDE = 32
+_HELD_OUT = 0.1  # of the training images of each class: the validation split
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,9 @@ class _Layout:
     name: str
     folder: str
     train: tuple[str, ...]
-    val: tuple[str, ...]
+    test: tuple[str, ...]
+    meta: str
+    names: str
     labels: str
     num_classes: int
     mean: tuple[float, float, float]
@@ -40,7 +47,9 @@ _CIFAR10 = _Layout(
     name="CIFAR10",
     folder="cifar-10-batches-py",
     train=tuple(f"data_batch_{i}" for i in range(1, 6)),
-    val=("test_batch",),
+    test=("test_batch",),
+    meta="batches.meta",
+    names="label_names",
     labels="labels",
     num_classes=10,
     mean=(0.491, 0.482, 0.447),
@@ -50,7 +59,9 @@ _CIFAR100 = _Layout(
     name="CIFAR100",
     folder="cifar-100-python",
     train=("train",),
-    val=("test",),
+    test=("test",),
+    meta="meta",
+    names="fine_label_names",
     labels="fine_labels",
     num_classes=100,
     mean=(0.507, 0.487, 0.441),
@@ -59,36 +70,41 @@ _CIFAR100 = _Layout(
 
 
 def cifar10(settings: DataSettings) -> MemoryData:
-    """Ten classes, [3, 32, 32]; 50,000 images for training, 10,000 (the test batch) for validation."""
+    """Ten classes, [3, 32, 32]; 45,000 images for training, 5,000 held out for validation, 10,000 (the test batch) for the
+    test."""
     return _cifar(settings, _CIFAR10)
 
 
 def cifar100(settings: DataSettings) -> MemoryData:
-    """A hundred classes, [3, 32, 32]; 50,000 images for training, 10,000 (the test file) for validation."""
+    """A hundred classes, [3, 32, 32]; 45,000 images for training, 5,000 held out for validation, 10,000 (the test file) for
+    the test."""
     return _cifar(settings, _CIFAR100)
 
 
 def _cifar(settings: DataSettings, layout: _Layout) -> MemoryData:
-    size = settings.size or 32
+    size = settings.size or _SIDE
     folder = _folder(settings, layout)
+    recipe = Preprocessing(
+        mode="RGB",
+        size=(size, size),
+        mean=layout.mean,
+        std=layout.std,
+        classes=_class_names(folder, layout),
+        raw_size=(_SIDE, _SIDE),
+    )
 
-    def load() -> tuple[Split, Split]:
-        return _read(folder, layout.train, layout, size), _read(folder, layout.val, layout, size)
+    def load() -> Splits:
+        learned, test = _read(folder, layout.train, layout, recipe), _read(folder, layout.test, layout, recipe)
+        stays, held = hold_out(learned.labels.numpy(), _HELD_OUT)
+        train, val = (Split(learned.inputs[chosen], learned.labels[chosen]) for chosen in (stays, held))
+        return Splits(train, val, test)
 
     shift = random_shift(max(1, size // 8))
 
     def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:
         return random_flip(shift(inputs, generator), generator)
 
-    return MemoryData(
-        settings,
-        num_classes=layout.num_classes,
-        input_shape=(3, size, size),
-        load=load,
-        mean=layout.mean,
-        std=layout.std,
-        augment=augment,
-    )
+    return MemoryData(settings, load=load, recipe=recipe, augment=augment)
 
 
 def _folder(settings: DataSettings, layout: _Layout) -> Path:
@@ -100,7 +116,7 @@ def _folder(settings: DataSettings, layout: _Layout) -> Path:
     folder = root / layout.folder
     if settings.download and not folder.is_dir():
         _download(root, layout)
-    missing = [file for file in layout.train + layout.val if not (folder / file).is_file()]
+    missing = [file for file in layout.train + layout.test if not (folder / file).is_file()]
     if missing:
         raise KasError(
             f"{name} is not in {folder.absolute()} (no {missing[0]}); set data.root to the folder that holds "
@@ -140,16 +156,21 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def _read(folder: Path, files: tuple[str, ...], layout: _Layout, size: int) -> Split:
+def _class_names(folder: Path, layout: _Layout) -> tuple[str, ...]:
+    """The names of the classes, from the file that lists them; their numbers if it is not there or does not."""
+    try:
+        with (folder / layout.meta).open("rb") as file:
+            names = tuple(map(str, _ArraysOnly(file, encoding="latin1").load()[layout.names]))
+    except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError):
+        names = ()
+    return names if len(names) == layout.num_classes else tuple(map(str, range(layout.num_classes)))
+
+
+def _read(folder: Path, files: tuple[str, ...], layout: _Layout, recipe: Preprocessing) -> Split:
     """The images of some files, [N, 3, size, size], and their labels."""
     images, labels = zip(*(_read_file(folder / file, layout) for file in files), strict=True)
-    inputs = torch.from_numpy(np.concatenate(images))
-    if size != 32:
-        parts = [
-            torch.nn.functional.interpolate(part.float(), (size, size), mode="bilinear", antialias=True).round()
-            for part in torch.split(inputs, 1000)
-        ]
-        inputs = torch.cat([part.to(torch.uint8) for part in parts])
+    pixels = np.concatenate(images)
+    inputs = torch.from_numpy(pixels) if recipe.size == recipe.raw_size else prepare(pixels.transpose(0, 2, 3, 1), recipe)
     return Split(inputs, torch.from_numpy(np.concatenate(labels)))
 
 
@@ -157,7 +178,7 @@ def _read_file(path: Path, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file:
             entry = _ArraysOnly(file, encoding="latin1").load()
-        images = np.asarray(entry["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
+        images = np.asarray(entry["data"], dtype=np.uint8).reshape(-1, 3, _SIDE, _SIDE)
         labels = np.asarray(entry[layout.labels], dtype=np.int64)
     except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise KasError(f"{path} is no {layout.name} batch file: {error}; fetch the data set again") from error

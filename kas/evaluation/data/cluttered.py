@@ -1,8 +1,8 @@
 """Colour scenes composed from real MNIST digits: harder than the digits, and small enough to train on in seconds.
 
 One digit in a random place, size, rotation and colour lies on a two-colour texture among fragments of other digits.
-The scenes are drawn from a fixed seed, so that everybody has the same ones; training and validation scenes are made of
-different source images.
+The scenes are drawn from a fixed seed, so that everybody has the same ones; the scenes of training, validation and test
+are made of different source images.
 """
 
 from __future__ import annotations
@@ -12,35 +12,43 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from kas.evaluation.data._memory import MemoryData, Split, random_shift
-from kas.evaluation.data._mnist import Images, Labels, mnist_split
+from kas.evaluation.data._memory import MemoryData, Split, Splits, random_shift
+from kas.evaluation.data._mnist import Images, Labels, mnist_splits
+from kas.evaluation.data.preprocessing import Preprocessing
 from kas.evaluation.settings import DataSettings
 
 __all__ = ["cluttered"]
 
-TRAIN_SCENES, VAL_SCENES = 4000, 1000
+TRAIN_SCENES, VAL_SCENES, TEST_SCENES = 4000, 1000, 1000
 FRAGMENTS = 3
 _CHUNK = 500
 
 
 def cluttered(settings: DataSettings) -> MemoryData:
-    """Ten classes, [3, size, size] (32 by default); by default 4,000 scenes for training, 1,000 for validation."""
+    """Ten classes, [3, size, size] (32 by default); 4,000 scenes for training, 1,000 each for validation and the test.
+
+    A scene is composed at its size, so a raw image of the data set has it already.
+    """
     size = settings.size or 32
-    counts = settings.train_samples or TRAIN_SCENES, settings.val_samples or VAL_SCENES
-
-    def load() -> tuple[Split, Split]:
-        train, val = mnist_split()
-        return _compose(*train, counts[0], size, seed=1), _compose(*val, counts[1], size, seed=2)
-
-    return MemoryData(
-        settings,
-        num_classes=10,
-        input_shape=(3, size, size),
-        load=load,
+    counts = (
+        settings.train_samples or TRAIN_SCENES,
+        settings.val_samples or VAL_SCENES,
+        settings.test_samples or TEST_SCENES,
+    )
+    recipe = Preprocessing(
+        mode="RGB",
+        size=(size, size),
         mean=(0.5, 0.5, 0.5),
         std=(0.27, 0.27, 0.27),
-        augment=random_shift(max(1, size // 16)),
+        classes=tuple(map(str, range(10))),
+        raw_size=(size, size),
     )
+
+    def load() -> Splits:
+        sources = zip(mnist_splits(), counts, strict=True)
+        return Splits(*(_compose(*source, count, size, seed=seed) for seed, (source, count) in enumerate(sources, 1)))
+
+    return MemoryData(settings, load=load, recipe=recipe, augment=random_shift(max(1, size // 16)))
 
 
 def _compose(images: Images, labels: Labels, count: int, size: int, seed: int) -> Split:

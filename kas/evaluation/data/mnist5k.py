@@ -4,43 +4,39 @@ from __future__ import annotations
 
 import torch
 
-from kas.evaluation.data._memory import MemoryData, Split, random_shift
-from kas.evaluation.data._mnist import Images, Labels, mnist_split
+from kas.evaluation.data._memory import MemoryData, Split, Splits, prepare, random_shift
+from kas.evaluation.data._mnist import mnist_splits
+from kas.evaluation.data.preprocessing import Preprocessing
 from kas.evaluation.settings import DataSettings
 
 __all__ = ["mnist5k", "mnist5k_columns"]
 
+_SIDE = 28
+
 
 def mnist5k(settings: DataSettings) -> MemoryData:
-    """Ten classes, [1, size, size] (28 by default); 4,000 images for training, 1,000 for validation."""
-    size = settings.size or 28
-    return _data(settings, (1, size, size), max(1, size // 14))
+    """Ten classes, [1, size, size] (28 by default); 3,000 images for training, 1,000 each for validation and the test."""
+    size = settings.size or _SIDE
+    return _data(settings, (size, size), "NCHW", channels=1)
 
 
 def mnist5k_columns(settings: DataSettings) -> MemoryData:
     """The same images read from left to right: sequences [28, size] of pixel columns, 28 channels, length 28 by default."""
-    size = settings.size or 28
-    return _data(settings, (28, size), max(1, size // 14))
+    return _data(settings, (_SIDE, settings.size or _SIDE), "NCL", channels=_SIDE)
 
 
-def _data(settings: DataSettings, shape: tuple[int, ...], shift: int) -> MemoryData:
-    def load() -> tuple[Split, Split]:
-        train, val = mnist_split()
-        return _split(*train, shape), _split(*val, shape)
-
-    channels = shape[0]
-    mean, std = (0.13,) * channels, (0.31,) * channels
-    return MemoryData(
-        settings, num_classes=10, input_shape=shape, load=load, mean=mean, std=std, augment=random_shift(shift)
+def _data(settings: DataSettings, size: tuple[int, int], layout: str, channels: int) -> MemoryData:
+    recipe = Preprocessing(
+        mode="L",
+        size=size,
+        mean=(0.13,) * channels,
+        std=(0.31,) * channels,
+        classes=tuple(map(str, range(10))),
+        raw_size=(_SIDE, _SIDE),
+        layout=layout,
     )
 
+    def load() -> Splits:
+        return Splits(*(Split(prepare(images, recipe), torch.from_numpy(labels)) for images, labels in mnist_splits()))
 
-def _split(images: Images, labels: Labels, shape: tuple[int, ...]) -> Split:
-    """Images [N, 28, 28] resampled to [N, 1, size, size], or to [N, 28, size] (rows are channels)."""
-    inputs = torch.from_numpy(images)
-    inputs = inputs.unsqueeze(1) if len(shape) == 3 else inputs
-    if inputs.shape[2:] != shape[1:]:
-        mode = "bilinear" if len(shape) == 3 else "linear"
-        resized = torch.nn.functional.interpolate(inputs.float(), size=shape[1:], mode=mode, align_corners=False)
-        inputs = resized.round().to(torch.uint8)
-    return Split(inputs, torch.from_numpy(labels))
+    return MemoryData(settings, load=load, recipe=recipe, augment=random_shift(max(1, size[1] // 14)))

@@ -106,7 +106,7 @@ def quiet() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """The innermost reason, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while inner := error.__cause__ or getattr(error, "inner_exception", None):  # a compiler's own way to say the cause
+        error = inner
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from importlib.util import find_spec
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -12,6 +14,9 @@ from torch import Tensor, nn
 from kas.evaluation.runtimes._base import Runtime, quiet
 
 __all__ = ["Compile"]
+
+# Where a graph breaks, what follows it still shares its code object with other networks.
+_NO_LIMIT = {"recompile_limit": 10**6, "accumulated_recompile_limit": 10**6}
 
 
 class Compile(Runtime):
@@ -37,12 +42,33 @@ class Compile(Runtime):
         return f"inductor of torch {torch.__version__}"
 
     def _prepare(self, network: nn.Module, example: Tensor) -> Callable[[], Any]:
-        with self._refusing(network), torch._inductor.config.patch(freezing=True):
-            compiled: Any = torch.compile(network, dynamic=False)
+        call = _own(network)
+        with self._refusing(network):
+            from torch._dynamo import config as dynamo
+            from torch._inductor import config as inductor
+
+            compiled: Any = torch.compile(call, dynamic=False)
 
             def run() -> Any:
-                with torch.no_grad():
+                with torch.no_grad():  # frozen weights are for inference alone
                     return compiled(example)
 
-            run()
+            # The thread count is written into the code: as a setting it is also part of the key that finds compiled code again.
+            settings = {"freezing": True, "cpp.threads": torch.get_num_threads()}
+            with inductor.patch(settings), dynamo.patch(_NO_LIMIT):
+                run()
+        weakref.finalize(run, torch._dynamo.eval_frame.remove_from_cache, call.__code__)
         return run
+
+
+def _own(network: nn.Module) -> FunctionType:
+    """A call of the network with a code object of its own.
+
+    Torch keeps what it compiled with the code object, as long as the process lives: a handful of networks of one class would
+    fill its cache, all others would run in eager torch without a word, and none would ever be freed.
+    """
+
+    def call(x: Tensor) -> Any:
+        return network(x)
+
+    return FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)

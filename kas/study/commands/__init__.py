@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kas.study.commands import dashboard, export, keys, rediscover, report, resume, run, show, status
+from kas.study.commands import dashboard, export, keys, measure, promote, rediscover, report, resume, run, show, status
 from kas.study.commands import list as list_
 from kas.study.commands._base import Command
 
@@ -15,7 +15,9 @@ COMMANDS: dict[str, Command] = {
     "list": list_.command,
     "show": show.command,
     "keys": keys.command,
+    "promote": promote.command,
     "export": export.command,
+    "measure": measure.command,
     "dashboard": dashboard.command,
     "report": report.command,
     "rediscover": rediscover.command,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kas.language.costs import cost
+from kas.reporting.naming import names_text
 from kas.solvers import Sizes, Target
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from kas.language.kernel import Kernel
 
-__all__ = ["Layers", "alike", "formula_table", "names_text", "size_table"]
+__all__ = ["Layers", "alike", "formula_table", "size_table"]
 
 
 @dataclass(frozen=True)
@@ -97,29 +98,6 @@ def _output(target: Target) -> str:
     """The size of a layer's output, and its stride if it has one: `28x28 /2`."""
     size, stride = "x".join(map(str, target.size)) or "-", "x".join(map(str, target.strides))
     return size if target.stride == 1 else f"{size} /{target.stride if isinstance(target.stride, int) else stride}"
-
-
-def names_text(names: Sequence[str]) -> str:
-    """Names in one text: `layer1.{0,1}.conv{1,2}` where they are all combinations of such parts, else the first of them."""
-    rows = [name.split(".") for name in names]
-    if len({len(row) for row in rows}) == 1:
-        parts = [list(dict.fromkeys(column)) for column in zip(*rows, strict=True)]
-        combinations = 1
-        for part in parts:
-            combinations *= len(part)
-        if combinations == len(set(names)):
-            return ".".join(map(_part, parts))
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _part(texts: Sequence[str]) -> str:
-    """Alternatives with what they have in common at the start written once."""
-    if len(texts) == 1:
-        return texts[0]
-    common = 0
-    while all(len(text) > common and text[: common + 1] == texts[0][: common + 1] for text in texts):
-        common += 1
-    return f"{texts[0][:common]}{{{','.join(text[common:] for text in texts)}}}"
 
 
 def _table(*columns: str, left: int) -> Table:

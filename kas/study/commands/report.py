@@ -32,14 +32,16 @@ def _execute(args: Any) -> int:
 def write(place: Place, name: str, out: Path | None = None) -> Path:
     """Write the report of a study, to DIR/NAME/report.html by default; returns its path. Raises `KasError`."""
     from kas.reporting.report import write_report
-    from kas.study.storage import records
+    from kas.study.display.promotion import all_standings
+    from kas.study.storage import measurements, records
     from kas.study.storage.files import StudyFolder
 
     study = open_study(place, name)
     folder = StudyFolder(place.folder(name))
     front = records.front(records.read(study))
     drawings = {str(record.hash): _drawing(record, folder) for record in front if record.hash and record.program}
-    return write_report(study, out or folder.report, drawings)
+    promoted = [row.to_dict() for row in all_standings(study)]
+    return write_report(study, out or folder.report, drawings, measurements.read(folder), promoted)
 
 
 def _drawing(record: TrialRecord, folder: StudyFolder) -> str:

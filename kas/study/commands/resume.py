@@ -24,19 +24,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     from kas.study.storage import records
-    from kas.study.storage.create import stored_config
-    from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
+    from kas.study.workers.origin import study_config
 
     check_amounts(args)
     place = Place.of(args)
     study = open_study(place, args.name)
-    config = stored_config(study)
-    kept = recall(place.folder(args.name))
-    if kept is None:
-        refuse_factories_of_storage(args.name, config)
-    else:
-        config, study_file = kept
-        allow_imports_beside(study_file)
+    config = study_config(study, place.folder(args.name))
     wanted = args.trials or records.wanted(study) or config.trials
     return launch(replace(config, trials=wanted), None, place, args.workers, further=args.further_worker)
 

@@ -11,6 +11,8 @@ from kas.language.errors import Infeasible, KasError
 from kas.study.commands._base import Command, Place, add_place
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kas.language.kernel import Kernel
     from kas.solvers import Target
 
@@ -32,6 +34,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=str, metavar="NAME", help="show its sizes in this network (small_resnet, resnet18, any of torchvision)"
     )
+    for key, kind, example in (("targets", "name", "layer3.*.conv2, layer?.?"), ("types", "class", "Conv2d, BasicBlock")):
+        words = f"what it replaces there, layers or blocks, by {kind}, as {example}; may be given more than once"
+        parser.add_argument(f"--{key}", type=str, action="append", metavar=kind.upper(), help=words)
     parser.add_argument("--size", type=int, default=224, help="the input size of that network (default: 224)")
     parser.add_argument(
         "--budget",
@@ -51,8 +56,9 @@ def _execute(args: Any) -> int:
     from kas.study.display.describe import program_lines
 
     place, budget = Place.of(args), _budget(args.budget)
-    if args.model is None and budget:
-        raise KasError("--budget limits the sizes in a network: name one with --model, as --model resnet18")
+    given = {"--budget limits the sizes": budget, "--targets chooses": args.targets, "--types chooses": args.types}
+    if args.model is None and (said := [what for what, value in given.items() if value]):
+        raise KasError(f"{said[0]} in a network: name one with --model, as --model resnet18")
     kernel = find_kernel(args.kernel, place)
     name = _known_name(kernel)
     print(f"kernel {kernel.hash}{f'  ({name})' if name else ''}  rank {kernel.rank}, {len(kernel.steps)} steps")
@@ -64,7 +70,7 @@ def _execute(args: Any) -> int:
         print(f"  {title:<12} {formulas[key]}")
     drawing = Path(args.draw) if args.draw else place.dir / "drawings" / f"{kernel.hash}.svg"
     print(f"\ndrawing {_draw(kernel, drawing)}")
-    return _print_sizes(kernel, args.model, args.size, budget) if args.model else 0
+    return _print_sizes(kernel, args, budget) if args.model else 0
 
 
 def _known_name(kernel: Kernel) -> str | None:
@@ -98,18 +104,22 @@ def _budget(texts: list[str]) -> dict[str, float]:
     return budget
 
 
-def _print_sizes(kernel: Kernel, model: str, size: int, budget: dict[str, float]) -> int:
-    """Print the layers that the kernel would replace in a network, with its sizes and costs there. Returns the exit code."""
+def _print_sizes(kernel: Kernel, args: Any, budget: dict[str, float]) -> int:
+    """Print what the kernel would replace in a network, with its sizes and costs there. Returns the exit code."""
     from kas.solvers import solve
+    from kas.solvers.describing import describe_targets
     from kas.solvers.questions import DEFAULT
     from kas.study.commands._network import alike, formula_table, size_table
     from kas.study.display.progress import make_console
 
-    targets = _targets(kernel, model, size)
+    targets = _targets(kernel, args)
     limits = budget or (DEFAULT if kernel.variables else {})
     said = ", ".join(f"{key} {value:g}" for key, value in limits.items()) or "none"
-    where = "x".join([str(size)] * max(kernel.rank, 1))
-    print(f"\nin {model} at {where}: {len(targets)} layers; budget (ratio to the layers it replaces): {said}")
+    where = "x".join([str(args.size)] * max(kernel.rank, 1))
+    what = "blocks" if targets[0].block else "layers"
+    print(f"\nin {args.model} at {where}: {len(targets)} {what}; budget (ratio to the {what} it replaces): {said}")
+    if targets[0].block:
+        print(describe_targets(targets))
     try:
         sizes = solve(kernel, targets, budget=limits or None)
     except Infeasible as error:
@@ -131,19 +141,32 @@ def _print_sizes(kernel: Kernel, model: str, size: int, budget: dict[str, float]
     return 0
 
 
-def _targets(kernel: Kernel, model: str, size: int) -> list[Target]:
-    """The layers of a network that a kernel would replace."""
-    if size < 1:
-        raise KasError(f"--size must be at least 1, not {size}")
+def _targets(kernel: Kernel, args: Any) -> list[Target]:
+    """The layers or blocks of a network that a kernel would replace."""
+    if args.size < 1:
+        raise KasError(f"--size must be at least 1, not {args.size}")
     import torch
 
     from kas import find_targets
+
+    network, shape = _network(kernel.rank, args.model, args.size)
+    return find_targets(network, torch.zeros(1, *shape), rank=kernel.rank, names=args.targets, types=args.types)
+
+
+def _network(rank: int, model: str, size: int) -> tuple[nn.Module, tuple[int, ...]]:
+    """A network, and the input that it takes: that of the rank, or images where kernels of rank 1 stand between tokens."""
     from kas.evaluation.models import make_model
     from kas.evaluation.settings import ModelSettings
 
-    shape = tuple(size if axis is None else axis for axis in SHAPES[kernel.rank])
-    network = make_model(ModelSettings(name=model), 1000, shape).eval()
-    return find_targets(network, torch.zeros(1, *shape), rank=kernel.rank)
+    ranks = [rank, 2] if rank == 1 else [rank]
+    for index, tried in enumerate(ranks):
+        shape = tuple(size if axis is None else axis for axis in SHAPES[tried])
+        try:
+            return make_model(ModelSettings(name=model), 1000, shape).eval(), shape
+        except KasError:
+            if index == len(ranks) - 1:
+                raise
+    raise AssertionError("the loop returns or raises")
 
 
 command = Command(
@@ -156,5 +179,6 @@ command = Command(
 examples:
   python -m kas.study show bottleneck
   python -m kas.study show runs/digits/kernels/3f2a90c1.json --draw kernel.png
-  python -m kas.study show 3f2a --model resnet18 --size 224 --budget macs=0.5,params=0.5""",
+  python -m kas.study show 3f2a --model resnet18 --size 224 --budget macs=0.5,params=0.5
+  python -m kas.study show bottleneck --model resnext50_32x4d --types Bottleneck""",
 )

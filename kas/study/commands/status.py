@@ -21,14 +21,15 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     from kas.study.storage import records
+    from kas.study.storage.status import replaced, runtimes, status
 
     place = Place.of(args)
     study = open_study(place, args.name)
-    state = records.status(study, place.folder(args.name))
+    state = status(study, place.folder(args.name))
     if args.json:
         print(json.dumps(state, indent=2, ensure_ascii=False))
         return 0
-    from kas.study.display.overview import front_table
+    from kas.study.display.overview import front_table, legend
     from kas.study.display.progress import make_console
 
     console = make_console()
@@ -36,6 +37,8 @@ def _execute(args: Any) -> int:
     outcomes = ", ".join(f"{count} {name}" for name, count in state["outcomes"].items())
     console.print(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
     console.print(f"files {place.folder(args.name)}")
+    if words := replaced(study):
+        console.print(f"replaces {words}", markup=False)
     if outcomes:
         console.print(f"outcomes: {outcomes}")
     original = records.reference(study)
@@ -43,7 +46,10 @@ def _execute(args: Any) -> int:
         console.print("the original network is not trained and timed yet")
         return 0
     console.print()
-    console.print(front_table(original, records.front(records.read(study)), records.cost_name(study)))
+    cost, measured, front = records.cost_name(study), runtimes(study), records.front(records.read(study))
+    console.print(front_table(original, front, cost, list(measured), console.width))
+    for line in legend(cost, measured):
+        console.print(line, markup=False)
     return 0
 
 
@@ -55,6 +61,7 @@ command = Command(
     epilog="""\
 keys of --json:
   name, finished, running, trials (wanted), outcomes {outcome: rows}, original {accuracy, latency_ms},
-  front [{hash, accuracy, latency_ms, macs, params, speedup, json}]
-  Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement.""",
+  front [{hash, accuracy, latency_ms, macs, params, speedup, json, runtimes {name: speedup}}]
+  Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement; in runtimes, null
+  is a runtime that does not take the network.""",
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kas.study.storage.records import Reference, TrialRecord
 
@@ -33,7 +33,10 @@ class StudyStarted:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study that has come to an end (or was interrupted). reason: why it ended early, for exit codes other than 0."""
+    """A study that has come to an end (or was interrupted). reason: why it ended early, for exit codes other than 0.
+
+    runtimes: those that the front was measured in, the study's own first, with what is known of each.
+    """
 
     name: str
     folder: Path
@@ -45,6 +48,7 @@ class StudySummary:
     front: Sequence[TrialRecord]
     exit_code: int
     reason: str | None = None
+    runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Listener(Protocol):

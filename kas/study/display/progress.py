@@ -18,7 +18,7 @@ from rich.text import Text
 
 from kas.reporting import wording
 from kas.study.display.events import StudyStarted, StudySummary
-from kas.study.display.overview import beats, front_table
+from kas.study.display.overview import beats, elsewhere, front_table, legend
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.records import Reference, TrialRecord
 
@@ -62,10 +62,10 @@ def remaining_s(seconds: float, done: int, left: int) -> float | None:
     return seconds / done * left if done > 0 else None
 
 
-def make_console() -> Console:
+def make_console(*, stderr: bool = False) -> Console:
     """The console of a command: lines are never broken; tables have room for all columns where there is no terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=120)
+    console = Console(highlight=False, soft_wrap=True, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, stderr=stderr, width=140)
 
 
 class Terminal:
@@ -93,7 +93,7 @@ class Terminal:
         self._print(f"study {event.name}: {event.wanted} trials{had}, on {event.device}, cost: {event.cost}")
         self._print(f"files {event.folder}   trials in {event.storage}")
         if event.replaced:
-            self._print(event.replaced)
+            self._print(f"replaces {event.replaced}")
         self._bar.update(self._task, total=event.wanted, completed=event.finished)
         if self.console.is_terminal and self._live is None:
             self._live = Live(console=self.console, get_renderable=self._below, refresh_per_second=4, transient=True)
@@ -151,13 +151,16 @@ class Terminal:
         self._print(f"{summary.finished} of {summary.wanted} trials are finished")
         if summary.reference is not None:
             self._print("Pareto front, the original first" if summary.front else "no kernel is on the front yet")
-            self._print(front_table(summary.reference, summary.front, cost))
+            self._print(front_table(summary.reference, summary.front, cost, list(summary.runtimes), self.console.width))
+            for line in legend(cost, summary.runtimes) if summary.front else ():
+                self._print(line)
         folder = StudyFolder(summary.folder)
         better = [record for record in summary.front if beats(record, summary.reference)]
         if better:
             best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
             gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
-            self._print(f"best within 2 points of the original: {best.hash} ({gain})")
+            others = f"; {others}" if (others := elsewhere(best)) else ""
+            self._print(f"best within 2 points of the original: {best.hash} ({gain}{others})")
         for name, path in (("kernels", folder.kernels), ("log", folder.log)):
             if Path(path).exists():
                 self._print(f"{name:<8} {path}")

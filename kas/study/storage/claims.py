@@ -1,4 +1,4 @@
-"""Work that one worker does for a whole study: training the original, re-measuring the front.
+"""Work that one worker does for a whole study: training the original, re-measuring the front, a promotion.
 
 It takes minutes, so it cannot happen inside the study's lock. Instead a worker writes its name into a study attribute
 (inside the lock, after a look at who else is there), gives signs of life in it, and clears it when the work is done. A
@@ -38,9 +38,18 @@ class Claims:
 
         `work` looks first whether there is anything left to do: whoever waited comes after somebody who did it.
         """
-        key = f"kas.claim.{name}"
-        while not self._take(key):
+        while not self._take(_key(name)):
             wait()
+        return self._hold(_key(name), work)
+
+    def attempt(self, name: str, work: Callable[[], object]) -> bool:
+        """Do `work` as `do` does, unless somebody else does work of this `name`; whether it was done here."""
+        if not self._take(_key(name)):
+            return False
+        self._hold(_key(name), work)
+        return True
+
+    def _hold(self, key: str, work: Callable[[], T]) -> T:
         owner = self._study.user_attrs[key]["owner"]
         try:
             with Beat(lambda: self._beat(key, owner), self._heartbeat_s):
@@ -72,3 +81,7 @@ class Claims:
             claim = self._study.user_attrs.get(key)
             if claim is not None and claim.get("owner") == owner:
                 self._study.set_user_attr(key, {**claim, "beat": claim["beat"] + 1})
+
+
+def _key(name: str) -> str:
+    return f"kas.claim.{name}"

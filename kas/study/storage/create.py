@@ -65,7 +65,7 @@ def own_folder(study: optuna.Study, folder: StudyFolder) -> None:
     identity = str(study.user_attrs[ID])
     if mark.exists() and mark.read_text(encoding="utf-8").strip() == identity:
         return
-    for leftover in (folder.root / "trials", folder.reference, folder.kernels):
+    for leftover in (folder.root / "trials", folder.reference, folder.kernels, folder.root / "promoted"):
         shutil.rmtree(leftover, ignore_errors=True)
     write_text(mark, identity + "\n")
 

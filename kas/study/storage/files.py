@@ -43,6 +43,11 @@ class StudyFolder:
         return self.root / "artifacts"
 
     @property
+    def measurements(self) -> Path:
+        """What `measure` found, a file for each device, runtime, batch and thread count."""
+        return self.root / "measurements"
+
+    @property
     def locks(self) -> Path:
         """Lock files. They may be deleted when nothing runs."""
         return self.root / "locks"
@@ -60,6 +65,10 @@ class StudyFolder:
     def trial(self, key: str) -> Path:
         """The folder of the checkpoints of one kernel; `key` is its hash, so that a retry finds what the died trial left."""
         return self.root / "trials" / key
+
+    def promoted(self, key: str, epochs: int, seed: int) -> Path:
+        """The folder of the checkpoint of a promoted network; `key` is its kernel's hash, or "original"."""
+        return self.root / "promoted" / key / f"epochs{epochs}" / f"seed{seed}"
 
     def kernel(self, key: str, suffix: str) -> Path:
         """An exported file of the kernel with this hash, as in `kernel(hash, ".json")`."""

@@ -1,12 +1,10 @@
-"""A study as plain records: what the trials found, the reference, the front, the status. Reads storages, needs no torch."""
+"""A study as plain records: what the trials found, the reference, the front. Reads storages, needs no torch."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import optuna
@@ -14,10 +12,19 @@ from optuna.trial import FrozenTrial
 
 from kas.reporting import pareto
 from kas.study import attributes as keys
-from kas.study.storage.files import StudyFolder
 from kas.study.storage.liveness import is_alive
 
-__all__ = ["Reference", "TrialRecord", "cost_name", "finished", "front", "read", "reference", "running", "status", "wanted"]
+__all__ = [
+    "Reference",
+    "TrialRecord",
+    "cost_name",
+    "finished",
+    "front",
+    "read",
+    "reference",
+    "running",
+    "wanted",
+]
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -31,7 +38,8 @@ class TrialRecord:
     speedup: original over candidate. runtime, runtime_version: what both ran in. original_format, memory_format: contiguous or
     channels_last, of the original and of the network with the kernel. cost: the second objective. macs, params: of what
     replaces the convolutions of the network as deployed, per sample. seconds: from start to end. measured: sessions that
-    `latency_ms` and `ratio` pool.
+    `latency_ms` and `ratio` pool. runtimes: by name, what the front's kernels were measured at in the other runtimes:
+    `latency_ms` and the rest of these names, `version`, `memory_format`, `original_format`; or `refused`, the reason.
     """
 
     number: int
@@ -66,6 +74,7 @@ class TrialRecord:
     duplicate_of: int | None = None
     error: str | None = None
     measured: int = 1
+    runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -149,37 +158,6 @@ def cost_name(study: optuna.Study) -> str:
     return str(objectives.get("cost", "latency"))
 
 
-def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
-    """The status of a study as JSON data. `folder`: of the study, where the kernel files are."""
-    trials = study.get_trials(deepcopy=False)
-    records = read(study)
-    original = reference(study)
-    place = StudyFolder(folder)
-    return {
-        "name": study.study_name,
-        "finished": finished(trials),
-        "running": running(trials),
-        "trials": wanted(study),
-        "outcomes": dict(sorted(Counter(record.outcome for record in records if record.outcome).items())),
-        "original": {
-            "accuracy": original.accuracy if original else None,
-            "latency_ms": original.latency_ms if original else None,
-        },
-        "front": [
-            {
-                "hash": record.hash,
-                "accuracy": record.accuracy,
-                "latency_ms": record.latency_ms,
-                "macs": record.macs,
-                "params": record.params,
-                "speedup": record.speedup,
-                "json": str(place.kernel(str(record.hash), ".json")),
-            }
-            for record in front(records)
-        ],
-    }
-
-
 def _trials(trials: Sequence[FrozenTrial] | optuna.Study) -> Sequence[FrozenTrial]:
     return trials.get_trials(deepcopy=False) if isinstance(trials, optuna.Study) else trials
 
@@ -192,7 +170,7 @@ def _config(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> TrialRecord:
     attributes = trial.user_attrs
-    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", "measured"}
+    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", *_LATER}
     known: dict[str, Any] = {name: attributes[name] for name in names if name in attributes}
     outcome = keys.outcome_of(trial)
     ended, begun = trial.datetime_complete, trial.datetime_start
@@ -207,8 +185,9 @@ def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> Tria
     again = pooled.get(str(record.hash)) if outcome == "ok" else None
     if again is None:
         return record
-    again = {name: again[name] for name in (*_MEASURED, "measured") if name in again}
+    again = {name: again[name] for name in (*_MEASURED, *_LATER) if name in again}
     return replace(record, cost=again.get("ratio", record.cost), **again)
 
 
+_LATER = ("measured", "runtimes")  # what only the front's later measurements give
 _MEASURED = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")

@@ -45,6 +45,7 @@ def _decide(study: optuna.Study, bench: Bench) -> bool:
     if bench.config.targets.adapter == "auto":
         targets = _cheapest(bench)
     data = {name: [target.to_dict() for target in found] for name, found in targets.items()}
+    study.set_user_attr(keys.INPUT, {"shape": list(bench.data.input_shape), "classes": bench.data.num_classes})
     study.set_user_attr(keys.TARGETS, json.dumps(data))
     return True
 

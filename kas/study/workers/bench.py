@@ -45,15 +45,18 @@ class Network:
 class Bench:
     """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1) -> None:
-        """`workers`: how many processes of this machine train at a time; they share its CPU cores."""
+    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1, data: Any = None) -> None:
+        """`workers`: how many processes of this machine train at a time; they share its CPU cores.
+
+        data: where nothing is trained, what takes the place of the study's data: `input_shape` and `num_classes`.
+        """
         self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
         self.device_name = describe_device(self.device)
         self._originals: dict[str, Prepared] = {}
-        self.data = make_data(config.data)
+        self.data = make_data(config.data) if data is None else data
         shape = tuple(int(size) for size in self.data.input_shape)
         self.trained = self._network(config.training.model, shape, batch=2)
         self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)

@@ -1,14 +1,14 @@
-"""A kernel of a study as a file: alone, at the sizes of one replaced layer, or as the whole trained network that it is in."""
+"""A kernel of a study as a file: its program, its drawing, or its module at the sizes of one replaced layer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from kas import __version__
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
 from kas.study.schema import nearest
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     import optuna
     from torch import Tensor, nn
 
+    from kas.lowering.export import Exported
     from kas.solvers import Target
 
-__all__ = ["FORMATS", "NETWORK_FORMATS", "Wanted"]
+__all__ = ["FORMATS", "NETWORK_FORMATS", "OF_A_LAYER", "Wanted", "agreement"]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be exported: a kernel (of a trial of a study, whose files are in `folder`), for which layer or network."""
+    """What is to be exported: a kernel (of a trial of a study, whose files are in `folder`), and for which layer."""
 
     study: optuna.Study
     trial: optuna.trial.FrozenTrial
     kernel: Kernel
     folder: StudyFolder
     layer: str | None = None
-    network: bool = False
 
 
 def _to_json(wanted: Wanted, out: Path) -> str:
@@ -66,20 +66,37 @@ def _to_module(form: str) -> Callable[[Wanted, Path], str]:
     """A writer of `onnx` or `exported-program`."""
 
     def write(wanted: Wanted, out: Path) -> str:
-        from kas.lowering.export import BATCHES, Exported, export_module
+        from kas.evaluation.networks import FORMAT
+        from kas.lowering.export import export_module
 
-        module, shape, what = _network(wanted) if wanted.network else _layer(wanted)
+        module, target, weights = _layer(wanted)
+        shape = (target.channels, *target.size)
+        metadata = {
+            "format": FORMAT,
+            "version": __version__,
+            "study": wanted.study.study_name,
+            "kernel": wanted.kernel.hash,
+            "weights": weights,
+            "layer": target.to_dict(),
+            "input": {"name": "input", "shape": ["batch", *shape], "dtype": "float32"},
+        }
         found: list[Exported] = []
-        write_atomically(out, lambda temporary: found.append(export_module(module, shape, temporary, form)))
-        runtime = "onnxruntime" if form == "onnx" else "the loaded program"
-        batches = ", ".join(map(str, BATCHES[:-1]))
-        difference = f"{runtime} differs from torch by at most {found[0].difference:.1e}"
-        return f"  ({what}; {difference} at batches {batches} and {BATCHES[-1]})"
+        write_atomically(out, lambda temporary: found.append(export_module(module, shape, temporary, form, metadata)))
+        return f"  (for {_words(target)}; {weights} weights; {agreement(found[0], form)})"
 
     return write
 
 
-def _layer(wanted: Wanted) -> tuple[nn.Module, tuple[int, ...], str]:
+def agreement(found: Exported, form: str) -> str:
+    """How far what was written is from torch, in words."""
+    from kas.lowering.export import BATCHES
+
+    runtime = "onnxruntime" if form == "onnx" else "the loaded program"
+    batches = ", ".join(map(str, BATCHES[:-1]))
+    return f"{runtime} differs from torch by at most {found.difference:.1e} at batches {batches} and {BATCHES[-1]}"
+
+
+def _layer(wanted: Wanted) -> tuple[nn.Module, Target, str]:
     """The kernel at the sizes of one layer: with the weights that were trained there, if these are of the same sizes."""
     import torch
 
@@ -99,8 +116,7 @@ def _layer(wanted: Wanted) -> tuple[nn.Module, tuple[int, ...], str]:
     trained = _trained_here(module, target.name, path) if path.exists() else None
     if trained is not None:
         module.load_state_dict(trained)
-    weights = "trained weights" if trained is not None else "initial weights"
-    return module, (target.channels, *target.size), f"for {_words(target)}; {weights}"
+    return module, target, "trained" if trained is not None else "initial"
 
 
 def _trained_here(module: nn.Module, layer: str, path: Path) -> dict[str, Tensor] | None:
@@ -116,54 +132,6 @@ def _trained_here(module: nn.Module, layer: str, path: Path) -> dict[str, Tensor
     return None
 
 
-def _network(wanted: Wanted) -> tuple[nn.Module, tuple[int, ...], str]:
-    """The network that gave the accuracy, with the kernel and the weights of its training."""
-    from kas.replacement import replace as with_kernel
-    from kas.study.workers.bench import Bench
-
-    config = _config(wanted)
-    bench = Bench(replace(config, device="cpu"), wanted.folder)
-    groups, values, state = _weights(wanted, bench)
-    sizes = SimpleNamespace(groups=groups, values=values)
-    network, targets = bench.trained, list(bench.trained.targets)
-    model = with_kernel(network.model, wanted.kernel, network.example[:2], targets=targets, sizes=sizes)
-    model.load_state_dict(state)
-    shape = tuple(int(size) for size in network.example.shape[1:])
-    name = config.model.factory or config.model.name
-    return model, shape, f"{name} as trained, input {'x'.join(map(str, shape))}"
-
-
-def _weights(wanted: Wanted, bench: Any) -> tuple[int, Mapping[str, Any], dict[str, Tensor]]:
-    """Groups, values and weights of the trained network: of the front's checkpoint, or of the trial's own."""
-    from kas.evaluation.checkpoints import read_checkpoint
-    from kas.evaluation.training import CHECKPOINT
-
-    key = wanted.kernel.hash
-    exported, own = wanted.folder.kernel(key, ".ckpt"), wanted.folder.trial(key) / CHECKPOINT
-    if exported.exists():
-        data = read_checkpoint(exported)
-        return data["groups"], data["values"], data["state_dict"]
-    if not own.exists():
-        raise KasError(f"the weights of kernel {key} are not on this machine: there is neither {exported} nor {own}")
-    _, sizes = bench.solve(wanted.kernel)
-    state = {name.removeprefix("model."): value for name, value in read_checkpoint(own)["state_dict"].items()}
-    return sizes.groups, sizes.values, state
-
-
-def _config(wanted: Wanted) -> Any:
-    """The study's configuration; factories are only taken from its own folder."""
-    from kas.study.storage.create import stored_config
-    from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
-
-    kept = recall(wanted.folder.root)
-    if kept is None:
-        config = stored_config(wanted.study)
-        refuse_factories_of_storage(wanted.study.study_name, config)
-        return config
-    allow_imports_beside(kept[1])
-    return kept[0]
-
-
 def _sizes(wanted: Wanted) -> Mapping[str, Any]:
     """Groups and values of the kernel in the deployed network."""
     sizes: Mapping[str, Any] | None = wanted.trial.user_attrs.get("sizes")
@@ -174,7 +142,7 @@ def _sizes(wanted: Wanted) -> Mapping[str, Any]:
 
 
 def _target(wanted: Wanted) -> Target:
-    """The replaced layer of that name in the deployed network, or the first."""
+    """The replaced layer of that name in the deployed network, or the one with the most MACs, as at the end of a search."""
     from kas.solvers import Target
 
     stored = wanted.study.user_attrs.get("kas.targets")
@@ -183,7 +151,7 @@ def _target(wanted: Wanted) -> Target:
     if not targets:
         raise KasError(f"study {wanted.study.study_name} has no targets yet; run it first")
     if wanted.layer is None:
-        return targets[0]
+        return max(targets, key=lambda target: target.macs)
     names = [target.name for target in targets]
     if wanted.layer not in names:
         near = nearest(wanted.layer, names)
@@ -196,7 +164,8 @@ def _words(target: Target) -> str:
     return f"{target.name}: {target.channels} channels, {'x'.join(map(str, target.size)) or 'no'} positions"
 
 
-NETWORK_FORMATS = {"onnx": ".onnx", "exported-program": ".pt2"}  # of a network too; with their suffixes
+OF_A_LAYER = {"py": ".py", "onnx": ".onnx", "exported-program": ".pt2"}  # what is written for one layer; with the suffixes
+NETWORK_FORMATS = {"onnx": ".onnx", "exported-program": ".pt2", "state-dict": ".pt"}  # of a whole network
 FORMATS: dict[str, Callable[[Wanted, Path], str]] = {
     "py": _to_py,
     "onnx": _to_module("onnx"),

@@ -1,16 +1,20 @@
-"""What happens to the front when a run ends: it is measured again, and its kernels are exported.
+"""What happens to the front when a run ends: it is measured again, in every runtime, and its kernels are exported.
 
 One paired session is off by several per cent, and the front is where the luckiest of them gather: chosen for being the
 smallest of many, a front member's ratio is too good on average. So each member is timed again in SESSIONS new paired
 sessions, and their pooled numbers (the median of the ratios; the widest of the spreads) take the place of the first,
 biased one, in a study attribute, since an ended trial cannot change. A kernel that moves back may let others on to the
 front; these are measured as well, until every member has been. Nothing is measured twice, on a later run either.
+
+A kernel may be fast in one runtime alone. So each member is then measured in every other runtime that is installed, in
+one paired session each, since no selection has made these numbers too good. What was measured is stored kernel by kernel:
+a killed process loses one measurement.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,8 @@ import torch
 
 from kas.evaluation import OutOfMemory, Paired
 from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.networks import CHECKPOINT_FORMAT, Recipe
+from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
 from kas.lowering import source
@@ -31,28 +37,101 @@ from kas.study.storage.records import TrialRecord
 from kas.study.workers.bench import Bench
 from kas.study.workers.trial import measure
 
-__all__ = ["SESSIONS", "export_front", "pool", "remeasure_front"]
+__all__ = ["SESSIONS", "export_front", "measure_in_other_runtimes", "pool", "remeasure_front"]
 
 SESSIONS = 3
-CHECKPOINT_FORMAT = "kas.checkpoint/1"
 
 
 def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
     while bench.measures:
         pooled: dict[str, Any] = study.user_attrs.get(keys.FRONT, {})
-        once = [record for record in records.front(records.read(study)) if record.hash and record.hash not in pooled]
+        members = [record for record in records.front(records.read(study)) if record.hash]
+        once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
         if not once:
             return
         listener.message(f"measuring {len(once)} kernels of the front again")
         for position, record in enumerate(once, 1):
             listener.stage(record.number, "latency", f"again, {position} of {len(once)}")
-            pooled = {**pooled, str(record.hash): _measure_again(bench, record)}
+            known = pooled.get(str(record.hash), {})
+            pooled = {**pooled, str(record.hash): {**known, **_measure_again(bench, record)}}
             study.set_user_attr(keys.FRONT, pooled)
 
 
+def measure_in_other_runtimes(
+    study: optuna.Study, bench: Bench, listener: Listener, kernels: Collection[str] | None = None
+) -> None:
+    """Measure kernels, by their hashes, in each installed runtime but the study's own, where they have not been yet.
+
+    kernels: None for the members of the front.
+
+    A runtime that does not take the original network is noted with its reason and not tried again, until it has another
+    version. Does nothing if the cost is the analytic work.
+    """
+    for name in RUNTIMES if bench.measures else ():
+        left = [record for record in _members(study, kernels) if record.program and name not in record.runtimes]
+        if not left or name == bench.config.cost.runtime:
+            continue
+        runtime = make_runtime(name, bench.device)
+        if missing := runtime.missing():
+            listener.message(f"the front is not measured in {name}: {missing}")
+        elif _takes_original(study, bench, runtime, listener):
+            _measure_in(study, bench, runtime, left, listener)
+
+
+def _members(study: optuna.Study, kernels: Collection[str] | None) -> list[TrialRecord]:
+    read = records.read(study)
+    return records.front(read) if kernels is None else [r for r in read if r.hash in kernels and r.outcome == "ok"]
+
+
+def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listener: Listener) -> bool:
+    """Whether a runtime takes the original network; if not, that is noted."""
+    known = study.user_attrs.get(keys.RUNTIMES, {}).get(runtime.name, {})
+    if "refused" in known and known.get("version") == runtime.version():
+        return False
+    listener.stage(None, "latency", f"in {runtime.name}")
+    try:
+        original = bench.timed_original(runtime.name)
+    except (Refusal, OutOfMemory) as error:
+        _note(study, runtime.name, {"version": runtime.version(), "refused": str(error)})
+        listener.message(f"the front is not measured in {runtime.name}: {error}")
+        return False
+    _note(study, runtime.name, {"version": runtime.version(), "memory_format": original.memory_format})
+    return True
+
+
+def _measure_in(
+    study: optuna.Study, bench: Bench, runtime: Runtime, left: Sequence[TrialRecord], listener: Listener
+) -> None:
+    """Measure kernels of the front in one runtime, each kept as soon as it is there."""
+    listener.message(f"measuring {len(left)} kernels of the front in {runtime.name}")
+    for position, record in enumerate(left, 1):
+        listener.stage(record.number, "latency", f"in {runtime.name}, {position} of {len(left)}")
+        kernel = Kernel.from_json(str(record.program))
+        found: dict[str, Any]
+        try:
+            found = pool([measure(bench, kernel, bench.solve(kernel)[0], runtime.name)])
+        except (Refusal, OutOfMemory) as error:
+            found = {"refused": str(error)}
+            listener.message(f"{record.hash}: {error}")
+        front = study.user_attrs.get(keys.FRONT, {})
+        own = front.get(record.hash, {})
+        own = {**own, "runtimes": {**own.get("runtimes", {}), runtime.name: found}}
+        study.set_user_attr(keys.FRONT, {**front, str(record.hash): own})
+
+
+def _note(study: optuna.Study, runtime: str, known: Mapping[str, Any]) -> None:
+    """Keep what is known of a runtime: its version, and the memory format of the original or why it is refused."""
+    noted = study.user_attrs.get(keys.RUNTIMES, {})
+    if noted.get(runtime) != known:
+        study.set_user_attr(keys.RUNTIMES, {**noted, runtime: known})
+
+
 def pool(sessions: Sequence[Paired]) -> dict[str, Any]:
-    """Several paired sessions as one measurement, with the names of the user attributes; milliseconds, ratios."""
+    """Several paired sessions as one measurement, with the names of the user attributes; milliseconds, ratios.
+
+    Runtime version and memory formats are those of the last: there is one original in a process, prepared once.
+    """
     ratio = statistics.median(session.ratio for session in sessions)
     return {
         "latency_ms": statistics.median(session.candidate_ms for session in sessions),
@@ -62,6 +141,9 @@ def pool(sessions: Sequence[Paired]) -> dict[str, Any]:
         "ratio_high": max(session.ratio_high for session in sessions),
         "speedup": 1 / ratio,
         "measured": len(sessions),
+        "version": sessions[-1].version,
+        "memory_format": sessions[-1].candidate_format,
+        "original_format": sessions[-1].original_format,
     }
 
 
@@ -107,7 +189,7 @@ def _module(bench: Bench, kernel: Kernel) -> str:
 
 
 def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Path, listener: Listener) -> None:
-    """The weights of the trained network, with what is needed to build it again; `torch.load(weights_only=True)` reads it."""
+    """The weights of the trained network, with what is needed to build it again; kas.load reads it."""
     trained = bench.folder.trial(str(record.hash)) / CHECKPOINT
     try:
         state = read_checkpoint(trained)["state_dict"]
@@ -115,8 +197,10 @@ def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Pat
         listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine ({trained})")
         return
     _, sizes = bench.solve(kernel)
+    made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
     data = {
         "format": CHECKPOINT_FORMAT,
+        "recipe": Recipe.of(*made, bench.trained.targets, kernel, sizes.groups, sizes.values).to_dict(),
         "program": kernel.to_json(),
         "groups": sizes.groups,
         "values": {name: dict(values) for name, values in sizes.values.items()},

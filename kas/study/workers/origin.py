@@ -12,14 +12,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
 
 from kas.language.errors import KasError
 from kas.study.config import StudyConfig, differences, load_config
 from kas.study.display.events import Silent, StudyStarted
+from kas.study.storage.create import stored_config
 from kas.study.storage.files import write_json, write_text
 
-__all__ = ["CONFIG_FILE", "Keeper", "allow_imports_beside", "factories", "recall", "refuse_factories_of_storage", "remember"]
+__all__ = [
+    "CONFIG_FILE",
+    "Keeper",
+    "allow_imports_beside",
+    "factories",
+    "recall",
+    "refuse_factories_of_storage",
+    "remember",
+    "study_config",
+]
 
 CONFIG_FILE = "study.yaml"
 _ORIGIN_FILE = "origin.json"
@@ -73,6 +84,20 @@ def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return load_config(path), None
     return load_config(path), Path(str(origin))
+
+
+def study_config(study: optuna.Study, folder: Path) -> StudyConfig:
+    """The configuration of a study that exists: its folder's, or the storage's where that names nothing to import.
+
+    What its factories name can be imported afterwards. Raises KasError for factories that only the storage names.
+    """
+    kept = recall(folder)
+    if kept is None:
+        config = stored_config(study)
+        refuse_factories_of_storage(study.study_name, config)
+        return config
+    allow_imports_beside(kept[1])
+    return kept[0]
 
 
 def factories(config: StudyConfig) -> list[str]:

@@ -12,11 +12,10 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
-from kas.solvers.describing import describe_targets
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
-from kas.study.storage import records
+from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
@@ -29,7 +28,7 @@ from kas.study.workers.runner import Result, Runner
 if TYPE_CHECKING:
     from kas.study.workers.bench import Bench
 
-__all__ = ["run_study"]
+__all__ = ["logging_to", "run_study"]
 
 _log = logging.getLogger("kas.study")
 POLL_S = 1.0
@@ -69,7 +68,7 @@ def run_study(
         stack.callback(mutex.close)
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)
-        stack.enter_context(_logging_to(place.log))
+        stack.enter_context(logging_to(place.log))
         session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
@@ -107,7 +106,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -133,6 +132,8 @@ class _Session:
             remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
+            measure_in_other_runtimes(self.study, bench, self.listener)
+            publication.study(self.study)
 
         claims.do("front", finish, wait)
         return result
@@ -151,14 +152,15 @@ class _Session:
             front=records.front(read),
             exit_code=result.exit_code,
             reason=result.reason,
+            runtimes=status.runtimes(self.study),
         )
 
     def announce(self, left_out: Sequence[str]) -> None:
         """Say that the study is open, what it replaces, which seeds are left out, and whether its network is frozen."""
         from kas.replacement import only_replaced_train
 
-        replaced = describe_targets(self.bench.deployed.targets)
-        _log.info(replaced)
+        replaced = status.replaced(self.study)
+        _log.info("replaces %s", replaced)
         self.listener.study_started(
             StudyStarted(
                 name=self.config.name,
@@ -174,13 +176,16 @@ class _Session:
         )
         if sentence := only_replaced_train(self.bench.trained.model):
             self.listener.message(sentence)
+        if keys.INPUT not in self.study.user_attrs:
+            data = self.bench.data
+            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
         for line in left_out:
             _log.warning(line)
             self.listener.message(line)
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path) -> Iterator[None]:
     """Append what kas logs to a file, with the time and the process."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))

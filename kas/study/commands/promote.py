@@ -1,0 +1,218 @@
+"""`promote NAME`: train what is deployed, with the best kernels and without, several times, and test it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import SUPPRESS
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser
+
+from kas.language.errors import KasError
+from kas.study.commands import report
+from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._studies import open_study
+
+if TYPE_CHECKING:
+    import optuna
+
+    from kas.language.kernel import Kernel
+    from kas.study.config import StudyConfig
+    from kas.study.display.promotion import PromotionTerminal
+
+__all__ = ["command"]
+
+POLL_S = 1.0
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", type=str, help="the study")
+    parser.add_argument(
+        "--kernel",
+        type=str,
+        action="append",
+        default=[],
+        metavar="HASH",
+        help="a kernel's hash, or its start, or the name of a known kernel; may be repeated (default: the front within two "
+        "points of the original)",
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network (default: 3)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training data (default: training.epochs)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that train on this machine (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print the table as one JSON object, for scripts")
+    parser.add_argument("--further-worker", action="store_true", help=SUPPRESS)  # of --workers
+    add_place(parser)
+
+
+def _execute(args: Any) -> int:
+    from kas.study.storage import records
+    from kas.study.workers.origin import study_config
+
+    for key in ("seeds", "epochs", "workers"):
+        value = getattr(args, key)
+        if value is not None and value < 1:
+            raise KasError(f"--{key} must be at least 1, not {value}")
+    place = Place.of(args)
+    study = open_study(place, args.name)
+    if records.reference(study) is None:
+        raise KasError(
+            f"study {args.name} has no original to compare with yet; run it first: python -m kas.study resume {args.name}"
+        )
+    kernels = _chosen(study, args.kernel)
+    config = study_config(study, place.folder(args.name))
+    return _promote(args, place, config, kernels, args.epochs or config.training.epochs)
+
+
+def _chosen(study: optuna.Study, names: Sequence[str]) -> dict[str, Kernel]:
+    """The kernels to promote, by hash: those named, or the front within two points of the original."""
+    from kas import zoo
+    from kas.language.kernel import Kernel
+    from kas.study.commands._kernels import find_trial
+    from kas.study.display.overview import CLOSE
+    from kas.study.storage import records
+
+    if names:
+        hashes = [zoo.get(name).hash if name in zoo.names() else name for name in names]
+        programs = [find_trial(study, start).user_attrs["program"] for start in hashes]
+    else:
+        front, original = records.front(records.read(study)), records.reference(study)
+        if not front:
+            raise KasError(f"study {study.study_name} has no kernel on its front yet; search on, or name kernels with --kernel")
+        least = (original.accuracy if original else 0.0) - CLOSE
+        programs = [record.program for record in front if record.program and (record.accuracy or 0.0) >= least]
+        if not programs:
+            raise KasError(
+                f"no kernel on the front of study {study.study_name} is within two points of the original's accuracy; "
+                f"name those to promote with --kernel"
+            )
+    kernels = [Kernel.from_json(program) for program in programs]
+    return {kernel.hash: kernel for kernel in kernels}
+
+
+def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Kernel], epochs: int) -> int:
+    from kas.evaluation.outcomes import OutOfMemory
+    from kas.study.display.progress import make_console
+    from kas.study.display.promotion import PromotionTerminal
+    from kas.study.workers.team import Team, end_with_parent
+
+    if args.further_worker:
+        end_with_parent()
+    terminal = PromotionTerminal(make_console(stderr=args.json))
+    words = [sys.executable, "-m", "kas.study", "promote", args.name, f"--seeds={args.seeds}", f"--epochs={epochs}"]
+    words += [f"--kernel={key}" for key in kernels]
+    further = [*words, f"--workers={args.workers}", "--further-worker", *place.options()]
+    try:
+        with Team(further, 0 if args.further_worker else args.workers - 1, terminal) as team:
+            _work(args, place, config, kernels, epochs, terminal, team)
+        if not args.further_worker:
+            _show(args, place, config, list(kernels), epochs)
+    except KeyboardInterrupt:
+        terminal.close()
+        if not args.further_worker:
+            command = " ".join(["python", *words[1:], *place.options()])
+            print(f"interrupted; go on with: {command}", file=sys.stderr)
+        return 130
+    except OutOfMemory as error:
+        print(f"{error}; what is finished is kept", file=sys.stderr)
+        return 1
+    finally:
+        terminal.close()
+    return 0
+
+
+def _work(
+    args: Any,
+    place: Place,
+    config: StudyConfig,
+    kernels: dict[str, Kernel],
+    epochs: int,
+    terminal: PromotionTerminal,
+    team: Any,
+) -> None:
+    """Take part until every training is done."""
+    import optuna
+
+    from kas.study.storage import records
+    from kas.study.storage.claims import Claims
+    from kas.study.storage.create import own_folder
+    from kas.study.storage.files import StudyFolder
+    from kas.study.storage.opening import close_storage, open_mutex, open_storage
+    from kas.study.workers.adapters import stored_targets
+    from kas.study.workers.bench import Bench
+    from kas.study.workers.front import measure_in_other_runtimes
+    from kas.study.workers.interruption import Interruption
+    from kas.study.workers.promotion import Promoter
+    from kas.study.workers.session import logging_to
+
+    folder = StudyFolder(place.folder(args.name))
+    bench = Bench(config, folder, args.workers)
+    with ExitStack() as stack:
+        storage = open_storage(place.storage, folder.root, create=False)
+        stack.callback(close_storage, storage)
+        mutex = open_mutex(place.storage, folder.root, args.name)
+        stack.callback(mutex.close)
+        study = optuna.load_study(study_name=args.name, storage=storage)
+        bench.adopt(stored_targets(study))
+        promoter = Promoter(study, bench, kernels, terminal, seeds=args.seeds, epochs=epochs)
+        own_folder(study, folder)
+        stack.enter_context(logging_to(folder.log))
+        interruption = stack.enter_context(Interruption())
+        if not args.further_worker:
+            terminal.message(promoter.summary())
+            team.reference_ready(records.reference(study))
+        claims = Claims(study, mutex)
+
+        def wait() -> None:
+            interruption.wait(POLL_S)
+
+        promoter.run(claims, wait)
+        if not args.further_worker:
+            claims.do("front", lambda: measure_in_other_runtimes(study, bench, terminal, kernels), wait)
+
+
+def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epochs: int) -> None:
+    from kas.study.display.progress import make_console
+    from kas.study.display.promotion import promotion_table, speedups, standings
+    from kas.study.storage.promotions import promotions
+
+    study = open_study(place, args.name)
+    found = speedups(study, kernels)
+    rows = standings(promotions(study), kernels, epochs, found)
+    runtimes = list(dict.fromkeys(name for one in found.values() for name in one))
+    if args.json:
+        print(json.dumps({"name": args.name, "epochs": epochs, "networks": [row.to_dict() for row in rows]}, indent=2))
+        return
+    console = make_console()
+    console.print()
+    console.print(promotion_table(rows, config.training.metric, runtimes, console.width))
+    console.print("n: seeds; ±: standard deviation, and the 95 % interval of the difference, in points; then how much faster")
+    for row in rows:
+        for reason in row.failed:
+            console.print(f"{row.name or row.kernel}, {reason}", markup=False)
+    console.print(f"report   {report.write(place, args.name)}", markup=False)
+
+
+command = Command(
+    summary="train what is deployed with the best kernels, and test it",
+    description="""\
+Train the network as it is deployed (cost.model, cost.size) with each kernel and as it was, from several seeds on the same
+schedule, and test each on a split that neither the search nor the training has seen. Then a table: the test score with its
+standard deviation, the difference to the original (paired by seed) with its 95 % confidence interval over seeds, and how
+much faster the network is. Nothing finished is done again: run it again for more seeds or kernels, after Ctrl-C or kill -9,
+or on several machines at once, which share the trainings. Results of another --epochs are kept beside.""",
+    add_arguments=_add_arguments,
+    execute=_execute,
+    epilog="""\
+examples:
+  python -m kas.study promote digits
+  python -m kas.study promote digits --kernel 3f2a --kernel ghost --seeds 5 --epochs 30 --workers 2
+
+keys of --json:
+  name, epochs, networks [{kernel (a hash, or original), name (of a known kernel), epochs, seeds, validation, test (a score
+  for each seed), mean, sd, difference, difference_low, difference_high, macs, params, speedup {runtime: factor}, failed}]
+
+The weights are kept in DIR/NAME/promoted; `export NAME --kernel HASH --network` writes the network as a file.""",
+)

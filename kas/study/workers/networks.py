@@ -1,0 +1,225 @@
+"""The network of a study as a file: as it was promoted, or, where nothing was, as the search trained it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from torch import Tensor, nn
+
+from kas import __version__
+from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.classifier import logits_of
+from kas.evaluation.data import preprocessing_of
+from kas.evaluation.networks import FORMAT, Recipe, load, write_state
+from kas.evaluation.training import CHECKPOINT
+from kas.language import KasError, Kernel
+from kas.lowering.export import TOLERANCE, Exported, export_module
+from kas.study.config import StudyConfig
+from kas.study.storage import records
+from kas.study.storage.create import stored_config
+from kas.study.storage.files import StudyFolder, write_atomically, write_json
+from kas.study.storage.promotions import ORIGINAL, Promotion, chosen, promotions
+from kas.study.workers.adapters import stored_targets
+from kas.study.workers.bench import Bench, Network
+from kas.study.workers.exporting import agreement
+from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
+from kas.study.workers.promotion import deployed_data, promoted_network
+
+__all__ = ["Shipped", "find_network", "write_network"]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A trained network of a study and what its file says of it.
+
+    model: with its weights, on the CPU. original: the network that it was made of. samples: [N, ...], of the validation
+    split. said: what it is, for people. remark: what they must know, or None.
+    """
+
+    model: nn.Module
+    original: nn.Module
+    recipe: Recipe
+    samples: Tensor
+    metadata: Mapping[str, Any]
+    said: str
+    remark: str | None = None
+
+
+def find_network(study: optuna.Study, folder: StudyFolder, kernel: Kernel | None, trial: Any) -> Shipped:
+    """The network to deploy with a kernel (of a trial; None: the original): of its promotions the one that validates best.
+
+    Where there is none, the one that the search trained, and the remark says so. Raises KasError if the weights are not on
+    this machine.
+    """
+    config = _config(study, folder)
+    bench = Bench(replace(config, device="cpu"), folder)
+    bench.adopt(stored_targets(study))
+    key = ORIGINAL if kernel is None else kernel.hash
+    found = [one for one in promotions(study) if one.kernel == key]
+    best = chosen(found, key)
+    if best is not None:
+        return _promoted(study.study_name, bench, kernel, best, found)
+    return _searched(study, bench, kernel, trial)
+
+
+def _promoted(name: str, bench: Bench, kernel: Kernel | None, best: Promotion, found: Sequence[Promotion]) -> Shipped:
+    tested = {one.seed: one.test for one in found if one.epochs == best.epochs}
+    accuracy = {"split": "test", "value": best.test, "validation": best.validation, "seed": best.seed, "epochs": best.epochs}
+    seeds = {str(seed): value for seed, value in tested.items()}
+    model, data = promoted_network(bench, kernel, best), deployed_data(bench)
+    said = f"as promoted, seed {best.seed}, {bench.config.training.metric} {best.test:.4f} on the test split"
+    recipe = _recipe(bench, bench.deployed, bench.config.cost.model, kernel, best.groups, best.values)
+    metadata = {"study": name, "weights": "promoted", "accuracy": {**accuracy, "seeds": seeds}}
+    return _shipped(bench, bench.deployed, model, recipe, data, metadata, said)
+
+
+def _searched(study: optuna.Study, bench: Bench, kernel: Kernel | None, trial: Any) -> Shipped:
+    network, config = bench.trained, bench.config
+    groups, values, state, value = _weights(study, bench, kernel, trial)
+    recipe = _recipe(bench, network, config.training.model, kernel, groups, values)
+    model = recipe.build(network.model)
+    model.load_state_dict(state)
+    accuracy = {"split": "validation", "value": value, "seed": config.seed, "epochs": config.training.epochs}
+    metadata = {"study": study.study_name, "weights": "search", "accuracy": accuracy}
+    chosen_kernel = "" if kernel is None else f" --kernel {kernel.hash}"
+    narrow = _shape(network.example) != _shape(bench.deployed.example) or config.training.model != config.cost.model
+    which = "only the narrow network of the search has been trained" if narrow else "only the search has trained this network"
+    remark = f"{which}; `python -m kas.study promote {study.study_name}{chosen_kernel}` trains the one that is deployed"
+    return _shipped(bench, network, model, recipe, bench.data, metadata, "as trained by the search", remark)
+
+
+def _shipped(
+    bench: Bench,
+    network: Network,
+    model: nn.Module,
+    recipe: Recipe,
+    data: Any,
+    metadata: Mapping[str, Any],
+    said: str,
+    remark: str | None = None,
+) -> Shipped:
+    samples, config = _samples(data), bench.config
+    shape = list(_shape(samples))
+    name = config.model.factory or config.model.name
+    kernel = ORIGINAL if recipe.program is None else Kernel.from_json(recipe.program).hash
+    metadata = {
+        "format": FORMAT,
+        "version": __version__,
+        "kernel": kernel,
+        "network": name,
+        "input": {"name": "input", "shape": ["batch", *shape], "dtype": str(samples.dtype).removeprefix("torch.")},
+        "preprocessing": preprocessing_of(data),
+        **metadata,
+        "accuracy": {"metric": config.training.metric, **metadata["accuracy"]},
+    }
+    said = f"{name} {said}, input {'x'.join(map(str, shape))}"
+    return Shipped(model.cpu().eval(), network.model, recipe, samples, metadata, said, remark)
+
+
+def _weights(
+    study: optuna.Study, bench: Bench, kernel: Kernel | None, trial: Any
+) -> tuple[int, Mapping[str, Any], dict[str, Tensor], float | None]:
+    """Groups, values, weights and accuracy of the network that the search trained: from `kernels/`, or its own checkpoint."""
+    if kernel is None:
+        reference = records.reference(study)
+        state = _trained(bench.folder.reference / CHECKPOINT, "the original")
+        return 1, {}, state, None if reference is None else reference.accuracy
+    exported = bench.folder.kernel(kernel.hash, ".ckpt")
+    accuracy = trial.user_attrs.get("accuracy")
+    if exported.exists():
+        data = read_checkpoint(exported)
+        return data["groups"], data["values"], data["state_dict"], accuracy
+    state = _trained(bench.folder.trial(kernel.hash) / CHECKPOINT, f"kernel {kernel.hash}", exported)
+    _, sizes = bench.solve(kernel)
+    return sizes.groups, sizes.values, state, accuracy
+
+
+def _trained(path: Path, what: str, other: Path | None = None) -> dict[str, Tensor]:
+    if not path.exists():
+        where = f"there is no {path}" if other is None else f"there is neither {other} nor {path}"
+        raise KasError(f"the weights of {what} are not on this machine: {where}")
+    state = read_checkpoint(path)["state_dict"]
+    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+
+
+def _recipe(
+    bench: Bench, network: Network, overrides: Mapping[str, Any], kernel: Kernel | None, groups: int, values: Mapping[str, Any]
+) -> Recipe:
+    classes, shape = bench.data.num_classes, _shape(network.example)
+    return Recipe.of(bench.config.model, overrides, classes, shape, network.targets, kernel, groups, values)
+
+
+def _samples(data: Any) -> Tensor:
+    """A few validation samples."""
+    data.prepare_data()
+    data.setup("fit")
+    inputs: Tensor = next(iter(data.val_dataloader()))[0]
+    return inputs[:8]
+
+
+def _shape(example: Tensor) -> tuple[int, ...]:
+    return tuple(int(size) for size in example.shape[1:])
+
+
+def _config(study: optuna.Study, folder: StudyFolder) -> StudyConfig:
+    """The study's configuration; factories are only taken from its own folder."""
+    kept = recall(folder.root)
+    if kept is None:
+        config = stored_config(study)
+        refuse_factories_of_storage(study.study_name, config)
+        return config
+    allow_imports_beside(kept[1])
+    return kept[0]
+
+
+def write_network(shipped: Shipped, out: Path, form: str) -> str:
+    """Write it as `onnx`, `exported-program` or `state-dict`, checked, and its metadata beside it; says how it was checked."""
+    found: list[str] = []
+
+    def write(temporary: Path) -> None:
+        found.append(_WRITERS[form](shipped, temporary))
+
+    write_atomically(out, write)
+    write_json(out.with_name(f"{out.name}.json"), shipped.metadata)
+    return found[0]
+
+
+class _Logits(nn.Module):
+    """A network with the logits as its only output: `[N, ...] -> [N, classes]`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return logits_of(self.network(inputs))
+
+
+def _write_module(form: str) -> Callable[[Shipped, Path], str]:
+    def write(shipped: Shipped, path: Path) -> str:
+        found: Exported = export_module(_Logits(shipped.model), shipped.samples, path, form, shipped.metadata)
+        return agreement(found, form)
+
+    return write
+
+
+def _write_state(shipped: Shipped, path: Path) -> str:
+    write_state(path, shipped.model, shipped.recipe, shipped.metadata)
+    loaded = load(path, shipped.original if shipped.recipe.factory else None)
+    with torch.no_grad():
+        read, written = (logits_of(network(shipped.samples.clone())) for network in (loaded, shipped.model))
+    if not torch.allclose(read, written, rtol=0, atol=TOLERANCE * float(written.abs().max()), equal_nan=True):
+        raise KasError(f"{path}: the network that is read from it differs from the one that was written")
+    return "read again and equal"
+
+
+_WRITERS: dict[str, Callable[[Shipped, Path], str]] = {
+    "onnx": _write_module("onnx"),
+    "exported-program": _write_module("exported-program"),
+    "state-dict": _write_state,
+}
