@@ -57,11 +57,11 @@ print(sum(said["classes"][best] == str(label) for best, label in zip(logits.argm
 """
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the study `digits`, searched in seconds."""
+@pytest.fixture(scope="module", params=["work", pytest.param("latency", marks=pytest.mark.slow)])
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the study `digits`, searched in seconds; measuring latencies in every runtime takes minutes."""
     folder = tmp_path_factory.mktemp("runs")
-    sets = [f"--set={key}={value}" for key, value in SMALL.items()]
+    sets = [f"--set={key}={value}" for key, value in {**SMALL, "objectives.cost": request.param}.items()]
     assert main(["run", str(STUDY), "--trials", "1", "--dir", str(folder), *sets]) == 0
     return folder
 
