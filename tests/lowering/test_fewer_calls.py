@@ -79,7 +79,7 @@ def test_known_attention_has_no_pass_for_its_division(name):
 def test_queries_keys_and_values_are_parts_of_one_product(name, parts):
     known = zoo.get(name)
     text = module_source(known, channels=64, size=(32, 32), groups=4, values=dict.fromkeys(known.variables, 16))
-    assert re.search(r"\*x\.[^\n]*" + re.escape(parts), text), text
+    assert re.search(r"= (x|t\d+)\.[^\n]*" + re.escape(parts), text), text
     assert "narrow" not in text
     assert difference(known, sizes=LARGE) < 1e-9
 

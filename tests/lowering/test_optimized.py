@@ -69,7 +69,7 @@ def forward(name_or_kernel, size=None):
     """The lines of a forward without comments and without the check for empty images."""
     kernel = PROGRAMS[name_or_kernel] if isinstance(name_or_kernel, str) else name_or_kernel
     written = text(kernel, size=size).split("def forward(self, x: Tensor) -> Tensor:\n")[1]
-    written = re.sub(r"( +_, _, h(, w)? = x.shape\n)? +if h < 1( or w < 1)?:\n.*\n", "", written)
+    written = re.sub(r"( +_, _, h(, w)? = x.shape\n)? +functions\.require\(h( \* w)? > 0,.*\n", "", written)
     return [re.sub(r"  #.*", "", line).strip() for line in written.splitlines()]
 
 

@@ -220,7 +220,7 @@ def test_a_replaced_network(name):
     assert apart(model, made, x) < 1e-5
     assert len(made.fused) >= 3
     exported = torch.export.export(made, (x,))
-    torch.testing.assert_close(exported.module()(x), made(x))
+    torch.testing.assert_close(exported.module()(x), made(x), rtol=1e-5, atol=1e-4)  # float32, outputs of about 5
     twin = copy.deepcopy(made)
     twin.load_state_dict(made.state_dict())
     torch.testing.assert_close(twin(x), made(x), rtol=0, atol=0)

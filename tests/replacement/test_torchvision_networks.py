@@ -20,7 +20,7 @@ NETWORKS = {
     "vgg16_bn": (12, {}),
     "densenet121": (58, {}),
     "resnext50_32x4d": (16, {}),
-    "mobilenet_v2": (34, {"names": ["features.*.conv.?", "features.*.conv.0.0"]}),
+    "mobilenet_v2": (34, {"names": ["features.*.conv.?", "features.*.conv.0.0"], "types": "Conv2d"}),
     "efficientnet_b0": (15, {"names": "features.?.?.block.1.0"}),
 }
 

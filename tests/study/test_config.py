@@ -13,7 +13,10 @@ from kas.language.errors import KasError
 from kas.study.config import StudyConfig, differences, load_config
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
-NAMES = {"digits", "cluttered_resnet", "cifar100_resnet18", "imagenet_resnet34", "conv1d", "own_network"}
+NAMES = {
+    "blocks_convnext", "blocks_resnet", "blocks_vit", "cifar100_resnet18", "cluttered_resnet", "conv1d", "digits",
+    "imagenet_resnet34", "own_network",
+}  # fmt: skip
 
 
 def write(folder: Path, text: str, name: str = "small.yaml") -> Path:

@@ -124,7 +124,7 @@ def test_status_after_a_session(tmp_path: Path) -> None:
     assert (found["finished"], found["running"], found["trials"]) == (2, 0, 2)
     assert found["original"]["latency_ms"] is None
     assert all(Path(entry["json"]).exists() for entry in found["front"])
-    json.dumps(status)
+    json.dumps(found)
     study._storage._backend.engine.dispose()
 
 
