@@ -49,7 +49,7 @@ class Machine:
         self.bench: Any = SimpleNamespace(
             measures=True,
             device="cpu",
-            config=SimpleNamespace(cost=SimpleNamespace(runtime="eager")),
+            config=SimpleNamespace(cost=SimpleNamespace(runtime="eager", other_runtimes=True)),
             timed_original=self.original,
             solve=lambda kernel: (None, None),
         )

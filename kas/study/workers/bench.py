@@ -134,7 +134,7 @@ class Bench:
     def timed_original(self, runtime: str | None = None) -> Prepared:
         """The deployed original as it is timed in a runtime (by default the study's), prepared once.
 
-        Raises KasError if the runtime is missing or does not take it.
+        Raises Refusal if the runtime does not take it; KasError if that is the study's own, or is missing.
         """
         ready = self.runtime(runtime)
         if ready.name not in self._originals:
@@ -143,6 +143,8 @@ class Bench:
             try:
                 self._originals[ready.name] = prepare(network, example, self.config.cost, ready, lock=self.lock)
             except Refusal as error:  # of a kernel's network it is an outcome; without the original nothing can be compared
+                if ready.name != self.config.cost.runtime:
+                    raise
                 raise KasError(f"cost.runtime: {error} (the original network)") from error
         return self._originals[ready.name]
 
