@@ -55,7 +55,7 @@ class OnnxRuntime(Runtime):
             written = torch.onnx.export(program, (example,), dynamo=True, verbose=False)
             assert written is not None
             session = self._session(written.model_proto.SerializeToString())
-        binding = self._bound(session, example)
+            binding = self._bound(session, example)
 
         def run() -> Any:
             session.run_with_iobinding(binding)
