@@ -24,7 +24,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 TINY = (
     "trials=4", "device=cpu", "training.epochs=1", "data.size=8", "data.train_samples=60", "data.val_samples=40",
     "cost.size=8", "cost.batch_size=1", "cost.repeats=3", "cost.min_block_ms=1", "cost.max_ratio=20", "cost.model.width=16",
-    "training.model.width=8",
+    "training.model.width=8", "cost.other_runtimes=false",
 )  # fmt: skip
 
 
