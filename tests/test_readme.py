@@ -25,6 +25,7 @@ SCRIPTS = [block for language, block in BLOCKS if language == "python"]
 SHORT = (
     "--trials=3", "--set=training.epochs=1", "--set=data.train_samples=200", "--set=data.val_samples=100",
     "--set=cost.size=16", "--set=cost.batch_size=2", "--set=cost.repeats=4", "--set=cost.max_ratio=50",
+    "--set=cost.other_runtimes=false",
 )  # fmt: skip
 # Commands that other tests run, because they need what this one must not start twice.
 ELSEWHERE = {

@@ -42,7 +42,8 @@ class Messages(Silent):
 
 
 def run(folder: Path, factory: str, listener: Silent | None = None, **args: Any) -> StudySummary:
-    config = replace(CONFIG, model=ModelSettings(factory=f"case_studies:{factory}", args=args))
+    cost = replace(CONFIG.cost, other_runtimes=factory in ("half", "double"))  # which some of them refuse
+    config = replace(CONFIG, model=ModelSettings(factory=f"case_studies:{factory}", args=args), cost=cost)
     return run_study(config, folder / "case", None, listener or Silent())
 
 

@@ -93,7 +93,7 @@ def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listene
     listener.stage(None, "latency", f"in {runtime.name}")
     try:
         original = bench.timed_original(runtime.name)
-    except (KasError, OutOfMemory) as error:
+    except (Refusal, OutOfMemory) as error:
         _note(study, runtime.name, {"version": runtime.version(), "refused": str(error)})
         listener.message(f"the front is not measured in {runtime.name}: {error}")
         return False
