@@ -120,8 +120,7 @@ def measure(network: str, runtime: str, wanted: argparse.Namespace, threads: int
             print(f"  {name}: prepared in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
             names.append(name)
             prepared.append(made)
-        with torch.inference_mode():
-            times = rounds([one.run for one in prepared], wanted.rounds, device)
+        times = rounds([one.run for one in prepared], wanted.rounds, device)
     rows = {}
     for name, made, own in zip(names, prepared, times, strict=True):
         speedups = [a / b for a, b in zip(times[0], own, strict=True)]
