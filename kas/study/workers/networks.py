@@ -19,15 +19,13 @@ from kas.evaluation.networks import FORMAT, Recipe, load, write_state
 from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
 from kas.lowering.export import TOLERANCE, Exported, export_module
-from kas.study.config import StudyConfig
 from kas.study.storage import records
-from kas.study.storage.create import stored_config
 from kas.study.storage.files import StudyFolder, write_atomically, write_json
 from kas.study.storage.promotions import ORIGINAL, Promotion, chosen, promotions
 from kas.study.workers.adapters import stored_targets
 from kas.study.workers.bench import Bench, Network
 from kas.study.workers.exporting import agreement
-from kas.study.workers.origin import allow_imports_beside, recall, refuse_factories_of_storage
+from kas.study.workers.origin import study_config
 from kas.study.workers.promotion import deployed_data, promoted_network
 
 __all__ = ["Shipped", "find_network", "write_network"]
@@ -56,7 +54,7 @@ def find_network(study: optuna.Study, folder: StudyFolder, kernel: Kernel | None
     Where there is none, the one that the search trained, and the remark says so. Raises KasError if the weights are not on
     this machine.
     """
-    config = _config(study, folder)
+    config = study_config(study, folder.root)
     bench = Bench(replace(config, device="cpu"), folder)
     bench.adopt(stored_targets(study))
     key = ORIGINAL if kernel is None else kernel.hash
@@ -164,17 +162,6 @@ def _samples(data: Any) -> Tensor:
 
 def _shape(example: Tensor) -> tuple[int, ...]:
     return tuple(int(size) for size in example.shape[1:])
-
-
-def _config(study: optuna.Study, folder: StudyFolder) -> StudyConfig:
-    """The study's configuration; factories are only taken from its own folder."""
-    kept = recall(folder.root)
-    if kept is None:
-        config = stored_config(study)
-        refuse_factories_of_storage(study.study_name, config)
-        return config
-    allow_imports_beside(kept[1])
-    return kept[0]
 
 
 def write_network(shipped: Shipped, out: Path, form: str) -> str:
