@@ -17,7 +17,7 @@ from kas.generation import GenerationSettings
 from kas.language import KasError, Kernel
 from kas.study.config import StudyConfig
 from kas.study.display.events import Silent, StudySummary
-from kas.study.settings import ObjectiveSettings, SearchSettings
+from kas.study.settings import ObjectiveSettings, SearchSettings, TargetSettings
 from kas.study.storage.status import status
 from kas.study.workers.session import run_study
 
@@ -27,16 +27,11 @@ CONFIG = StudyConfig(
     device="cpu",
     data=DataSettings(name="digits", size=8, train_samples=200, val_samples=100),
     training=TrainingSettings(model={"width": 8}, epochs=2),
-    cost=CostSettings(model={"width": 16}, size=8, batch_size=4, repeats=3, max_ratio=50.0),
+    cost=CostSettings(model={"width": 16}, size=8, batch_size=4, repeats=3, max_ratio=50.0, other_runtimes=False),
+    targets=TargetSettings(adapter="projection"),  # nothing else is timed
     search=SearchSettings(seeds=["depthwise_separable", "bottleneck"]),
 )
 WORK = replace(CONFIG, objectives=ObjectiveSettings(cost="work"))
-
-
-@pytest.fixture(autouse=True)
-def quick_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Inductor, which takes seconds a network: test_measure_command.py has a search with it."""
-    monkeypatch.setattr("kas.study.workers.front.RUNTIMES", ("eager", "onnxruntime"))
 
 
 def run(config: StudyConfig, folder: Path) -> StudySummary:

@@ -70,6 +70,8 @@ class OnnxRuntime(Runtime):
         options.log_severity_level = 3  # warnings are about its own optimisations
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
+        # Its threads wait for the next pass at full load, by default: for a candidate's they would take cores from the original.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         providers: list[Any] = ["CPUExecutionProvider"]
         if self.device.type == "cuda":
             onnxruntime.preload_dlls()  # of torch's packages
