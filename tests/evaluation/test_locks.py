@@ -69,6 +69,30 @@ def test_a_stream_of_batches_does_not_starve_a_measurement(tmp_path: Path) -> No
                 pass
 
 
+@pytest.mark.timeout(60)  # it would wait for ever
+@pytest.mark.parametrize(("theirs", "ours"), [("shared", "exclusive"), ("exclusive", "shared"), ("exclusive", "exclusive")])
+def test_a_stopped_holder_is_passed_over(tmp_path: Path, theirs: str, ours: str, caplog: pytest.LogCaptureFixture) -> None:
+    with holder(tmp_path, theirs) as process:
+        process.send_signal(signal.SIGSTOP)
+        waits: list[int] = []
+        lock = DeviceLock(tmp_path, lambda: waits.append(1))
+        for _ in range(2):
+            with getattr(lock, ours)():
+                pass
+    assert waits
+    (text,) = {record.getMessage().split(", which")[0] for record in caplog.records}
+    assert text == f"the device's lock in {tmp_path} is held by process {process.pid}"
+
+
+def test_a_lock_that_is_held_for_very_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kas.evaluation.locks.PATIENCE_S", 1.0)
+    with holder(tmp_path, "exclusive") as process:
+        begun = time.monotonic()
+        with DeviceLock(tmp_path).exclusive():
+            assert process.poll() is None
+        assert time.monotonic() - begun > 1.0
+
+
 def test_is_not_reentrant_and_release_is_harmless(tmp_path: Path) -> None:
     lock = DeviceLock(tmp_path / "new" / "locks")
     lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from test_session import CONFIG
 
 from kas.evaluation import OutOfMemory, TimeLimit, TrainingDiverged
+from kas.language import KasError
 from kas.study.display.events import Silent
 from kas.study.workers import trial as pipeline
 from kas.study.workers.session import run_study
@@ -22,9 +24,11 @@ from kas.study.workers.session import run_study
         (OutOfMemory("out of memory while training"), "out_of_memory"),
         (TimeLimit("the training was in epoch 0 of 2 after 1 s"), "timeout"),
         (RuntimeError("something that nobody thought of"), "error"),
+        (SystemExit(3), "error"),
+        (KeyboardInterrupt("of the network"), "error"),
     ],
 )
-def test_what_a_training_meets(error: Exception, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_training_meets(error: BaseException, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = pipeline.train, []
 
     def train(*arguments: Any, **options: Any) -> Any:
@@ -40,6 +44,15 @@ def test_what_a_training_meets(error: Exception, outcome: str, tmp_path: Path, m
     assert rows[0].user_attrs["outcome"] == outcome
     assert str(error) in rows[0].user_attrs.get("reason", "") + rows[0].user_attrs.get("error", "")
     assert sum(row.user_attrs["outcome"] == "ok" for row in rows) >= 1
+
+
+def test_an_exit_of_the_original_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: Any, **__: Any) -> Any:
+        sys.exit(7)
+
+    monkeypatch.setattr(pipeline, "train", train)
+    with pytest.raises(KasError, match=r"the study's own code ended its worker: SystemExit\(7\)"):
+        run_study(CONFIG, tmp_path / "tiny", None, Silent())
 
 
 def test_a_kernel_slower_than_the_limit_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

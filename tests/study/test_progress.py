@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kas.study.display.events import StudyStarted, StudySummary
 from kas.study.display.overview import beats
-from kas.study.display.progress import Terminal, Worker, remaining_s, trial_line
+from kas.study.display.progress import Terminal, remaining_s, trial_line
 from kas.study.storage.records import Reference, TrialRecord
 
 REFERENCE = Reference(accuracy=0.95, latency_ms=10.0, macs=1_000_000, params=5000, work=1e6, device="cpu", epochs=3)
@@ -45,11 +45,11 @@ def ended(folder: Path, *front: TrialRecord, code: int = 0, reason: str | None =
 class Run:
     """A terminal with a clock that is set by hand."""
 
-    def __init__(self, kind: type[Terminal] = Terminal, *, tty: bool = False) -> None:
+    def __init__(self, *, tty: bool = False) -> None:
         self.out = io.StringIO()
         self.now = 0.0
         console = Console(file=self.out, width=140, force_terminal=tty, color_system=None, highlight=False)
-        self.terminal = kind(console, clock=lambda: self.now)
+        self.terminal = Terminal(console, clock=lambda: self.now)
 
     @property
     def text(self) -> str:
@@ -117,17 +117,6 @@ def test_the_end_gives_its_reason(tmp_path: Path) -> None:
     run.terminal.study_finished(ended(tmp_path, code=1, reason="11 trials in a row met an error"))
     assert "no kernel is on the front yet" in run.text
     assert run.text.rstrip().endswith("11 trials in a row met an error")
-
-
-def test_a_further_worker_is_silent_but_for_messages(tmp_path: Path) -> None:
-    run = Run(Worker)
-    run.terminal.study_started(started(tmp_path))
-    run.terminal.reference_ready(REFERENCE)
-    run.terminal.trial_finished(OK, 1, 12, True)
-    run.terminal.study_finished(ended(tmp_path, OK, code=130, reason="interrupted"))
-    assert run.text == ""
-    run.terminal.message("something")
-    assert run.text == "something\n"
 
 
 @pytest.mark.parametrize(

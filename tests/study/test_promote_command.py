@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 import torch
 
@@ -185,14 +185,20 @@ def wait_until(process: subprocess.Popen[bytes], condition: Any) -> None:
         time.sleep(0.02)
 
 
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of the command and its workers."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        one.kill()
+    process.wait()
+
+
 @pytest.mark.slow
 def test_killed_in_a_training_and_run_again(folder: Path) -> None:
     words = ["promote", "tiny", "--kernel=grouped3x3", "--seeds=1", "--epochs=40"]
-    process = subprocess.Popen(command(folder, *words), start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(folder, *words), stdout=subprocess.DEVNULL)
     checkpoint = folder / "tiny/promoted" / GROUPED / "epochs40/seed0/last.ckpt"
     wait_until(process, checkpoint.exists)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_all(process)
     before = stored(folder)
     assert set(before) == {(ORIGINAL, 40, 0)}
     out, _ = kas(folder, *words)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 
 from kas.study import attributes as keys
@@ -32,7 +32,7 @@ def command(folder: Path, *arguments: str, sets: tuple[str, ...] = ()) -> list[s
 
 def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
-        return subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
 
 
 def trials(url: str, name: str = "digits") -> list[optuna.trial.FrozenTrial]:
@@ -74,7 +74,8 @@ def test_killed_twice_in_a_training_and_resumed(tmp_path: Path) -> None:
     for arguments in (("run", "studies/digits.yaml", "--trials=12"), ("resume", "digits")):
         process = start(command(tmp_path, *arguments), log)
         wait_for_an_epoch(process, tmp_path, url, finished=len(before) + 2)
-        os.killpg(process.pid, signal.SIGKILL)
+        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            one.kill()
         process.wait()
         for key, value in before.items():
             assert settled(url)[key] == value
