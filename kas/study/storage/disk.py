@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kas.language.errors import KasError
 
-__all__ = ["DiskError", "disk_error", "disk_errors"]
+__all__ = ["DiskError", "Halted", "disk_error", "disk_errors"]
 
 _ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _SQLITE = (  # its errors have a text alone
@@ -18,18 +18,26 @@ _SQLITE = (  # its errors have a text alone
     "disk i/o error",
     "unable to open database file",
     "attempt to write a readonly database",
+    "no such table",  # its file was removed
 )
 
 
-class DiskError(KasError):
-    """Something cannot be written: what, where, why, and how much is free. `resume` goes on when that is mended."""
+class Halted(KasError):
+    """A run cannot go on here, whatever the trial: it ends with exit code 1, and `resume` goes on when that is mended."""
 
     exit_code = 1
 
 
-def disk_error(error: BaseException, where: Path) -> DiskError | None:
-    """The error as one of the disk, if it or what caused it is one. where: the study's folder, if the error names no file."""
-    if isinstance(error, DiskError):
+class DiskError(Halted):
+    """Something cannot be written: what, where, why, and how much is free."""
+
+
+def disk_error(error: BaseException, where: Path = Path()) -> Halted | None:
+    """The error as one of the disk, if it or what caused it is one (an error that halts the run already is itself).
+
+    where: the study's folder, if the error names no file.
+    """
+    if isinstance(error, Halted):
         return error
     cause: BaseException | None = error
     while cause is not None:

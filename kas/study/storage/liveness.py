@@ -72,7 +72,7 @@ class Watch:
     """
 
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._grace_s = grace_s
+        self.grace_s = grace_s
         self._clock = clock
         self._seen: dict[Hashable, tuple[object, float]] = {}
 
@@ -83,7 +83,7 @@ class Watch:
         if before is None or before[0] != counter:
             self._seen[key] = (counter, now)
             return False
-        return now - before[1] >= self._grace_s
+        return now - before[1] >= self.grace_s
 
 
 class Beat:

@@ -13,15 +13,30 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from kas.language.errors import KasError
+from kas.study.storage.disk import disk_error
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
+from kas.study.storage.outages import Outages, first_line
 
 __all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "safe_url", "storage_url"]
 
 BUSY_TIMEOUT_S = 60
 HEARTBEAT_S = 15  # a running trial says so often that it lives
 GRACE_S = 120  # so long after its last heartbeat, a trial on another machine counts as dead
-_SERVER: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 15}}
+# Each connection is tried before it is used, and one whose server is gone without a word ends in about a minute.
+_SERVER: dict[str, dict[str, Any]] = {
+    "postgresql": {
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": 15,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+        },
+    },
+    "mysql": {"pool_pre_ping": True, "connect_args": {"connect_timeout": 15, "read_timeout": 60, "write_timeout": 60}},
+}
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -47,34 +62,48 @@ def safe_url(url: str) -> str:
 
 
 def open_storage(
-    url: str | None, folder: Path, *, create: bool = True, heartbeat_s: int = HEARTBEAT_S, grace_s: int = GRACE_S
+    url: str | None,
+    folder: Path,
+    *,
+    create: bool = True,
+    heartbeat_s: int = HEARTBEAT_S,
+    grace_s: int = GRACE_S,
+    outages: Outages | None = None,
 ) -> BaseStorage:
     """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
 
     SQLite runs with a write-ahead log, `synchronous=NORMAL` and a busy timeout of 60 s. A torn last line of a journal,
     left by a crash, is cut. RDB storages keep heartbeats (`heartbeat_s`, `grace_s`, in seconds).
+    outages: what waits for a database that does not answer, from now on; none does by default.
     Raises KasError, without the password, if the storage cannot be opened or is of a kind that kas does not know.
     """
     full = storage_url(url, folder)
+    outages = outages or Outages()
+    outages.reason = lambda error: _reason(error, full)
     try:
         if full.startswith("journal://"):
             return _open_journal(_path(full), create)
         if full.startswith("sqlite"):
-            return _open_sqlite(full, create, heartbeat_s, grace_s)
-        return _open_server(full, heartbeat_s, grace_s)
+            return outages.guard(_open_sqlite(full, create, heartbeat_s, grace_s))
+        return outages.guard(outages.ride(lambda: _open_server(full, heartbeat_s, grace_s)))
     except KasError:
         raise
     except Exception as error:
+        if (halted := disk_error(error, folder)) is not None:
+            raise halted from error
         raise KasError(f"the storage {safe_url(full)} cannot be opened: {_reason(error, full)}") from None
 
 
-def open_mutex(url: str | None, folder: Path, study: str) -> StudyMutex:
-    """The lock of a study in this storage; see `kas.study.storage.mutex`. Raises KasError as `open_storage` does."""
+def open_mutex(url: str | None, folder: Path, study: str, outages: Outages | None = None) -> StudyMutex:
+    """The lock of a study in this storage; see `kas.study.storage.mutex`. outages: of the storage.
+
+    Raises KasError as `open_storage` does.
+    """
     full = storage_url(url, folder)
     if full.startswith(("journal://", "sqlite")):
         path = _path(full)
-        return FileMutex(path.with_name(path.name + ".mutex"))
-    return _server_mutex(full, f"study {study}")
+        return FileMutex(path.with_name(path.name + ".mutex"), outages)
+    return _server_mutex(full, f"study {study}", outages)
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -131,18 +160,18 @@ def _open_server(url: str, heartbeat_s: int, grace_s: int) -> BaseStorage:
     mutex = _server_mutex(url, "tables")  # workers that create the tables at the same moment collide
     try:
         with mutex.hold():
-            storage = _rdb(url, dict(_SERVER), heartbeat_s, grace_s)
+            storage = _rdb(url, dict(_SERVER[_dialect(url)]), heartbeat_s, grace_s)
     finally:
         mutex.close()
     return optuna.storages.get_storage(storage)
 
 
-def _server_mutex(url: str, name: str) -> StudyMutex:
+def _server_mutex(url: str, name: str, outages: Outages | None = None) -> StudyMutex:
     from sqlalchemy import create_engine
 
     dialect = _dialect(url)
-    engine = create_engine(url, pool_size=1, max_overflow=4, **_SERVER)
-    return PostgresMutex(engine, name) if dialect == "postgresql" else MySQLMutex(engine, name)
+    engine = create_engine(url, pool_size=1, max_overflow=4, **_SERVER[dialect])
+    return PostgresMutex(engine, name, outages) if dialect == "postgresql" else MySQLMutex(engine, name, outages)
 
 
 def _set_pragmas(connection: Any, _: object) -> None:
@@ -205,16 +234,12 @@ class _JournalLock(BaseJournalFileLock):
         held.__exit__(None, None, None)
 
 
-def _reason(error: Exception, url: str) -> str:
+def _reason(error: BaseException, url: str) -> str:
     """The first line of the innermost error, without the password."""
     from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError, DBAPIError
+    from sqlalchemy.exc import ArgumentError
 
-    while isinstance(error, optuna.exceptions.StorageInternalError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
-        error = error.orig
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    text = first_line(error)
     try:
         password = make_url(url).password
     except (ArgumentError, ValueError):

@@ -22,24 +22,23 @@ repairs. The rules:
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
-from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
-from kas.study.storage.mutex import StudyMutex
+from kas.study.storage.mutex import StudyMutex, exclusive
 from kas.study.storage.opening import GRACE_S, HEARTBEAT_S
+from kas.study.storage.recording import record
 
 __all__ = ["Nothing", "TrialQueue"]
 
@@ -80,6 +79,7 @@ class TrialQueue:
         self._watch = Watch(grace_s)
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._beats = 0
+        self._starting: int | None = None
 
     @property
     def wanted(self) -> int:
@@ -88,60 +88,71 @@ class TrialQueue:
 
     def start(self) -> optuna.Trial | Nothing:
         """Requeue what died, then take a slot and start a trial in it: a retry, else what waits, else a new one."""
-        with self.mutex.hold():
-            trials = self._recover()
-            finished = sum(map(keys.is_finished, trials))
-            if finished >= self.wanted:
-                return Nothing.DONE
-            if finished + sum(map(keys.is_running, trials)) >= self.wanted:
-                return Nothing.WAIT
-            trial_id = self._next(trials)
-        return optuna.Trial(self.study, trial_id)
+        self._starting = None
+        found = self._start()
+        return found if isinstance(found, Nothing) else optuna.Trial(self.study, found)
 
+    @exclusive
+    def _start(self) -> int | Nothing:
+        """The id of a trial that now runs and is ours."""
+        if self._starting is not None and self._is_ours(self._starting):  # done, and the answer was lost
+            return self._starting
+        trials = self._recover()
+        finished = sum(map(keys.is_finished, trials))
+        if finished >= self.wanted:
+            return Nothing.DONE
+        if finished + sum(map(keys.is_running, trials)) >= self.wanted:
+            return Nothing.WAIT
+        return self._next(trials)
+
+    def _is_ours(self, trial_id: int) -> bool:
+        trial = self.storage.get_trial(trial_id)
+        return trial.state == TrialState.RUNNING and trial.user_attrs.get(keys.OWNER) == this_process()
+
+    @exclusive
     def recover(self) -> None:
         """Requeue every trial whose process is gone."""
-        with self.mutex.hold():
-            self._recover()
+        self._recover()
 
+    @exclusive
     def claim(self, trial: optuna.Trial, key: str, *, program: str, family: str) -> int | None:
         """Claim the kernel with hash `key` for a trial. Returns None if it is granted, else the trial that has it."""
-        with self.mutex.hold():
-            for other in self._trials():
-                if other.number != trial.number and other.user_attrs.get("hash") == key and keys.holds_kernel(other):
-                    return other.number
-            trial.set_user_attr("program", program)
-            trial.set_user_attr("family", family)
-            trial.set_user_attr("hash", key)
+        for other in self._trials():
+            if other.number != trial.number and other.user_attrs.get("hash") == key and keys.holds_kernel(other):
+                return other.number
+        trial.set_user_attr("program", program)
+        trial.set_user_attr("family", family)
+        trial.set_user_attr("hash", key)
         return None
 
+    @exclusive
     def finish(self, trial: optuna.Trial, outcome: Outcome) -> bool:
         """Record an outcome and end the trial. False if it is not ours any more: somebody else has ended it."""
         outcome = keys.checked(outcome)
-        with self.mutex.hold():
-            if self.is_lost(trial):
-                return False
-            with suppress(UpdateFinishedTrialError, ValueError):  # a foreign program ended it just now
-                self._record(trial._trial_id, outcome)
-                self._tell(trial.number, outcome.name, outcome.values)
-                return True
+        if self.is_lost(trial):  # unless it is done, and the answer was lost
+            return self.storage.get_trial(trial._trial_id).user_attrs.get(keys.OUTCOME) == outcome.name
+        with suppress(UpdateFinishedTrialError, ValueError):  # a foreign program ended it just now
+            record(self.storage, trial._trial_id, outcome)
+            self._tell(trial.number, outcome.name, outcome.values)
+            return True
         return False
 
+    @exclusive
     def end(self, number: int, outcome: Outcome) -> bool:
         """Record an outcome of a trial that another process runs. False if it does not run any more."""
-        with self.mutex.hold():
-            trial = next((trial for trial in self._trials() if trial.number == number), None)
-            if trial is None or trial.state != TrialState.RUNNING:
-                return False
-            self._record(trial._trial_id, outcome)
-            self._tell(number, outcome.name, outcome.values)
+        trial = next((trial for trial in self._trials() if trial.number == number), None)
+        if trial is None or trial.state != TrialState.RUNNING:
+            return False
+        record(self.storage, trial._trial_id, outcome)
+        self._tell(number, outcome.name, outcome.values)
         return True
 
+    @exclusive
     def release(self, trial: optuna.Trial) -> None:
         """Give up a trial that was interrupted, so that whoever comes next goes on from its checkpoint."""
-        with self.mutex.hold():
-            if not self.is_lost(trial):
-                self._end(self.storage.get_trial(trial._trial_id), deaths=0)
-            self._retry_all(self._trials())
+        if not self.is_lost(trial):
+            self._end(self.storage.get_trial(trial._trial_id), deaths=0)
+        self._retry_all(self._trials())
 
     def is_lost(self, trial: optuna.Trial) -> bool:
         """Whether somebody else has ended this trial, which we thought to be running."""
@@ -170,6 +181,7 @@ class TrialQueue:
     def _take(self, trial_id: int) -> bool:
         self.storage.set_trial_user_attr(trial_id, keys.OWNER, this_process())
         self._beat(trial_id)
+        self._starting = trial_id
         return self.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 
     def _beat(self, trial_id: int) -> None:
@@ -192,6 +204,8 @@ class TrialQueue:
     def _dead(self, running: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         lives = {trial.number: is_alive(trial.user_attrs[keys.OWNER]) for trial in running}
         unseen = [trial for trial in running if lives[trial.number] is None]
+        if time.monotonic() - self.mutex.outages.back_at < self._watch.grace_s:  # nobody could beat for a while
+            unseen = []
         stale: set[int] = set()
         if unseen and is_heartbeat_enabled(self.storage):
             assert isinstance(self.storage, BaseHeartbeat)
@@ -226,24 +240,6 @@ class TrialQueue:
         for retry in retries:
             self.storage.create_new_trial(self._study_id, retry)
         return len(retries)
-
-    def _record(self, trial_id: int, outcome: Outcome) -> None:
-        """Write everything about an outcome, its name last; a duplicate gets its hash after that, it never holds a kernel."""
-        for name, value in outcome.constraints.items():
-            if math.isfinite(value):
-                self.storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{name}", float(value))
-        attributes: dict[str, Any] = {
-            **outcome.attributes,
-            **({f"constraint.{name}": value for name, value in outcome.constraints.items() if math.isfinite(value)}),
-            **({keys.REASON: outcome.reason} if outcome.reason else {}),
-            **({keys.VALUES: list(outcome.values)} if outcome.values is not None else {}),
-        }
-        late = attributes.pop("hash", None) if outcome.name == "duplicate" else None
-        for key, value in attributes.items():
-            self.storage.set_trial_user_attr(trial_id, key, value)
-        self.storage.set_trial_user_attr(trial_id, keys.OUTCOME, outcome.name)
-        if late is not None:
-            self.storage.set_trial_user_attr(trial_id, "hash", late)
 
     def _tell(self, number: int, outcome: str, values: Sequence[float] | None) -> None:
         if outcome == "ok":

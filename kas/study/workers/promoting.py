@@ -15,6 +15,7 @@ from kas.study.storage.claims import Claims
 from kas.study.storage.create import own_folder
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
+from kas.study.storage.outages import PATIENCE_S, Outages
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.session import POLL_S, logging_to
 
@@ -42,10 +43,11 @@ def work_on(
 
     place = StudyFolder(folder)
     bench = Bench(config, place, workers, alive=listener.alive)
+    outages = Outages(listener.message, listener.alive, PATIENCE_S)
     with ExitStack() as stack:
-        storage = open_storage(url, folder, create=False)
+        storage = open_storage(url, folder, create=False, outages=outages)
         stack.callback(close_storage, storage)
-        mutex = open_mutex(url, folder, config.name)
+        mutex = open_mutex(url, folder, config.name, outages)
         stack.callback(mutex.close)
         study = optuna.load_study(study_name=config.name, storage=storage)
         bench.adopt(stored_targets(study))

@@ -18,7 +18,7 @@ import optuna
 from kas.study.attributes import Outcome
 from kas.study.display.events import Listener
 from kas.study.storage import records
-from kas.study.storage.disk import DiskError, disk_error
+from kas.study.storage.disk import Halted, disk_error
 from kas.study.storage.queue import Nothing, TrialQueue
 from kas.study.workers.interruption import Interruption
 
@@ -119,9 +119,9 @@ class Runner:
             with self._queue.beating(trial):
                 outcome = self._outcome(trial)
                 kept = outcome is not None and self._queue.finish(trial, outcome)
-        except (KeyboardInterrupt, DiskError) as error:
+        except (KeyboardInterrupt, Halted):
             _log.info("trial %d is cut off; it will go on from its checkpoint", trial.number)
-            with suppress(*((Exception,) if isinstance(error, DiskError) else ())):  # the database may be on that disk
+            with suppress(Exception):  # a database that is out of reach: whoever resumes sees that this process is gone
                 self._queue.release(trial)
             raise
         if outcome is None or not kept:
@@ -140,8 +140,8 @@ class Runner:
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             if self._interruption.requested:
                 raise KeyboardInterrupt from None
-            if (disk := disk_error(error, self._folder)) is not None:
-                raise disk from error
+            if (halted := disk_error(error, self._folder)) is not None:
+                raise halted from error
             if self._queue.is_lost(trial):
                 return None
             _log.exception("trial %d met an error", trial.number)

@@ -21,6 +21,7 @@ from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
+from kas.study.storage.outages import PATIENCE_S, Outages
 from kas.study.storage.queue import TrialQueue
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Result, Runner
@@ -66,10 +67,11 @@ def run_study(
     bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)
+    outages = Outages(listener.message, listener.alive, PATIENCE_S)
     with ExitStack() as stack:
-        storage = open_storage(url, folder)
+        storage = open_storage(url, folder, outages=outages)
         stack.callback(close_storage, storage)
-        mutex = open_mutex(url, folder, config.name)
+        mutex = open_mutex(url, folder, config.name, outages)
         stack.callback(mutex.close)
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)

@@ -138,7 +138,10 @@ class Supervisor:
             return
         reason = f"no sign of progress for {silent:.0f} s in its {stage}"
         if worker.trial is not None and self._give_up is not None:
-            self._give_up(worker.trial, reason)
+            try:
+                self._give_up(worker.trial, reason)
+            except KasError as error:  # then it counts as one that died, and gets a retry
+                self._listener.message(f"the end of trial {worker.trial} cannot be recorded: {error}")
         worker.close()
         del self._workers[worker.number]
         self._replace(worker, f"gave {reason} and was ended")
@@ -157,7 +160,8 @@ class Supervisor:
     def _tell(self, worker: Worker, event: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Pass an event on, if it is news."""
         if event == "failed":
-            self._failure = self._failure or Failed(*arguments)
+            if self._deadline is None:
+                self._failure = Failed(*arguments)
         elif event == "message":
             self._say(worker, *arguments)
         elif event == "study_finished":
