@@ -113,7 +113,7 @@ class Outages:
     def guard(self, storage: BaseStorage) -> BaseStorage:
         """The storage, each of whose operations rides outages out."""
         inner: Any = getattr(storage, "_backend", storage)
-        if isinstance(inner, RDBStorage):
+        if isinstance(inner, RDBStorage) and self._patience_s > 0:
             for name in _OPERATIONS:
                 setattr(inner, name, self._riding(getattr(inner, name)))
         return storage
