@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from kas.evaluation._lightning import TorchCheckpointIO
 from kas.language.errors import KasError
 
-__all__ = ["AtomicCheckpoints", "read_checkpoint"]
+__all__ = ["AtomicCheckpoints", "read_checkpoint", "torch_bytes"]
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -21,19 +22,28 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        data = torch_bytes(checkpoint)
         handle, name = tempfile.mkstemp(prefix=target.name, suffix=".tmp", dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                torch.save(checkpoint, file)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, target)
-        except BaseException:
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror} ({len(data) / 1e6:.1f} MB are needed)", str(target)) from None
+        finally:
             Path(name).unlink(missing_ok=True)
-            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
+
+
+def torch_bytes(data: Any) -> bytes:
+    """What torch.save writes; a file that cannot take it then gives an OSError, where torch.save gives a RuntimeError."""
+    buffer = io.BytesIO()
+    torch.save(data, buffer)
+    return buffer.getvalue()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

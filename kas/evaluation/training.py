@@ -52,8 +52,8 @@ def train(
     the training and passes through. `on_batch` is called after each batch. `progress` shows Lightning's progress bar.
 
     Raises TrainingDiverged (the loss is not finite), OutOfMemory, TimeLimit (`settings.time_limit_s` of own work are over, see
-    `kas.evaluation.worktime`), and KasError if the device is not there or
-    has not the precision, or the checkpoint is of another network. Ctrl-C is KeyboardInterrupt, as anywhere.
+    `kas.evaluation.worktime`), and KasError if the device is not there or has not the precision, or the checkpoint is of
+    another network; a damaged one is kept as `last.damaged`, and the training starts anew. Ctrl-C is KeyboardInterrupt.
     """
     checkpoint = Path(folder).absolute() / CHECKPOINT
     where = resolve_device(device)
@@ -110,14 +110,23 @@ def _trainer(where: torch.device, settings: TrainingSettings, callbacks: list[pl
 
 
 def _resume_point(checkpoint: Path, module: Classifier, settings: TrainingSettings) -> int | None:
-    """How many epochs the checkpoint has done; None if there is none. KasError if it does not fit the network."""
+    """How many epochs the checkpoint has done; None if there is none. KasError if it does not fit the network.
+
+    One that cannot be read is kept aside, and the training starts anew.
+    """
     if not checkpoint.is_file():
         return None
-    loaded = read_checkpoint(checkpoint)
+    try:
+        loaded = read_checkpoint(checkpoint)
+        done = len(loaded["callbacks"][Epochs.__qualname__]["history"])
+    except (KasError, KeyError, TypeError) as error:
+        aside = checkpoint.with_suffix(".damaged")
+        checkpoint.replace(aside)
+        _LOG.warning("starts anew, as its checkpoint is damaged (now %s): %s", aside, str(error).splitlines()[0])
+        return None
     saved, own = loaded.get("state_dict", {}), module.state_dict()
     if {key: value.shape for key, value in saved.items()} != {key: value.shape for key, value in own.items()}:
         raise KasError(f"{checkpoint} is of another network than the one to train; remove it to train from the start")
-    done = len(loaded["callbacks"][Epochs.__qualname__]["history"])
     if done > settings.epochs:
         raise KasError(f"{checkpoint} has {done} epochs, but training.epochs is {settings.epochs}")
     _LOG.info("goes on from epoch %d of %d (%s)", done, settings.epochs, checkpoint)

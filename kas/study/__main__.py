@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
 from kas.study.commands import COMMANDS, Command
+from kas.study.storage.disk import disk_errors
 
 __all__ = ["main"]
 
@@ -68,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(None if argv is None else list(argv))
     command: Command = COMMANDS[args.command]
     try:
-        return command.execute(args[args.command])
+        with disk_errors(Path(args[args.command].get("dir") or ".")):
+            return command.execute(args[args.command])
     except KasError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -100,16 +100,52 @@ def test_a_finished_training_is_not_done_again(data: Any, tmp_path: Path) -> Non
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_checkpoints_of_others_and_damaged_ones_are_refused(data: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_network_is_refused(data: Any, tmp_path: Path) -> None:
     settings = TrainingSettings(epochs=1)
     train(network(), data, settings, folder=tmp_path, device="cpu")
     other = make_model(ModelSettings(args={"width": 4}), 10, (1, 8, 8))
     with pytest.raises(KasError, match="is of another network"):
         train(other, data, settings, folder=tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "no history"])
+def test_a_damaged_checkpoint_is_kept_aside(
+    damage: str, data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = TrainingSettings(epochs=1)
+    first = train(network(), data, settings, folder=tmp_path, device="cpu")
     checkpoint = tmp_path / "last.ckpt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(KasError, match=r"last\.ckpt cannot be read as a checkpoint"):
-        train(network(), data, settings, folder=tmp_path, device="cpu")
+    if damage == "no history":
+        torch.save({"state_dict": {}}, checkpoint)
+    else:
+        checkpoint.write_bytes(checkpoint.read_bytes()[: 1000 if damage == "truncated" else 0])
+    damaged = checkpoint.read_bytes()
+    again = train(network(), data, settings, folder=tmp_path, device="cpu")
+    assert (again.resumed_from_epoch, again.accuracy) == (None, first.accuracy)
+    assert (tmp_path / "last.damaged").read_bytes() == damaged
+    assert "starts anew, as its checkpoint is damaged" in caplog.text
+    read_checkpoint(checkpoint)
+
+
+def test_a_checkpoint_that_does_not_fit_the_disk_leaves_the_one_before(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+import torch
+from kas.evaluation.checkpoints import AtomicCheckpoints, read_checkpoint
+path = Path(sys.argv[1])
+AtomicCheckpoints().save_checkpoint({"epoch": 1}, path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    AtomicCheckpoints().save_checkpoint({"epoch": 2, "weights": torch.zeros(100_000)}, path)
+except OSError as error:
+    print(error)
+print(read_checkpoint(path)["epoch"], [file.name for file in path.parent.iterdir()])
+"""
+    path = tmp_path / "last.ckpt"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    error = f"[Errno 27] File too large (0.4 MB are needed): '{path}'"
+    assert done.stdout.splitlines() == [error, "1 ['last.ckpt']"], done.stderr
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

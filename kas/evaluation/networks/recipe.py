@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from kas.evaluation.checkpoints import torch_bytes
 from kas.evaluation.models import make_model
 from kas.evaluation.settings import ModelSettings
 from kas.language.errors import KasError
@@ -105,7 +106,7 @@ def write_state(path: Path, network: nn.Module, recipe: Recipe, metadata: Mappin
     """
     state = {key: value.detach().cpu() for key, value in network.state_dict().items()}
     data = {"format": metadata["format"], "metadata": dict(metadata), "recipe": recipe.to_dict(), "state_dict": state}
-    torch.save(data, path)
+    path.write_bytes(torch_bytes(data))
 
 
 def rebuild(path: Path, recipe: Recipe, state: Mapping[str, Tensor], model: nn.Module | None) -> nn.Module:

@@ -46,10 +46,11 @@ def write(place: Place, name: str, out: Path | None = None) -> Path:
 
 def _drawing(record: TrialRecord, folder: StudyFolder) -> str:
     """The kernel's drawing as SVG text; drawn now if it has not been before."""
+    from kas.study.storage.files import is_whole_svg, write_atomically
+
     path = folder.kernel(str(record.hash), ".svg")
-    if not path.exists():
+    if not is_whole_svg(path):
         from kas.language.kernel import Kernel
-        from kas.study.storage.files import write_atomically
 
         kernel = Kernel.from_json(str(record.program))
         write_atomically(path, kernel.draw)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["StudyFolder", "write_atomically", "write_bytes", "write_json", "write_text"]
+__all__ = ["StudyFolder", "is_whole_svg", "write_atomically", "write_bytes", "write_if_other", "write_json", "write_text"]
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,29 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_if_other(path: Path, text: str) -> Path:
+    """Write a UTF-8 text file in one step, unless it is there and says this."""
+    try:
+        if path.read_text(encoding="utf-8") == text:
+            return path
+    except (OSError, UnicodeDecodeError):
+        pass
+    return write_text(path, text)
+
+
+def is_whole_svg(path: Path) -> bool:
+    """Whether a drawing is there, to its end."""
+    try:
+        return path.read_bytes().rstrip().endswith(b"</svg>")
+    except OSError:
+        return False
 
 
 def write_bytes(path: Path, data: bytes) -> Path:

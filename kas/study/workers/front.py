@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 
 from kas.evaluation import OutOfMemory, Paired
-from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.checkpoints import read_checkpoint, torch_bytes
 from kas.evaluation.data import preprocessing_of
 from kas.evaluation.networks import CHECKPOINT_FORMAT, FORMAT, Recipe
 from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
@@ -33,7 +32,7 @@ from kas.lowering.drawing import svg_text
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
-from kas.study.storage.files import write_atomically, write_text
+from kas.study.storage.files import is_whole_svg, write_bytes, write_if_other, write_text
 from kas.study.storage.records import TrialRecord
 from kas.study.workers.bench import Bench
 from kas.study.workers.trial import measure
@@ -151,20 +150,18 @@ def pool(sessions: Sequence[Paired]) -> dict[str, Any]:
 def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     """Write each front kernel to `kernels/`: its program (.json), module (.py), drawing (.svg) and trained weights (.ckpt).
 
-    The module is that of the target with the most MACs in the network as deployed. What is there already is left.
+    The module is that of the target with the most MACs in the network as deployed. What is there already is left, unless it
+    is damaged.
     """
     for record in records.front(records.read(study)):
         if record.program is None or record.hash is None:
             continue
         kernel = Kernel.from_json(record.program)
-        path = bench.folder.kernel(record.hash, ".json")
-        if not path.exists():
-            write_text(path, kernel.to_json() + "\n")
-        if not (path := path.with_suffix(".py")).exists():
-            write_text(path, _module(bench, kernel))
-        if not (path := path.with_suffix(".svg")).exists():
+        path = write_if_other(bench.folder.kernel(record.hash, ".json"), kernel.to_json() + "\n")
+        write_if_other(path.with_suffix(".py"), _module(bench, kernel))
+        if not is_whole_svg(path := path.with_suffix(".svg")):
             write_text(path, svg_text(kernel))
-        if not (path := path.with_suffix(".ckpt")).exists():
+        if not _is_whole(path := path.with_suffix(".ckpt")):
             _export_weights(bench, record, kernel, path, listener)
 
 
@@ -189,13 +186,20 @@ def _module(bench: Bench, kernel: Kernel) -> str:
     )
 
 
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return bool(read_checkpoint(checkpoint))
+    except KasError:
+        return False
+
+
 def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Path, listener: Listener) -> None:
     """The weights of the trained network, with what is needed to build it again; kas.load reads it."""
     trained = bench.folder.trial(str(record.hash)) / CHECKPOINT
     try:
         state = read_checkpoint(trained)["state_dict"]
     except KasError:
-        listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine ({trained})")
+        listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine, or damaged ({trained})")
         return
     _, sizes = bench.solve(kernel)
     made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
@@ -211,4 +215,4 @@ def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Pat
         "accuracy": record.accuracy,
         "state_dict": {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
     }
-    write_atomically(path, lambda temporary: torch.save(data, temporary))
+    write_bytes(path, torch_bytes(data))

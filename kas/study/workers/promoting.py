@@ -13,6 +13,7 @@ from kas.study.config import StudyConfig
 from kas.study.display.promotion import PromotionListener
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import own_folder
+from kas.study.storage.disk import disk_errors
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
 from kas.study.storage.outages import PATIENCE_S, Outages
@@ -45,6 +46,7 @@ def work_on(
     bench = Bench(config, place, workers, alive=listener.alive)
     outages = Outages(listener.message, listener.alive, PATIENCE_S)
     with ExitStack() as stack:
+        stack.enter_context(disk_errors(folder))
         storage = open_storage(url, folder, create=False, outages=outages)
         stack.callback(close_storage, storage)
         mutex = open_mutex(url, folder, config.name, outages)

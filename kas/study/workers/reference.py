@@ -8,6 +8,8 @@ from collections.abc import Callable
 import optuna
 
 from kas.evaluation import Paired, TrainingDiverged, compare
+from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
@@ -30,6 +32,8 @@ def ensure_reference(
     known = records.reference(study)
     if known is None:
         known = claims.do("reference", lambda: _make(study, bench, listener), wait)
+    elif bench.config.training.init == "original":
+        claims.do("reference", lambda: _restore(bench, listener), wait)
     listener.reference_ready(known)
     return known
 
@@ -62,6 +66,17 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     )
     study.set_user_attr(keys.REFERENCE, json.dumps(keys.finite(reference.to_dict())))
     return reference
+
+
+def _restore(bench: Bench, listener: Listener) -> None:
+    """Train the original again where its checkpoint, from which the candidates start, is damaged: its weights are the same."""
+    path = bench.folder.reference / CHECKPOINT
+    try:
+        if path.exists():
+            read_checkpoint(path)
+    except KasError as error:
+        listener.message(f"the original is trained again: {error}")
+        train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
 
 
 def _latency(bench: Bench, listener: Listener) -> Paired | None:

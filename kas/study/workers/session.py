@@ -18,6 +18,7 @@ from kas.study.display.events import Listener, StudyStarted, StudySummary
 from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
+from kas.study.storage.disk import disk_errors
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
@@ -37,7 +38,8 @@ POLL_S = 1.0
 
 def work_on(config: StudyConfig, folder: Path, url: str | None, workers: int, listener: Listener) -> int:
     """What a worker process of `run` and `resume` does: `run_study`, of which the exit code is left."""
-    return run_study(config, folder, url, listener, workers).exit_code
+    with disk_errors(folder):
+        return run_study(config, folder, url, listener, workers).exit_code
 
 
 def run_study(
@@ -201,6 +203,7 @@ class _Session:
 def logging_to(path: Path) -> Iterator[None]:
     """Append what kas logs to a file, with the time and the process."""
     handler = logging.FileHandler(path, encoding="utf-8")
+    handler.handleError = _lost  # type: ignore[method-assign]
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     logger = logging.getLogger("kas")
     level = logger.level
@@ -212,3 +215,7 @@ def logging_to(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
+
+
+def _lost(record: logging.LogRecord) -> None:
+    """A line that cannot be written, as the disk is full; what matters more meets that as well, and says so."""
