@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import islice
 
 import pytest
+from kernel_facts import attributes, most_open, ops, weighted
 
 import kas
 from kas.generation import GenerationSettings, Sampler
@@ -15,32 +16,6 @@ from kas.language import OPS, Shape
 
 TARGETS = [kas.Target("a", 64, 64, (32, 32)), kas.Target("b", 128, 128, (16, 16))]
 BUDGET = {"macs": 0.5, "params": 0.5}
-WEIGHTED = {"fc", "conv", "mix", "filter", "scale", "bias"}
-
-
-def ops(kernel: kas.Kernel) -> set[str]:
-    return {step.op for step in kernel.steps}
-
-
-def most_open(kernel: kas.Kernel) -> int:
-    left, most = {0}, 1
-    for number, step in enumerate(kernel.steps, 1):
-        left = (left - set(step.ins)) | {number}
-        most = max(most, len(left))
-    return most
-
-
-def weighted(kernel: kas.Kernel) -> float:
-    return sum(step.op in WEIGHTED for step in kernel.steps) / len(kernel.steps)
-
-
-def attributes(kernel: kas.Kernel, name: str) -> set[object]:
-    """Of what reads neighbours."""
-    found: set[object] = set()
-    for step in filter(is_local, kernel.steps):
-        value = getattr(step, name, None)
-        found |= set(value) if isinstance(value, tuple) else {value} if value is not None else set()
-    return found
 
 
 def is_small(shape: Shape) -> bool:
