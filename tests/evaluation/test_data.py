@@ -105,6 +105,18 @@ def test_augmentation_can_be_turned_off() -> None:
     assert torch.allclose(inputs.sum(), (data.splits()[0].inputs / 255 - 0.3).sum() / 0.35, rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["digits", "cifar10", "imagefolder"])
+def test_only_training_images_are_augmented(name: str, tmp_path: Path) -> None:
+    root = {"digits": None, "cifar10": write_cifar10, "imagefolder": write_imagefolder}[name]
+    folder = None if root is None else str(root(tmp_path))
+    plain, augmented = (make_data(DataSettings(name=name, root=folder, size=16, augment=augment)) for augment in (False, True))
+    for split in ("val", "test"):
+        one, other = (torch.cat([inputs for inputs, _ in getattr(d, f"{split}_dataloader")()]) for d in (plain, augmented))
+        assert torch.equal(one, other)
+    one, other = (next(iter(data.train_dataloader()))[0] for data in (plain, augmented))
+    assert not torch.equal(one, other)  # of the same samples in the same order
+
+
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagefolder"])
 def test_sets_on_disk_train_an_epoch(name: str, tmp_path: Path) -> None:
     write = {"cifar10": write_cifar10, "cifar100": write_cifar100, "imagefolder": write_imagefolder}[name]

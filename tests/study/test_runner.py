@@ -171,6 +171,19 @@ def test_errors_end_the_run_with_the_reason(tmp_path: Path) -> None:
     assert records.finished(queue.study) == 0
 
 
+def test_errors_that_are_not_in_a_row_end_nothing(tmp_path: Path) -> None:
+    wanted = MAX_ERRORS + 2
+    queue = make_queue(f"journal://{tmp_path}/log", tmp_path, wanted=wanted)
+
+    def every_other(context: TrialContext) -> Outcome:
+        if context.number % 2 == 0:
+            raise RuntimeError("bad kernel")
+        return Outcome("ok", values=(0.5, 1.0))
+
+    assert run(queue, every_other) == Result(0)
+    assert sum(record.outcome == "error" for record in records.read(queue.study)) == wanted
+
+
 def test_duplicates_end_the_run_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MAX_DUPLICATES", 20)
     queue = make_queue(f"journal://{tmp_path}/log", tmp_path, wanted=3)
