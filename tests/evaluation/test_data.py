@@ -29,9 +29,7 @@ from kas.language.errors import KasError
         ("mnist5k_columns", 56, (28, 56), (3000, 1000, 1000)),
     ],
 )
-def test_images_that_packages_ship(
-    name: str, size: int | None, shape: tuple[int, ...], counts: tuple[int, int, int]
-) -> None:
+def test_images_that_packages_ship(name: str, size: int | None, shape: tuple[int, ...], counts: tuple[int, int, int]) -> None:
     data = make_data(DataSettings(name=name, size=size))
     assert (data.num_classes, data.input_shape) == (10, shape)
     splits = data.splits()

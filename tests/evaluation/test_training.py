@@ -73,9 +73,7 @@ def test_same_seed_same_result_and_another_seed_another(data: Any, tmp_path: Pat
     assert not torch.equal(weights(models[0]), weights(models[1]))
 
 
-def test_a_resumed_training_ends_as_an_uninterrupted_one(
-    data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_resumed_training_ends_as_an_uninterrupted_one(data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = TrainingSettings(epochs=4)
     whole = network()
     expected = train(whole, data, settings, folder=tmp_path / "whole", seed=3, device="cpu")
@@ -186,9 +184,7 @@ def _sleep(outputs: torch.Tensor) -> torch.Tensor:
         (_interrupt, KeyboardInterrupt, None),
     ],
 )
-def test_ends_without_a_result(
-    data: Any, tmp_path: Path, fault: Any, error: type[BaseException], message: str | None
-) -> None:
+def test_ends_without_a_result(data: Any, tmp_path: Path, fault: Any, error: type[BaseException], message: str | None) -> None:
     settings = TrainingSettings(epochs=2, time_limit_s=0.2 if error is TimeLimit else None)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(error, match=message):
@@ -308,9 +304,7 @@ class _Unused(nn.Module):
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_device("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(
-        KasError, match="device: cuda is asked for, but torch finds no CUDA device; use device: auto or cpu"
-    ):
+    with pytest.raises(KasError, match="device: cuda is asked for, but torch finds no CUDA device; use device: auto or cpu"):
         resolve_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -325,9 +319,7 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trains_from_another_thread(data: Any, tmp_path: Path) -> None:
     done: list[Any] = []
     settings = TrainingSettings(epochs=1)
-    thread = threading.Thread(
-        target=lambda: done.append(train(network(), data, settings, folder=tmp_path, device="cpu"))
-    )
+    thread = threading.Thread(target=lambda: done.append(train(network(), data, settings, folder=tmp_path, device="cpu")))
     thread.start()
     thread.join()
     assert done[0].epochs == 1

