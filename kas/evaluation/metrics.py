@@ -1,4 +1,4 @@
-"""The accuracy objective: top 1, or any other classification metric of torchmetrics that has a direction."""
+"""The accuracy objective: top 1, or any other classification metric of torchmetrics that is the better the higher it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kas.language.errors import KasError
 import torchmetrics.classification  # isort: skip
 from torchmetrics import Metric  # isort: skip
 
-__all__ = ["make_metric", "metric_direction", "metric_names"]
+__all__ = ["make_metric", "metric_names"]
 
 _PREFIX = "Multiclass"
 
@@ -25,7 +25,7 @@ def metric_names() -> list[str]:
 def make_metric(name: str, num_classes: int) -> Metric:
     """`accuracy`, or the multi-class metric of that name (`F1Score`, `AUROC`, `Recall` …), of logits [N, classes].
 
-    Raises KasError if torchmetrics has none of that name, it has no direction, or is not one number.
+    Raises KasError if torchmetrics has none of that name, higher is not better, or it is not one number.
     """
     if name == "accuracy":
         return torchmetrics.classification.MulticlassAccuracy(num_classes=num_classes, average="micro")
@@ -37,10 +37,8 @@ def make_metric(name: str, num_classes: int) -> Metric:
         metric: Metric = getattr(torchmetrics.classification, _PREFIX + name)(num_classes=num_classes)
     except (TypeError, ValueError) as error:
         raise KasError(f"training.metric {name} cannot be used, it needs further arguments: {error}") from error
-    if metric.higher_is_better is None:
-        raise KasError(
-            f"training.metric {name} has no direction (better or worse); choose one that has, such as F1Score"
-        )
+    if not metric.higher_is_better:
+        raise KasError(f"training.metric {name} is not the better the higher it is; choose one that is, such as F1Score")
     if _numbers(metric, num_classes) != 1:
         raise KasError(f"training.metric {name} is not one number, but one for each class; choose another, such as F1Score")
     return metric
@@ -51,8 +49,3 @@ def _numbers(metric: Metric, num_classes: int) -> int:
     tried = metric.clone()
     tried.update(torch.eye(num_classes), torch.arange(num_classes))
     return int(torch.as_tensor(tried.compute()).numel())
-
-
-def metric_direction(name: str) -> str:
-    """`maximize` or `minimize`. Raises KasError as `make_metric`."""
-    return "maximize" if make_metric(name, 2).higher_is_better else "minimize"

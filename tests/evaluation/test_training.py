@@ -10,16 +10,27 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 import torch
 from torch import nn
 
-from kas.evaluation import OutOfMemory, TimeLimit, TrainingDiverged, make_data, make_model, resolve_device, train
+from kas.evaluation import (
+    DeviceLock,
+    OutOfMemory,
+    TimeLimit,
+    TrainingDiverged,
+    make_data,
+    make_model,
+    resolve_device,
+    train,
+)
 from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.reports import EpochReport
 from kas.evaluation.settings import DataSettings, ModelSettings, Precision, TrainingSettings
+from kas.evaluation.training import score_on_test
 from kas.language.errors import KasError
 
 
@@ -62,9 +73,7 @@ def test_same_seed_same_result_and_another_seed_another(data: Any, tmp_path: Pat
     assert not torch.equal(weights(models[0]), weights(models[1]))
 
 
-def test_a_resumed_training_ends_as_an_uninterrupted_one(
-    data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_resumed_training_ends_as_an_uninterrupted_one(data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = TrainingSettings(epochs=4)
     whole = network()
     expected = train(whole, data, settings, folder=tmp_path / "whole", seed=3, device="cpu")
@@ -211,9 +220,7 @@ def _sleep(outputs: torch.Tensor) -> torch.Tensor:
         (_interrupt, KeyboardInterrupt, None),
     ],
 )
-def test_ends_without_a_result(
-    data: Any, tmp_path: Path, fault: Any, error: type[BaseException], message: str | None
-) -> None:
+def test_ends_without_a_result(data: Any, tmp_path: Path, fault: Any, error: type[BaseException], message: str | None) -> None:
     settings = TrainingSettings(epochs=2, time_limit_s=0.2 if error is TimeLimit else None)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(error, match=message):
@@ -249,9 +256,47 @@ def test_kill_9_in_the_middle_loses_at_most_one_epoch(tmp_path: Path) -> None:
     assert output[:2] == [str(saved), f"resumed {saved} {epochs}"]
 
 
-def test_lock_is_free_between_batches_and_after_any_end(data: Any, tmp_path: Path) -> None:
-    from kas.evaluation import DeviceLock
+class _Watching(nn.Module):
+    """Notes in which mode it runs, and what its lock is held for."""
 
+    def __init__(self, lock: DeviceLock) -> None:
+        super().__init__()
+        self.linear, self.lock, self.seen = nn.Linear(64, 10), lock, set[tuple[bool, str | None]]()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.seen.add((self.training, self.lock._held))
+        return self.linear(inputs.flatten(1))  # type: ignore[no-any-return]
+
+
+def test_the_lock_is_held_in_training_validation_and_test(data: Any, tmp_path: Path) -> None:
+    lock = DeviceLock(tmp_path / "locks")
+    model, settings = _Watching(lock), TrainingSettings(epochs=1)
+    train(model, data, settings, folder=tmp_path, device="cpu", lock=lock)
+    assert model.seen == {(True, "shared"), (False, "shared")}
+    model.seen.clear()
+    score_on_test(model, data, settings, device="cpu", lock=lock)
+    assert model.seen == {(False, "shared")}
+    lock.close()
+
+
+def test_waiting_for_the_lock_is_no_training(data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still but for 100 s that others take before each batch."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("kas.evaluation._callbacks.time", clock)
+
+    class Busy(DeviceLock):
+        def acquire_shared(self) -> None:
+            super().acquire_shared()
+            clock.now += 100
+
+    lock, settings = Busy(tmp_path / "locks"), TrainingSettings(epochs=2, time_limit_s=1.0)
+    result = train(network(), data, settings, folder=tmp_path, device="cpu", lock=lock)
+    assert clock.now >= 400
+    assert result.seconds == 0
+    lock.close()
+
+
+def test_lock_is_free_between_batches_and_after_any_end(data: Any, tmp_path: Path) -> None:
     lock = DeviceLock(tmp_path / "locks")
     train(network(), data, TrainingSettings(epochs=1), folder=tmp_path / "a", device="cpu", lock=lock)
     with lock.exclusive():
@@ -295,9 +340,7 @@ class _Unused(nn.Module):
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_device("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(
-        KasError, match="device: cuda is asked for, but torch finds no CUDA device; use device: auto or cpu"
-    ):
+    with pytest.raises(KasError, match="device: cuda is asked for, but torch finds no CUDA device; use device: auto or cpu"):
         resolve_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -312,9 +355,7 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trains_from_another_thread(data: Any, tmp_path: Path) -> None:
     done: list[Any] = []
     settings = TrainingSettings(epochs=1)
-    thread = threading.Thread(
-        target=lambda: done.append(train(network(), data, settings, folder=tmp_path, device="cpu"))
-    )
+    thread = threading.Thread(target=lambda: done.append(train(network(), data, settings, folder=tmp_path, device="cpu")))
     thread.start()
     thread.join()
     assert done[0].epochs == 1

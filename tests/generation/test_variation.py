@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +40,19 @@ def test_children_of_sampled_kernels_are_legal_and_within_the_budget(seed: int, 
     for child in (mutate(one, sampler, rng), crossover(one, other, sampler, rng)):
         check(child, rank)
         assert child.hash != one.hash
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [{"memory": 3.0}, {"macs": {"max": 0.6, "each": 0.6}}, {"macs": {"max": 0.6, "min": 0.5}}, {"params": {"each": 0.3}}],
+    ids=str,
+)
+def test_children_keep_to_every_kind_of_limit(budget: dict[str, Any]) -> None:
+    rng, sampler = np.random.default_rng(0), Sampler(2, TARGETS[2], budget)
+    kernels = [sampler.draw(rng) for _ in range(6)]
+    for one, other in pairwise(kernels):
+        for child in (mutate(one, sampler, rng), crossover(one, other, sampler, rng)):
+            kas.solve(child, TARGETS[2], budget)  # raises Infeasible
 
 
 @pytest.mark.parametrize("name", kas.zoo.names())

@@ -12,7 +12,7 @@ from kas import zoo
 from kas.language import KasError
 from kas.lowering import build
 from kas.lowering.dot import dot_text
-from kas.lowering.export import FORMATS, METADATA_FILE, OnnxSession, export_module
+from kas.lowering.export import BATCHES, FORMATS, METADATA_FILE, OnnxSession, export_module
 
 SUFFIX = {"onnx": "onnx", "exported-program": "pt2"}
 FAST = ["involution", "attention", "joint softmax of far axes", "average of a row", "grouped linear"]
@@ -49,6 +49,14 @@ def test_the_batch_is_dynamic(tmp_path):
     (given,) = session.get_inputs()
     assert (given.name, given.shape) == ("input", ["batch", 16, 6, 10])
     assert session.run(None, {"input": torch.zeros(7, 16, 6, 10).numpy()})[0].shape == (7, 16, 6, 10)
+
+
+@pytest.mark.parametrize("wrong", BATCHES)
+def test_what_differs_at_any_batch_is_refused(wrong, tmp_path, monkeypatch):
+    module = nn.Linear(3, 2).requires_grad_(False)
+    monkeypatch.setitem(FORMATS, "onnx", lambda *_: lambda inputs: module(inputs) + (len(inputs) == wrong))
+    with pytest.raises(KasError, match="its output differs from torch's"):
+        export_module(module, (3,), tmp_path / "a.onnx", "onnx")
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -55,6 +55,7 @@ def test_sampled_kernels(rank):
         except ValueError as error:
             if "no integer" not in str(error) and "not longer" not in str(error):
                 raise
+            continue
         seen += 1
     assert seen > 200
 

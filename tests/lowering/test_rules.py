@@ -597,3 +597,15 @@ def test_the_input_is_never_written_over():
             module(x)
         assert torch.equal(x, before)
         assert all(torch.equal(p, w) for p, w in zip(module.parameters(), weights, strict=True))
+
+
+@pytest.mark.parametrize("over", ["hw", "h", "w"])
+@pytest.mark.parametrize("size", [(4, 4), (6, 10)], ids=str)  # few positions, and many
+def test_neighbours_that_stay_in_memory_are_as_far_apart_as_asked(over, size):
+    kernel = program(op("unfold", over=over, k=3, d=2), op("softmax", axes=[f"0.k{axis}" for axis in over]), FC)
+    assert difference(kernel, sizes=[size]) < TOLERANCE
+
+
+def test_neighbours_along_one_axis_of_taps_along_the_other_are_as_far_apart_as_asked():
+    rows = op("unfold", over="w", k=3), op("softmax", axes=["0.kw"])
+    assert difference(program(*rows, op("unfold", over="h", k=3, d=2), op("softmax", axes=["0.kh"]), FC)) < TOLERANCE

@@ -154,6 +154,7 @@ def test_an_amount_is_never_a_literal():
     kernel = zoo.get("bottleneck")
     env = {"C": 16, "G": 1, "H": 8, "W": 8, "x0": 4}
     code, plain = SymbolicCode(kernel, env), Code(kernel, env)
+    assert any(isinstance(code.number(dim), Amount) for _, dim in kernel.dims)
     for _, dim in kernel.dims:
         amount = code.number(dim)
         if isinstance(amount, Amount):

@@ -5,13 +5,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
+from torchvision.models import convnext, efficientnet
+from torchvision.models import mobilenetv3 as mobilenet
 
 from kas.replacement import find_targets, replace_layers
-
-models = pytest.importorskip("torchvision.models")
-convnext = pytest.importorskip("torchvision.models.convnext")
-mobilenet = pytest.importorskip("torchvision.models.mobilenetv3")
-efficientnet = pytest.importorskip("torchvision.models.efficientnet")
 
 
 def inverted():
@@ -82,6 +80,7 @@ def test_replacement(name, adapter):
         if not isinstance(model, models.VisionTransformer) or sample.shape[2] == 32:
             new(sample).square().mean().backward()
     fresh = [p for key, p in new.named_parameters() if key not in others]
+    assert fresh
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in fresh)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 

@@ -8,11 +8,10 @@ import torch
 from replacement_networks import same_template
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
 
 from kas.language.errors import KasError
 from kas.replacement import find_targets, replace_layers
-
-models = pytest.importorskip("torchvision.models")
 
 NETWORKS = {
     "resnet18": (16, {}),
@@ -47,6 +46,7 @@ def test_replacement(name):
     loss.backward()
     replaced = tuple(target.name + "." for target in targets)
     fresh = [p for key, p in new.named_parameters() if key.startswith(replaced)]
+    assert fresh
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in fresh)
     assert model.training
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

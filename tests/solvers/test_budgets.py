@@ -108,11 +108,11 @@ def test_infeasible_only_where_brute_force_finds_nothing(seed):
 )
 def test_limits_hold_and_are_used(name, targets, budget):
     program = kernel(name)
-    try:
-        sizes = solve(program, targets, budget)
-    except Infeasible:
-        assert name in ("quarter", "positions", "attention", "grouped, fixed") or targets is MIXED
+    if name == "attention" and (targets is MIXED or budget not in ({"macs": 1.0, "params": 1.0}, {"macs": {"each": 0.5}})):
+        with pytest.raises(Infeasible):
+            solve(program, targets, budget)
         return
+    sizes = solve(program, targets, budget)
     check(program, targets, budget, sizes)
     assert sizes.exact or sizes.gap <= 0.01
     assert sizes.exact or sizes.gap <= 1 - max(sizes.use.values()) + 1e-9
@@ -121,7 +121,7 @@ def test_limits_hold_and_are_used(name, targets, budget):
 
 
 def test_random_chains_on_large_targets():
-    rng = random.Random(1)
+    rng, met = random.Random(1), 0
     for _ in range(60):
         program, budget = chain(rng), {"macs": rng.choice([0.1, 0.3, 1.0]), "params": rng.choice([0.1, 0.3, 1.0])}
         targets = rng.choice([FOUR, MIXED])
@@ -136,6 +136,8 @@ def test_random_chains_on_large_targets():
         assert max(quick.use.values()) <= max(sizes.use.values()) + (0 if sizes.exact else 0.01)
         ratios = {v: [sizes.values[t.name][v] / t.channels for t in targets] for v in program.variables}
         assert sizes.exact or all(max(r) / min(r) < 8 for r in ratios.values())
+        met += 1
+    assert met > 50
 
 
 def test_without_a_budget():
@@ -284,13 +286,15 @@ def test_bad_targets():
 
 
 def test_a_decimal_limit_is_met_as_a_float_too():
-    target = [Target("a", 10, 10, (1, 1), kernel_size=(1, 1))]
+    target, met = [Target("a", 10, 10, (1, 1), kernel_size=(1, 1))], 0
     for percent in range(1, 100):
         try:
             sizes = solve(kernel("bottleneck"), target, {"macs": percent / 10})
         except Infeasible:
             continue
         assert sizes.macs / target[0].macs <= percent / 10
+        met += 1
+    assert met > 90
 
 
 def test_sizes_round_trip():

@@ -9,7 +9,7 @@ import pytest
 import solver_oracle as oracle
 from solver_kernels import HAND, kernel
 
-from kas.language import Infeasible, KasError
+from kas.language import KasError
 from kas.language.costs import environment
 from kas.solvers import Sizes, Solver, Target
 
@@ -34,14 +34,11 @@ def cost_of_steps(program, targets, sizes, key):
     return totals
 
 
-@pytest.mark.parametrize("name", HAND)
+@pytest.mark.parametrize("name", [name for name in HAND if name != "attention"])  # which has no sizes here
 @pytest.mark.parametrize("key", ["macs", "params", "work"])
 def test_shares_of_the_steps(name, key):
     program, solver = kernel(name), Solver(MIXED, {"macs": 0.5, "params": 0.9})
-    try:
-        sizes = solver.solve(program, thorough=False)
-    except Infeasible:
-        pytest.skip("does not fit these targets")
+    sizes = solver.solve(program, thorough=False)
     shares = solver.shares(program, sizes, key)
     total = oracle.join([oracle.layer(program, t, sizes.groups, sizes.values[t.name]) for t in MIXED])[key]
     assert shares == pytest.approx([cost / total for cost in cost_of_steps(program, MIXED, sizes, key)])

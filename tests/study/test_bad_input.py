@@ -79,6 +79,7 @@ def test_a_wrong_override(tmp_path: Path) -> None:
         (["model.factory=math:nothing"], ["model.factory", "module math has no function nothing"]),
         (["data.factory=nowhere:data"], ["data.factory", "there is no module nowhere"]),
         (["data.factory=math:sqrt"], ["data.factory"]),
+        (["training.metric=F1Scor"], ["training.metric is 'F1Scor'", "did you mean 'F1Score'"]),
         (["targets.names=[nothing.*]"], ["no layer to replace", "name"]),
         (["budget={memory: 0.01}"], ["no kernel at all satisfies the budget", "memory", "would do"]),
         (["search.seeds=[conv1d3]"], ["seed 'conv1d3' is a kernel of rank 1 (sequences)", "of rank 2 (images)", "bottleneck"]),

@@ -41,11 +41,10 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.measured: list[tuple[str, str]] = []
         self.messages: list[str] = []
+        self.again: dict[str, float] = {}  # ratios by kernel, where they are not 0.5
         self.failures: dict[tuple[str, str], BaseException] = {}
         self.refused: dict[str, str] = {}
-        self.runtimes = {
-            name: Runtime(name=name, number=1, absent=None) for name in ("eager", "compile", "onnxruntime")
-        }
+        self.runtimes = {name: Runtime(name=name, number=1, absent=None) for name in ("eager", "compile", "onnxruntime")}
         self.bench: Any = SimpleNamespace(
             measures=True,
             device="cpu",
@@ -61,11 +60,12 @@ class Machine:
             raise Refusal(self.refused[runtime])
         return SimpleNamespace(memory_format="channels_last")
 
-    def measure(self, bench: Any, kernel: Kernel, sizes: Any, runtime: str) -> Paired:
+    def measure(self, bench: Any, kernel: Kernel, sizes: Any, runtime: str = "eager") -> Paired:
         if (failure := self.failures.pop((runtime, kernel.hash), None)) is not None:
             raise failure
         self.measured.append((runtime, kernel.hash))
-        return Paired(10.0, 5.0, 0.5, 0.4, 0.6, 15, True, runtime, f"{runtime} 1", "channels_last", "contiguous")
+        ratio = self.again.get(kernel.hash, 0.5)
+        return Paired(10.0, 5.0, ratio, 0.4, 0.6, 15, True, runtime, f"{runtime} 1", "channels_last", "contiguous")
 
     def run(self, study: optuna.Study) -> list[tuple[str, str]]:
         """What one more end of a search measures."""
@@ -123,6 +123,19 @@ def test_a_killed_process_loses_one_measurement(cut: tuple[str, str], machine: M
     after = machine.run(study)
     assert after[0] == cut
     assert before + after == [(name, key) for name in ("compile", "onnxruntime") for key in (FIRST, SECOND)]
+
+
+def test_every_member_is_measured_again_and_who_joins_them(
+    machine: Machine, study: optuna.Study, tmp_path: Path
+) -> None:
+    third = zoo.get("ghost")
+    add(make_queue(None, tmp_path, wanted=9), third, 0.75, 0.55)  # dominated, until the first falls behind
+    study.set_user_attr(keys.FRONT, {})
+    machine.again = {FIRST: 0.6, SECOND: 0.8, third.hash: 0.55}
+    front.remeasure_front(study, machine.bench, Silent())
+    expected = [key for key in (FIRST, SECOND, third.hash) for _ in range(front.SESSIONS)]
+    assert [key for _, key in machine.measured] == expected
+    assert {r.hash: (r.ratio, r.measured) for r in records.read(study)} == {key: (r, 3) for key, r in machine.again.items()}
 
 
 def test_only_what_is_new_on_the_front_is_measured(machine: Machine, study: optuna.Study, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_both_networks_are_timed_in_the_same_form(fused: bool, tmp_path: Path, m
 
 
 def test_the_setting_is_off_and_part_of_the_study() -> None:
-    assert CONFIG.cost.fused is False
+    assert StudyConfig(name="new").cost.fused is False
     read = StudyConfig.from_dict({**CONFIG.to_dict(), "cost": {**CONFIG.to_dict()["cost"], "fused": True}})
     assert read.cost.fused is True
     old = CONFIG.to_dict()

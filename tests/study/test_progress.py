@@ -87,6 +87,18 @@ def test_a_run_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     assert "12 of 12 trials are finished" in run.text
 
 
+def test_the_best_of_the_winners_is_the_fastest_or_the_one_of_least_work(tmp_path: Path) -> None:
+    fast, slow = (replace(OK, hash=name * 16, speedup=s, ratio=1 / s, ratio_high=1 / s) for name, s in (("a", 3.0), ("b", 1.5)))
+    least, more = (
+        replace(one, speedup=None, ratio=None, ratio_high=None, cost=cost) for one, cost in ((fast, 0.3), (slow, 0.6))
+    )
+    for front, said in (((fast, slow), "3.00× as fast"), ((slow, fast), "3.00× as fast"), ((more, least), "0.30× the work")):
+        run = Run()
+        run.terminal.study_started(started(tmp_path))
+        run.terminal.study_finished(ended(tmp_path, *front))
+        assert f"best within 2 points of the original: {'a' * 16} ({said})" in run.text
+
+
 def test_a_terminal_has_a_live_line(tmp_path: Path) -> None:
     run = Run(tty=True)
     run.terminal.study_started(started(tmp_path))

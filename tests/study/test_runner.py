@@ -112,12 +112,14 @@ def test_killed_again_and_again_at_any_instant(url: str, tmp_path: Path, spawn: 
     for round_ in range(6):
         before = len(evaluations(tmp_path))
         worker = spawn(url, 12, kernels=1000, epoch_s=0.02)
-        wait_for(lambda before=before: len(evaluations(tmp_path)) > before)
+        done = round_ % 2  # every other time after the worker has finished a trial
+        wait_for(lambda before=before + done: len(evaluations(tmp_path)) > before)
         time.sleep(0.013 * round_)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     queue = make_queue(url, tmp_path)
     before = {r.number: r for r in records.read(queue.study) if r.is_finished}
+    assert before
     last = spawn(url, 12, kernels=1000, epoch_s=0.0)
     assert last.wait(timeout=120) == 0
     queue = make_queue(url, tmp_path)
@@ -171,6 +173,19 @@ def test_errors_end_the_run_with_the_reason(tmp_path: Path) -> None:
     assert records.finished(queue.study) == 0
 
 
+def test_errors_that_are_not_in_a_row_end_nothing(tmp_path: Path) -> None:
+    wanted = MAX_ERRORS + 2
+    queue = make_queue(f"journal://{tmp_path}/log", tmp_path, wanted=wanted)
+
+    def every_other(context: TrialContext) -> Outcome:
+        if context.number % 2 == 0:
+            raise RuntimeError("bad kernel")
+        return Outcome("ok", values=(0.5, 1.0))
+
+    assert run(queue, every_other) == Result(0)
+    assert sum(record.outcome == "error" for record in records.read(queue.study)) == wanted
+
+
 def test_duplicates_end_the_run_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MAX_DUPLICATES", 20)
     queue = make_queue(f"journal://{tmp_path}/log", tmp_path, wanted=3)
@@ -178,6 +193,7 @@ def test_duplicates_end_the_run_with_the_reason(tmp_path: Path, monkeypatch: pyt
     assert result.exit_code == 1
     assert result.reason.startswith("20 proposals in a row")
     duplicates = [record for record in records.read(queue.study) if record.outcome == "duplicate"]
+    assert len(duplicates) >= 20
     assert all(record.state == "PRUNED" and record.hash and record.duplicate_of is not None for record in duplicates)
 
 

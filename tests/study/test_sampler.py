@@ -8,8 +8,9 @@ import pytest
 
 import kas
 from kas.generation import GenerationSettings, Sampler
-from kas.language import FAMILIES, OPS
+from kas.language import FAMILIES, OPS, Infeasible
 from kas.reporting.pareto import non_dominated_sort
+from kas.study import sampler as sampling
 from kas.study.genome import program_of, search_space
 
 TARGETS = [kas.Target("a", 64, 64, (16, 16)), kas.Target("b", 64, 128, (8, 8), stride=2)]
@@ -59,6 +60,39 @@ def test_parents_come_from_the_first_fronts_and_children_differ_from_blind_draws
     blind = run(40, seeds=(), blind=1.0)
     children = [t.user_attrs["hash"] for t in study.trials[30:]]
     assert not set(children) & set(hashes(blind)[30:])
+
+
+def test_of_two_parents_on_one_front_the_less_crowded_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["ghost", "bottleneck", "grouped3x3", "depthwise_separable", "inverted_residual"]
+    kernels = [kas.zoo.get(name).hash for name in names]
+    sampler = kas.KernelSampler(TARGETS, {"macs": 0.5}, seeds=names)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    for value in (0.1, 0.2, 0.25, 0.4, 0.9):  # the dearer the better: all on one front
+        kas.suggest_kernel(trial := study.ask())
+        study.tell(trial, (value, value))
+    parents = {kernel.hash: (kernel, standing) for kernel, standing in sampler._parents(study, 1)}
+    for better, worse in ((0, 3), (4, 3), (3, 2), (2, 1)):  # the ends, then by the distance of the neighbours
+        for pair in ((better, worse), (worse, better)):
+            drawn = iter([parents[kernels[i]] for i in pair])
+            monkeypatch.setattr(sampling, "pick", lambda rng, choices, drawn=drawn: next(drawn))
+            assert sampling._tournament([], np.random.default_rng(0)).hash == kernels[better]
+
+
+def test_kernels_exist_at_the_further_targets_too() -> None:
+    also = [kas.Target("narrow", 6, 6, (4, 4))]
+    for named, count in (((), 0), (also, 20)):
+        sampler = kas.KernelSampler(TARGETS, BUDGET, seeds=(), also=named)
+        kernels = [drawn.kernel for drawn in sampler.source.stream(0, most=20)]
+        assert sum(_fits(kernel, also) for kernel in kernels) >= count
+        if not named:
+            assert not all(_fits(kernel, also) for kernel in kernels), "these targets say nothing"
+
+
+def _fits(kernel: kas.Kernel, targets: list[kas.Target]) -> bool:
+    try:
+        return bool(kas.solve(kernel, targets))
+    except Infeasible:
+        return False
 
 
 def test_evolution_beats_blind_draws_on_a_simple_objective() -> None:

@@ -46,3 +46,9 @@ def test_a_seed_that_no_sizes_exist_for_is_named_with_the_budget() -> None:
     sampler, (line,) = study_sampler(made.config, made)
     assert line.startswith("warning: the seed conv3x3 is left out, it does not fit here with the budget macs 0.3: ")
     assert [kernel.hash for kernel in sampler.seeds] == [zoo.get("bottleneck").hash]
+
+
+def test_kernels_must_exist_in_the_trained_network_too() -> None:
+    made = bench(STUDIES / "digits.yaml")
+    sampler, _ = study_sampler(made.config, made)
+    assert sampler.source.also == list(made.trained.targets) != sampler.source.targets

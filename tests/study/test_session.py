@@ -71,6 +71,7 @@ def test_a_study_by_work_is_repeatable_and_measures_nothing(tmp_path: Path) -> N
     assert [(r.hash, r.accuracy, r.cost, r.outcome) for r in first.records] == [
         (r.hash, r.accuracy, r.cost, r.outcome) for r in second.records
     ]
+    assert first.finished == 3
     assert all(record.latency_ms is None and record.speedup is None for record in first.records)
     assert first.reference is not None
     assert first.reference.latency_ms is None
@@ -118,6 +119,7 @@ def test_status_after_a_session(tmp_path: Path) -> None:
     found = status(study, tmp_path / "tiny")
     assert (found["finished"], found["running"], found["trials"]) == (2, 0, 2)
     assert found["original"]["latency_ms"] is None
+    assert found["front"]
     assert all(Path(entry["json"]).exists() for entry in found["front"])
     json.dumps(found)
     study._storage._backend.engine.dispose()

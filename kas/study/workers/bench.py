@@ -22,6 +22,7 @@ from kas.evaluation.classifier import logits_of
 from kas.evaluation.devices import check_precision
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.inputs import fitted
+from kas.evaluation.metrics import make_metric
 from kas.evaluation.runtimes import Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, KasError, Kernel
@@ -44,7 +45,7 @@ class Network:
 
 
 class Bench:
-    """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
+    """Built once by each worker. Raises KasError if the data, a metric, a model, a target or the device is not there."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Bench:
         self.device_name = describe_device(self.device)
         self._originals: dict[str, Prepared] = {}
         self.data = make_data(config.data) if data is None else data
+        make_metric(config.training.metric, self.data.num_classes)
         shape = tuple(int(size) for size in self.data.input_shape)
         self.trained = self._network(config.training.model, shape, batch=2)
         self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)

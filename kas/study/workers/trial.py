@@ -70,8 +70,8 @@ class Pipeline:
             name = next(name for kind, name in _NAMES.items() if isinstance(error, kind))
             outcome = Outcome(name, str(error))
         outcome = replace(outcome, attributes={**found, **outcome.attributes})
-        if kernel is not None and outcome.name != "ok":
-            self._forget(kernel, outcome)
+        if kernel is not None and outcome.name != "ok":  # came to nothing; a duplicate has no kernel: it is the other trial's
+            shutil.rmtree(self._bench.folder.trial(kernel.hash), ignore_errors=True)
         if self._publication is not None:
             self._publication.outcome(context.trial, outcome)
         return outcome
@@ -146,11 +146,6 @@ class Pipeline:
             reason = f"{paired.ratio:.2f} times the original's latency, over cost.max_ratio {limit:g}"
             raise _Ended(Outcome("too_slow", reason, constraints={"latency": paired.ratio - limit}))
         return paired.ratio
-
-    def _forget(self, kernel: Kernel, outcome: Outcome) -> None:
-        """Remove the checkpoint of a kernel that came to nothing. A duplicate's belongs to the other trial."""
-        if outcome.name != "duplicate":
-            shutil.rmtree(self._bench.folder.trial(kernel.hash), ignore_errors=True)
 
 
 def measure(bench: Bench, kernel: Kernel, sizes: Sizes, runtime: str | None = None) -> Paired:
