@@ -70,7 +70,7 @@ class OnnxRuntime(Runtime):
         options.log_severity_level = 3  # warnings are about its own optimisations
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
-        # Its threads wait for the next pass at full load, by default: for a candidate's they would take cores from the original.
+        # By default its threads wait for the next pass at full load: a candidate's would take cores from the original.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         providers: list[Any] = ["CPUExecutionProvider"]
         if self.device.type == "cuda":
