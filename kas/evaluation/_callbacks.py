@@ -17,6 +17,7 @@ from kas.evaluation.classifier import Classifier
 from kas.evaluation.locks import DeviceLock
 from kas.evaluation.outcomes import TimeLimit, TrainingDiverged
 from kas.evaluation.reports import EpochReport
+from kas.evaluation.worktime import WorkClock
 
 __all__ = ["Epochs", "SharedDevice", "seed_epoch"]
 
@@ -25,10 +26,14 @@ _CHECK_EVERY = 25  # batches between looks at the loss: each look makes a GPU wa
 
 
 class SharedDevice(pl.Callback):
-    """Holds the device's shared lock during each batch, and counts the seconds spent waiting for it."""
+    """Holds the device's shared lock during each batch, and counts the seconds spent waiting for it.
 
-    def __init__(self, lock: DeviceLock | None) -> None:
+    on_batch: called after each batch.
+    """
+
+    def __init__(self, lock: DeviceLock | None, on_batch: Callable[[], None] | None = None) -> None:
         self.lock, self.waited = lock, 0.0
+        self._on_batch = on_batch
 
     def _take(self, *_: Any, **__: Any) -> None:
         if self.lock is not None:
@@ -40,12 +45,17 @@ class SharedDevice(pl.Callback):
         if self.lock is not None:
             self.lock.release()
 
+    def _end(self, *_: Any, **__: Any) -> None:
+        self._give()
+        if self._on_batch is not None:
+            self._on_batch()
+
     on_train_batch_start = _take
-    on_train_batch_end = _give
+    on_train_batch_end = _end
     on_validation_batch_start = _take
-    on_validation_batch_end = _give
+    on_validation_batch_end = _end
     on_test_batch_start = _take
-    on_test_batch_end = _give
+    on_test_batch_end = _end
     on_exception = _give
 
 
@@ -64,7 +74,7 @@ class Epochs(pl.Callback):
         self.history: list[EpochReport] = []
         self._checkpoint, self._seed, self._on_epoch = checkpoint, seed, on_epoch
         self._time_limit_s, self._device = time_limit_s, device
-        self._start = 0.0
+        self._clock = WorkClock()
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": [report.to_dict() for report in self.history], "seed": self._seed}
@@ -75,7 +85,7 @@ class Epochs(pl.Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         seed_epoch(self._seed, trainer.current_epoch)
         self._device.waited = 0.0
-        self._start = time.monotonic()
+        self._clock = WorkClock()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % _CHECK_EVERY == 0 or pl_module.device.type == "cpu":
@@ -112,12 +122,12 @@ class Epochs(pl.Callback):
         if self._time_limit_s is not None and spent > self._time_limit_s:
             raise TimeLimit(
                 f"the training was in epoch {trainer.current_epoch} of {trainer.max_epochs} "
-                f"after training.time_limit_s = {self._time_limit_s:g} s"
+                f"after training.time_limit_s = {self._time_limit_s:g} s of its own work"
             )
 
     def _seconds(self) -> float:
-        """Seconds in this epoch, the wait for the device not counted."""
-        return time.monotonic() - self._start - self._device.waited
+        """Seconds of own work in this epoch, the wait for the device not counted."""
+        return max(0.0, self._clock.seconds() - self._device.waited)
 
 
 def seed_epoch(seed: int, epoch: int) -> None:

@@ -14,6 +14,8 @@ class TrainingDiverged(KasError):
 class OutOfMemory(KasError):
     """The device (or the host) had not enough memory for the network and the batch."""
 
+    exit_code = 1
+
 
 class TimeLimit(KasError):
-    """A training took longer than `training.time_limit_s`."""
+    """A training took more than `training.time_limit_s` of its own work."""

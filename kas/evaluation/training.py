@@ -41,6 +41,7 @@ def train(
     device: str = "auto",
     lock: DeviceLock | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    on_batch: Callable[[], None] | None = None,
     progress: bool = False,
 ) -> TrainResult:
     """Train `model` in place on `data` (a data module of `make_data`), and return its validation accuracy.
@@ -48,9 +49,10 @@ def train(
     After each epoch `folder/last.ckpt` is written; if it is there at the start, training goes on after its last epoch.
     The order of the samples, augmentation and dropout follow from (seed, epoch) alone; weights are taken as they come.
     `lock` is held (shared) during each batch. `on_epoch` is called after each epoch has been saved; what it raises ends
-    the training and passes through. `progress` shows Lightning's progress bar.
+    the training and passes through. `on_batch` is called after each batch. `progress` shows Lightning's progress bar.
 
-    Raises TrainingDiverged (the loss is not finite), OutOfMemory, TimeLimit, and KasError if the device is not there or
+    Raises TrainingDiverged (the loss is not finite), OutOfMemory, TimeLimit (`settings.time_limit_s` of own work are over, see
+    `kas.evaluation.worktime`), and KasError if the device is not there or
     has not the precision, or the checkpoint is of another network. Ctrl-C is KeyboardInterrupt, as anywhere.
     """
     checkpoint = Path(folder).absolute() / CHECKPOINT
@@ -58,10 +60,8 @@ def train(
     check_precision(where, settings.precision)
     module = Classifier(model, settings, data.num_classes)
     resumed = _resume_point(checkpoint, module, settings)
-    shared = SharedDevice(lock)
-    epochs = Epochs(
-        checkpoint=checkpoint, seed=seed, time_limit_s=settings.time_limit_s, device=shared, on_epoch=on_epoch
-    )
+    shared = SharedDevice(lock, on_batch)
+    epochs = Epochs(checkpoint=checkpoint, seed=seed, time_limit_s=settings.time_limit_s, device=shared, on_epoch=on_epoch)
     with quiet(), memory_errors("training"), _plain_interrupt(), _lent(data, seed):
         trainer = _trainer(where, settings, [shared, epochs], progress)
         seed_epoch(seed, resumed or 0)
@@ -71,16 +71,23 @@ def train(
 
 
 def score_on_test(
-    model: nn.Module, data: Any, settings: TrainingSettings, *, device: str = "auto", lock: DeviceLock | None = None
+    model: nn.Module,
+    data: Any,
+    settings: TrainingSettings,
+    *,
+    device: str = "auto",
+    lock: DeviceLock | None = None,
+    on_batch: Callable[[], None] | None = None,
 ) -> float:
     """The metric of a trained `model` over the test split of `data` (its `test_dataloader`).
 
-    `lock` is held (shared) during each batch. Raises OutOfMemory, and KasError if the device is not there.
+    `lock` is held (shared) during each batch, `on_batch` called after it. Raises OutOfMemory, and KasError if the device
+    is not there.
     """
     where = resolve_device(device)
     module = Classifier(model, settings, data.num_classes)
     with quiet(), memory_errors("testing"), _plain_interrupt(), _lent(data, 0):
-        trainer = _trainer(where, settings, [SharedDevice(lock)], progress=False)
+        trainer = _trainer(where, settings, [SharedDevice(lock, on_batch)], progress=False)
         trainer.test(module, datamodule=data, verbose=False)
     return module.score()
 

@@ -6,7 +6,12 @@ __all__ = ["Infeasible", "InvalidKernel", "KasError"]
 
 
 class KasError(Exception):
-    """Base of every error that kas raises on purpose: what was wrong, where, and what would be right."""
+    """Base of every error that kas raises on purpose: what was wrong, where, and what would be right.
+
+    exit_code: of a command that it ends; 2 for bad input.
+    """
+
+    exit_code = 2
 
 
 class InvalidKernel(KasError):

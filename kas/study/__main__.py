@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command.execute(args[args.command])
     except KasError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from kas.study.commands._base import Place
 
 if TYPE_CHECKING:
     from kas.study.config import StudyConfig
+    from kas.study.display.events import StudyStarted
 
 __all__ = ["add_amounts", "check_amounts", "launch"]
 
@@ -34,35 +37,59 @@ def check_amounts(args: Any) -> None:
             raise KasError(f"--{key} must be at least 1, not {value}")
 
 
-def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int, *, further: bool = False) -> int:
-    """Run the study until it has its trials, with `workers` processes, of which this is the first.
+def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int) -> int:
+    """Run the study until it has its trials, with `workers` worker processes.
 
-    study_file: what the configuration was read from; None if the study's folder has it already. further: this process
-    is one that another `launch` started. Returns the exit code; an interruption says how to go on.
+    study_file: what the configuration was read from; None if the study's folder has it already. Returns the exit code; an
+    interruption says how to go on.
     """
-    from kas.study.display.events import Listeners
-    from kas.study.display.progress import Terminal, Worker
-    from kas.study.workers.origin import Keeper
-    from kas.study.workers.session import run_study
-    from kas.study.workers.team import Team, end_with_parent
+    from kas.study.display.progress import Terminal
+    from kas.study.workers.origin import remember
+    from kas.study.workers.session import work_on
+    from kas.study.workers.supervisor import Supervisor
 
-    if further:
-        end_with_parent()
-    terminal = Worker() if further else Terminal()
-    command = [sys.executable, "-m", "kas.study", "resume", config.name, f"--workers={workers}", "--further-worker"]
-    command += place.options()
+    class Screen(Terminal):
+        """Shows the study, and keeps its configuration in its folder once it is open and all is well."""
+
+        def study_started(self, event: StudyStarted) -> None:
+            if study_file is not None:
+                remember(event.folder, config, study_file)
+            super().study_started(event)
+
+    folder = place.folder(config.name)
+    screen = Screen()
+    supervisor = Supervisor(
+        partial(work_on, config, folder, place.storage, workers),
+        screen,
+        workers,
+        give_up=partial(_give_up, config, folder, place.storage),
+        time_limit_s=config.training.time_limit_s if config.objectives.cost == "latency" else None,
+    )
     try:
-        with Team(command, 0 if further else workers - 1, terminal) as team:
-            keeper = Keeper(config, study_file)
-            folder = place.folder(config.name)
-            summary = run_study(config, folder, place.storage, Listeners(keeper, terminal, team), workers)
-            if summary.exit_code:
-                team.interrupt()
+        code = supervisor.run()
     finally:
-        terminal.close()
-    if summary.exit_code == 0 and not further:
-        terminal.message(f"report   {report.write(place, config.name)}")
-    if summary.exit_code == 130 and not further:
+        screen.close()
+    if code == 0:
+        screen.message(f"report   {report.write(place, config.name)}")
+    if code == 130:
         options = "".join(f" {option}" for option in place.options())
-        print(f"interrupted; go on with: python -m kas.study resume {config.name}{options}", file=sys.stderr)
-    return summary.exit_code
+        go_on = f"; go on with: python -m kas.study resume {config.name}{options}" if supervisor.begun else ""
+        print(f"interrupted{go_on}", file=sys.stderr)
+    return code
+
+
+def _give_up(config: StudyConfig, folder: Path, url: str | None, number: int, reason: str) -> None:
+    """Record that a trial hangs, before the process that runs it is ended: so nobody takes it for one that died."""
+    import optuna
+
+    from kas.study.attributes import Outcome
+    from kas.study.storage.opening import close_storage, open_mutex, open_storage
+    from kas.study.storage.queue import TrialQueue
+
+    with ExitStack() as stack:
+        storage = open_storage(url, folder, create=False)
+        stack.callback(close_storage, storage)
+        mutex = open_mutex(url, folder, config.name)
+        stack.callback(mutex.close)
+        study = optuna.load_study(study_name=config.name, storage=storage)
+        TrialQueue(study, storage, mutex, wanted=config.trials).end(number, Outcome("timeout", reason))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import SUPPRESS
 from collections.abc import Sequence
-from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
@@ -21,11 +20,8 @@ if TYPE_CHECKING:
 
     from kas.language.kernel import Kernel
     from kas.study.config import StudyConfig
-    from kas.study.display.promotion import PromotionTerminal
 
 __all__ = ["command"]
-
-POLL_S = 1.0
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -43,7 +39,6 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training data (default: training.epochs)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that train on this machine (default: 1)")
     parser.add_argument("--json", action="store_true", help="print the table as one JSON object, for scripts")
-    parser.add_argument("--further-worker", action="store_true", help=SUPPRESS)  # of --workers
     add_place(parser)
 
 
@@ -93,84 +88,24 @@ def _chosen(study: optuna.Study, names: Sequence[str]) -> dict[str, Kernel]:
 
 
 def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Kernel], epochs: int) -> int:
-    from kas.evaluation.outcomes import OutOfMemory
     from kas.study.display.progress import make_console
     from kas.study.display.promotion import PromotionTerminal
-    from kas.study.workers.team import Team, end_with_parent
+    from kas.study.workers.promoting import work_on
+    from kas.study.workers.supervisor import Supervisor
 
-    if args.further_worker:
-        end_with_parent()
     terminal = PromotionTerminal(make_console(stderr=args.json))
-    words = [sys.executable, "-m", "kas.study", "promote", args.name, f"--seeds={args.seeds}", f"--epochs={epochs}"]
-    words += [f"--kernel={key}" for key in kernels]
-    further = [*words, f"--workers={args.workers}", "--further-worker", *place.options()]
+    folder = place.folder(config.name)
+    work = partial(work_on, config, folder, place.storage, kernels, args.seeds, epochs, args.workers)
     try:
-        with Team(further, 0 if args.further_worker else args.workers - 1, terminal) as team:
-            _work(args, place, config, kernels, epochs, terminal, team)
-        if not args.further_worker:
-            _show(args, place, config, list(kernels), epochs)
-    except KeyboardInterrupt:
-        terminal.close()
-        if not args.further_worker:
-            command = " ".join(["python", *words[1:], *place.options()])
-            print(f"interrupted; go on with: {command}", file=sys.stderr)
-        return 130
-    except OutOfMemory as error:
-        print(f"{error}; what is finished is kept", file=sys.stderr)
-        return 1
+        code = Supervisor(work, terminal, args.workers).run()
     finally:
         terminal.close()
-    return 0
-
-
-def _work(
-    args: Any,
-    place: Place,
-    config: StudyConfig,
-    kernels: dict[str, Kernel],
-    epochs: int,
-    terminal: PromotionTerminal,
-    team: Any,
-) -> None:
-    """Take part until every training is done."""
-    import optuna
-
-    from kas.study.storage import records
-    from kas.study.storage.claims import Claims
-    from kas.study.storage.create import own_folder
-    from kas.study.storage.files import StudyFolder
-    from kas.study.storage.opening import close_storage, open_mutex, open_storage
-    from kas.study.workers.adapters import stored_targets
-    from kas.study.workers.bench import Bench
-    from kas.study.workers.front import measure_in_other_runtimes
-    from kas.study.workers.interruption import Interruption
-    from kas.study.workers.promotion import Promoter
-    from kas.study.workers.session import logging_to
-
-    folder = StudyFolder(place.folder(args.name))
-    bench = Bench(config, folder, args.workers)
-    with ExitStack() as stack:
-        storage = open_storage(place.storage, folder.root, create=False)
-        stack.callback(close_storage, storage)
-        mutex = open_mutex(place.storage, folder.root, args.name)
-        stack.callback(mutex.close)
-        study = optuna.load_study(study_name=args.name, storage=storage)
-        bench.adopt(stored_targets(study))
-        promoter = Promoter(study, bench, kernels, terminal, seeds=args.seeds, epochs=epochs)
-        own_folder(study, folder)
-        stack.enter_context(logging_to(folder.log))
-        interruption = stack.enter_context(Interruption())
-        if not args.further_worker:
-            terminal.message(promoter.summary())
-            team.reference_ready(records.reference(study))
-        claims = Claims(study, mutex)
-
-        def wait() -> None:
-            interruption.wait(POLL_S)
-
-        promoter.run(claims, wait)
-        if not args.further_worker:
-            claims.do("front", lambda: measure_in_other_runtimes(study, bench, terminal, kernels), wait)
+    if code == 0:
+        _show(args, place, config, list(kernels), epochs)
+    if code == 130:
+        words = ["promote", args.name, f"--seeds={args.seeds}", f"--epochs={epochs}", *(f"--kernel={key}" for key in kernels)]
+        print(f"interrupted; go on with: {' '.join(['python -m kas.study', *words, *place.options()])}", file=sys.stderr)
+    return code
 
 
 def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epochs: int) -> None:

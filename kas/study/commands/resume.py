@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,6 @@ __all__ = ["command"]
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", type=str, help="the study")
     add_amounts(parser)
-    parser.add_argument("--further-worker", action="store_true", help=SUPPRESS)  # of --workers
     add_place(parser)
 
 
@@ -31,7 +29,7 @@ def _execute(args: Any) -> int:
     study = open_study(place, args.name)
     config = study_config(study, place.folder(args.name))
     wanted = args.trials or records.wanted(study) or config.trials
-    return launch(replace(config, trials=wanted), None, place, args.workers, further=args.further_worker)
+    return launch(replace(config, trials=wanted), None, place, args.workers)
 
 
 command = Command(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kas.study.storage.records import Reference, TrialRecord
 
-__all__ = ["Listener", "Listeners", "Silent", "StudyStarted", "StudySummary"]
+__all__ = ["Listener", "Silent", "StudyStarted", "StudySummary"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,9 @@ class Listener(Protocol):
     def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
         """An epoch (from 1) of a trial's (None: of the reference's) training is done."""
 
+    def alive(self) -> None:
+        """A batch is done, or a second of waiting for a lock, the database or other workers: the worker does not hang."""
+
     def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
         """A trial has ended, of this worker (`own`) or of another that shares the study."""
 
@@ -97,6 +100,9 @@ class Silent:
     def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Nothing."""
 
+    def alive(self) -> None:
+        """Nothing."""
+
     def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
         """Nothing."""
 
@@ -105,50 +111,3 @@ class Silent:
 
     def message(self, text: str) -> None:
         """Nothing."""
-
-
-class Listeners:
-    """Passes every event on to several listeners."""
-
-    def __init__(self, *listeners: Listener) -> None:
-        self._listeners = listeners
-
-    def study_started(self, event: StudyStarted) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.study_started(event)
-
-    def reference_ready(self, reference: Reference) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.reference_ready(reference)
-
-    def trial_started(self, number: int, retry_of: int | None) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.trial_started(number, retry_of)
-
-    def stage(self, number: int | None, name: str, detail: str = "") -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.stage(number, name, detail)
-
-    def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.epoch(number, epoch, epochs, accuracy)
-
-    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.trial_finished(record, finished, wanted, own)
-
-    def study_finished(self, summary: StudySummary) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.study_finished(summary)
-
-    def message(self, text: str) -> None:
-        """To each."""
-        for listener in self._listeners:
-            listener.message(text)

@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kas.reporting import wording
-from kas.study.display.events import StudyStarted, StudySummary
+from kas.study.display.events import Silent, StudyStarted, StudySummary
 from kas.study.display.overview import beats, elsewhere, front_table, legend
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.records import Reference, TrialRecord
 
-__all__ = ["Terminal", "Worker", "make_console", "remaining_s", "trial_line"]
+__all__ = ["Terminal", "make_console", "remaining_s", "trial_line"]
 
 _STYLES = {"ok": "green", "error": "bold red", "duplicate": "dim"}
 
@@ -68,7 +68,7 @@ def make_console(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, stderr=stderr, width=140)
 
 
-class Terminal:
+class Terminal(Silent):
     """The listener that shows a study to a person. `clock`: seconds, for tests."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -186,29 +186,6 @@ class Terminal:
     def _print(self, item: str | Text | Table) -> None:
         # Text, not markup: an error message may hold square brackets.
         self.console.print(Text(item) if isinstance(item, str) else item)
-
-
-class Worker(Terminal):
-    """The listener of a further process of `run --workers`: its own trials as lines, which the first process passes on."""
-
-    def study_started(self, event: StudyStarted) -> None:
-        """Nothing to show: the first process has said it."""
-        self._study = event
-
-    def reference_ready(self, reference: Reference) -> None:
-        """Nothing to show."""
-        self._reference = reference
-
-    def stage(self, number: int | None, name: str, detail: str = "") -> None:
-        """Nothing to show."""
-
-    def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
-        """Nothing to show: the first process sees every trial end."""
-
-    def study_finished(self, summary: StudySummary) -> None:
-        """Only why it ended early."""
-        if summary.reason and summary.exit_code not in (0, 130):
-            self._print(summary.reason)
 
 
 def _whose(number: int | None) -> str:

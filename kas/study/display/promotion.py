@@ -12,7 +12,7 @@ from rich.text import Text
 
 from kas.reporting import wording
 from kas.reporting.errorbars import mean_and_sd, paired_difference
-from kas.study.display.events import Silent
+from kas.study.display.events import Listener, Silent
 from kas.study.storage import records
 from kas.study.storage.promotions import ORIGINAL, Promotion, promotions
 from kas.study.storage.status import runtime_name
@@ -174,8 +174,11 @@ def _known(key: str) -> str | None:
     return next((name for name in zoo.names() if zoo.get(name).hash == key), None)
 
 
-class PromotionListener(Protocol):
+class PromotionListener(Listener, Protocol):
     """Events of one worker of a promotion, from its main thread. None may raise."""
+
+    def promotion_started(self, summary: str) -> None:
+        """The trainings are known; what they are, in one line."""
 
     def unit_started(self, kernel: str, seed: int) -> None:
         """The training of a kernel (or "original") from a seed begins, or goes on."""
@@ -186,9 +189,6 @@ class PromotionListener(Protocol):
     def unit_finished(self, result: Promotion) -> None:
         """A training is done and tested, or failed."""
 
-    def message(self, text: str) -> None:
-        """Something worth a line, in plain words."""
-
 
 class PromotionTerminal(Silent):
     """Shows a promotion to a person: a line for each training; in a terminal also the running epoch, below the lines."""
@@ -196,6 +196,10 @@ class PromotionTerminal(Silent):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._status: Status | None = None
+
+    def promotion_started(self, summary: str) -> None:
+        """A line."""
+        self.message(summary)
 
     def unit_started(self, kernel: str, seed: int) -> None:
         """Show it."""
@@ -232,4 +236,3 @@ class PromotionTerminal(Silent):
             self._status = self.console.status(Text(text))
             self._status.start()
         self._status.update(Text(text))
-

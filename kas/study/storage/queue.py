@@ -31,6 +31,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kas.study import attributes as keys
@@ -119,10 +120,20 @@ class TrialQueue:
             if self.is_lost(trial):
                 return False
             with suppress(UpdateFinishedTrialError, ValueError):  # a foreign program ended it just now
-                self._record(trial, outcome)
+                self._record(trial._trial_id, outcome)
                 self._tell(trial.number, outcome.name, outcome.values)
                 return True
         return False
+
+    def end(self, number: int, outcome: Outcome) -> bool:
+        """Record an outcome of a trial that another process runs. False if it does not run any more."""
+        with self.mutex.hold():
+            trial = next((trial for trial in self._trials() if trial.number == number), None)
+            if trial is None or trial.state != TrialState.RUNNING:
+                return False
+            self._record(trial._trial_id, outcome)
+            self._tell(number, outcome.name, outcome.values)
+        return True
 
     def release(self, trial: optuna.Trial) -> None:
         """Give up a trial that was interrupted, so that whoever comes next goes on from its checkpoint."""
@@ -206,11 +217,11 @@ class TrialQueue:
             self.storage.create_new_trial(self._study_id, retry)
         return len(retries)
 
-    def _record(self, trial: optuna.Trial, outcome: Outcome) -> None:
+    def _record(self, trial_id: int, outcome: Outcome) -> None:
         """Write everything about an outcome, its name last; a duplicate gets its hash after that, it never holds a kernel."""
         for name, value in outcome.constraints.items():
-            with suppress(TypeError, ValueError):  # NaN
-                trial.set_constraint(name, value)
+            if math.isfinite(value):
+                self.storage.set_trial_system_attr(trial_id, f"{_CONSTRAINTS_KEY}:{name}", float(value))
         attributes: dict[str, Any] = {
             **outcome.attributes,
             **({f"constraint.{name}": value for name, value in outcome.constraints.items() if math.isfinite(value)}),
@@ -219,10 +230,10 @@ class TrialQueue:
         }
         late = attributes.pop("hash", None) if outcome.name == "duplicate" else None
         for key, value in attributes.items():
-            trial.set_user_attr(key, value)
-        trial.set_user_attr(keys.OUTCOME, outcome.name)
+            self.storage.set_trial_user_attr(trial_id, key, value)
+        self.storage.set_trial_user_attr(trial_id, keys.OUTCOME, outcome.name)
         if late is not None:
-            trial.set_user_attr("hash", late)
+            self.storage.set_trial_user_attr(trial_id, "hash", late)
 
     def _tell(self, number: int, outcome: str, values: Sequence[float] | None) -> None:
         if outcome == "ok":

@@ -7,7 +7,7 @@ accuracy (`training.model`), often a narrower one. The same program is solved fo
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from functools import cached_property
@@ -46,11 +46,20 @@ class Network:
 class Bench:
     """Built once by each worker. Raises KasError if the data, a model, a target or the device is not there."""
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder, workers: int = 1, data: Any = None) -> None:
+    def __init__(
+        self,
+        config: StudyConfig,
+        folder: StudyFolder,
+        workers: int = 1,
+        data: Any = None,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         """`workers`: how many processes of this machine train at a time; they share its CPU cores.
 
         data: where nothing is trained, what takes the place of the study's data: `input_shape` and `num_classes`.
+        alive: called after each batch of a training, and while the device's lock is waited for.
         """
+        self.alive = alive
         self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder
@@ -67,7 +76,7 @@ class Bench:
     def lock(self) -> DeviceLock:
         """The lock that workers on this device share: trainings pause while one of them measures."""
         device = str(self.device).replace(":", "")
-        return DeviceLock(self.folder.locks / f"{platform.node() or 'host'}-{device}")
+        return DeviceLock(self.folder.locks / f"{platform.node() or 'host'}-{device}", self.alive)
 
     def adopt(self, targets: Mapping[str, Sequence[Target]]) -> None:
         """Take over the adapters of a study's targets (`stored_targets`): whatever is solved or built then has these."""

@@ -17,13 +17,11 @@ import yaml
 
 from kas.language.errors import KasError
 from kas.study.config import StudyConfig, differences, load_config
-from kas.study.display.events import Silent, StudyStarted
 from kas.study.storage.create import stored_config
 from kas.study.storage.files import write_json, write_text
 
 __all__ = [
     "CONFIG_FILE",
-    "Keeper",
     "allow_imports_beside",
     "factories",
     "recall",
@@ -38,21 +36,6 @@ _HEADER = """\
 # The whole configuration of this study, written when it was made; `resume` reads it. Changing a key here is refused, as
 # the trials so far belong to the old value: make a new study instead.
 """
-
-
-class Keeper(Silent):
-    """A listener that keeps the configuration in the study's folder once the study is open and all is well.
-
-    study_file: what the configuration was read from; None where it came from the folder or the storage: nothing to keep.
-    """
-
-    def __init__(self, config: StudyConfig, study_file: Path | None) -> None:
-        self._config, self._study_file = config, study_file
-
-    def study_started(self, event: StudyStarted) -> None:
-        """Write `study.yaml`, unless it is there and says the same."""
-        if self._study_file is not None:
-            remember(event.folder, self._config, self._study_file)
 
 
 def remember(folder: Path, config: StudyConfig, study_file: Path) -> None:

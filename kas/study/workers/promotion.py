@@ -191,10 +191,13 @@ class Promoter:
                 device=str(bench.device),
                 lock=bench.lock,
                 on_epoch=on_epoch,
+                on_batch=bench.alive,
             )
             if trained.resumed_from_epoch is not None:
                 self._listener.message(f"{unit} went on from epoch {trained.resumed_from_epoch} of {trained.epochs}")
-            test = score_on_test(network, self._data, self._settings, device=str(bench.device), lock=bench.lock)
+            test = score_on_test(
+                network, self._data, self._settings, device=str(bench.device), lock=bench.lock, on_batch=bench.alive
+            )
         _log.info("%s: test %.4f", unit, test)
         accuracy = round(trained.accuracy, 6)
         return replace(result, validation=accuracy, test=round(test, 6), seconds=round(trained.seconds, 3))

@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 
 from kas.study.attributes import Outcome
 from kas.study.display.events import Listener
 from kas.study.storage import records
+from kas.study.storage.disk import DiskError, disk_error
 from kas.study.storage.queue import Nothing, TrialQueue
 from kas.study.workers.interruption import Interruption
 
@@ -63,7 +66,7 @@ class Runner:
 
     evaluate: from a context to an outcome; whatever it raises becomes the outcome `error` and is recorded.
     interruption: entered by the caller, so that a signal outside a trial ends the run as well.
-    poll_s: how long to wait, in seconds, when every slot is taken by others.
+    poll_s: how long to wait, in seconds, when every slot is taken by others. folder: of the study, to name for a full disk.
     """
 
     def __init__(
@@ -74,12 +77,14 @@ class Runner:
         interruption: Interruption,
         *,
         poll_s: float = 1.0,
+        folder: Path = Path(),
     ) -> None:
         self._queue = queue
         self._evaluate = evaluate
         self._listener = listener
         self._interruption = interruption
         self._poll_s = poll_s
+        self._folder = folder
         self._errors = 0
         self._duplicates = 0
         self._own: set[int] = set()
@@ -98,6 +103,7 @@ class Runner:
                 if not waiting:
                     self._listener.message("waiting for the last trials of the other workers")
                 waiting = True
+                self._listener.alive()
                 self._interruption.wait(self._poll_s)
                 continue
             waiting = False
@@ -113,20 +119,29 @@ class Runner:
             with self._queue.beating(trial):
                 outcome = self._outcome(trial)
                 kept = outcome is not None and self._queue.finish(trial, outcome)
-        except (KeyboardInterrupt, SystemExit):  # a signal, or a library's way out of one
-            _log.info("trial %d is interrupted; it will go on from its checkpoint", trial.number)
-            self._queue.release(trial)
-            raise KeyboardInterrupt from None
+        except (KeyboardInterrupt, DiskError) as error:
+            _log.info("trial %d is cut off; it will go on from its checkpoint", trial.number)
+            with suppress(*((Exception,) if isinstance(error, DiskError) else ())):  # the database may be on that disk
+                self._queue.release(trial)
+            raise
         if outcome is None or not kept:
             self._listener.message(f"trial {trial.number} was ended by somebody else; its retry takes its place")
             return
         self._count(outcome.name)
 
     def _outcome(self, trial: optuna.Trial) -> Outcome | None:
-        """The outcome of an evaluation; None if the trial is not ours any more."""
+        """The outcome of an evaluation; None if the trial is not ours any more.
+
+        A network that exits or raises KeyboardInterrupt has met an error like any other, unless a signal has come, which
+        libraries turn into either. A disk that is full says nothing about the kernel.
+        """
         try:
             return self._evaluate(TrialContext(trial, self._queue, self._listener))
-        except Exception as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            if self._interruption.requested:
+                raise KeyboardInterrupt from None
+            if (disk := disk_error(error, self._folder)) is not None:
+                raise disk from error
             if self._queue.is_lost(trial):
                 return None
             _log.exception("trial %d met an error", trial.number)

@@ -28,10 +28,15 @@ from kas.study.workers.runner import Result, Runner
 if TYPE_CHECKING:
     from kas.study.workers.bench import Bench
 
-__all__ = ["logging_to", "run_study"]
+__all__ = ["logging_to", "run_study", "work_on"]
 
 _log = logging.getLogger("kas.study")
 POLL_S = 1.0
+
+
+def work_on(config: StudyConfig, folder: Path, url: str | None, workers: int, listener: Listener) -> int:
+    """What a worker process of `run` and `resume` does: `run_study`, of which the exit code is left."""
+    return run_study(config, folder, url, listener, workers).exit_code
 
 
 def run_study(
@@ -57,7 +62,7 @@ def run_study(
     from kas.study.workers.seeding import study_sampler
 
     place = StudyFolder(folder)
-    bench = Bench(config, place, workers)
+    bench = Bench(config, place, workers, alive=listener.alive)
     bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)
@@ -73,12 +78,13 @@ def run_study(
         interruption = stack.enter_context(Interruption())
         try:
             found = bench.deployed.targets
-            first = settle_adapters(study, bench, Claims(study, mutex), lambda: interruption.wait(POLL_S))
+            first = settle_adapters(study, bench, Claims(study, mutex), lambda: session.wait(interruption))
             if bench.deployed.targets != found:
                 sampler, left_out = study_sampler(config, bench)
             session.announce(left_out if first else ())
             result = session.work(interruption, sampler)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as error:
+            interruption.check(error)
             _log.info("interrupted")
             result = Result(130)
         summary = session.summary(result)
@@ -113,7 +119,7 @@ class _Session:
         bench, claims = self.bench, Claims(self.study, self.mutex)
 
         def wait() -> None:
-            interruption.wait(POLL_S)
+            self.wait(interruption)
 
         ensure_reference(self.study, bench, claims, self.listener, wait)
         self.study.sampler = sampler
@@ -126,7 +132,7 @@ class _Session:
         publication.study(self.study)
         pipeline = Pipeline(bench, suggest, publication)
         queue = TrialQueue(self.study, self.storage, self.mutex, wanted=self.config.trials)
-        result = Runner(queue, pipeline, self.listener, interruption).run()
+        result = Runner(queue, pipeline, self.listener, interruption, folder=self.place.root).run()
 
         def finish() -> None:
             remeasure_front(self.study, bench, self.listener)
@@ -137,6 +143,11 @@ class _Session:
 
         claims.do("front", finish, wait)
         return result
+
+    def wait(self, interruption: Interruption) -> None:
+        """Sleep for a while, as others are at it."""
+        self.listener.alive()
+        interruption.wait(POLL_S)
 
     def summary(self, result: Result) -> StudySummary:
         """What the study has come to."""

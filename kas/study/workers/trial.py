@@ -203,6 +203,7 @@ def train_on(bench: Bench, network: nn.Module, folder: Any, listener: Listener, 
             device=str(bench.device),
             lock=bench.lock,
             on_epoch=on_epoch,
+            on_batch=listener.alive,
         )
     if result.resumed_from_epoch is not None:
         who = "the reference" if number is None else f"trial {number}"
