@@ -8,11 +8,13 @@ from collections.abc import Callable
 import optuna
 
 from kas.evaluation import Paired, TrainingDiverged, compare
+from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
 from kas.study.storage.claims import Claims
+from kas.study.storage.depot import Slot
 from kas.study.storage.records import Reference
 from kas.study.workers.bench import Bench, replaced_work
 from kas.study.workers.trial import train_on
@@ -30,6 +32,8 @@ def ensure_reference(
     known = records.reference(study)
     if known is None:
         known = claims.do("reference", lambda: _make(study, bench, listener), wait)
+    if bench.config.training.init == "original":
+        bench.depot.bring(bench.folder.reference / CHECKPOINT, Slot.of_reference(study))
     listener.reference_ready(known)
     return known
 
@@ -40,7 +44,7 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
         return known
     paired = _latency(bench, listener)
     try:
-        result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
+        result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None, Slot.of_reference(study))
     except TrainingDiverged as error:
         raise KasError(
             f"the original network cannot be trained as the study file says: {error}; "
