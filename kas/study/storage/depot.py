@@ -118,7 +118,7 @@ def open_depot(place: str | None) -> Depot:
         raise KasError("--artifacts s3://... needs boto3: pip install boto3") from None
     except Exception as error:  # of botocore: no keys, no such bucket, no answer
         raise KasError(f"--artifacts {place}: {error}") from None
-    return Depot(optuna.artifacts.Backoff(store))
+    return Depot(store)
 
 
 def _mark(checkpoint: Path) -> Path:
