@@ -47,3 +47,8 @@ def test_it_does_not_run_as_root() -> None:
 @pytest.mark.parametrize("word", ["PASSWORD", "SECRET", "TOKEN"])
 def test_no_layer_holds_a_secret(word: str) -> None:
     assert word not in TEXT.upper()
+
+
+def test_packages_of_a_user_are_installed_beside_kas() -> None:
+    assert 'PACKAGES=""' in instructions("ARG")
+    assert any(line.endswith('".[postgres,grpc]" ${PACKAGES}') for line in instructions("RUN"))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages._heartbeat import is_heartbeat_enabled
 
 from kas.language.errors import KasError
 from kas.study.storage.mutex import FileMutex
@@ -16,7 +15,6 @@ from kas.study.storage.opening import cut_torn_line, open_mutex, open_storage, s
 def test_sqlite_in_the_folder_is_the_default(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path / "runs" / "a")
     assert (tmp_path / "runs" / "a" / "study.db").exists()
-    assert is_heartbeat_enabled(storage)
     with storage._backend.engine.connect() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kas.study.commands import dashboard, export, keys, measure, promote, rediscover, report, resume, run, show, status
+from kas.study.commands import dashboard, export, keys, measure, promote, proxy, rediscover, report, resume, run, show, status
 from kas.study.commands import list as list_
 from kas.study.commands._base import Command
 
@@ -20,5 +20,6 @@ COMMANDS: dict[str, Command] = {
     "measure": measure.command,
     "dashboard": dashboard.command,
     "report": report.command,
+    "proxy": proxy.command,
     "rediscover": rediscover.command,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -21,11 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["add_amounts", "check_amounts", "launch"]
 
 
+ARTIFACTS = "KAS_ARTIFACTS"  # of the environment
+
+
 def add_amounts(parser: ArgumentParser) -> None:
     """Add --trials and --workers."""
     parser.add_argument("--trials", type=int, default=None, metavar="N", help="finished trials the study shall have in all")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
+    )
+    parser.add_argument(
+        "--artifacts",
+        type=str,
+        default=os.environ.get(ARTIFACTS),
+        metavar="PLACE",
+        help="a folder or s3://BUCKET that all machines reach, for checkpoints: a trial whose machine died goes on elsewhere "
+        f"from its last epoch (default: ${ARTIFACTS})",
     )
 
 
@@ -37,7 +49,7 @@ def check_amounts(args: Any) -> None:
             raise KasError(f"--{key} must be at least 1, not {value}")
 
 
-def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int) -> int:
+def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int, artifacts: str | None) -> int:
     """Run the study until it has its trials, with `workers` worker processes.
 
     study_file: what the configuration was read from; None if the study's folder has it already. Returns the exit code; an
@@ -59,7 +71,7 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
     folder = place.folder(config.name)
     screen = Screen()
     supervisor = Supervisor(
-        partial(work_on, config, folder, place.storage, workers),
+        partial(work_on, config, folder, place.storage, workers, artifacts),
         screen,
         workers,
         give_up=partial(_give_up, config, folder, place.storage),
@@ -73,6 +85,7 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
         screen.message(f"report   {report.write(place, config.name)}")
     if code == 130:
         options = "".join(f" {option}" for option in place.options())
+        options += f" --artifacts {artifacts}" if artifacts else ""
         go_on = f"; go on with: python -m kas.study resume {config.name}{options}" if supervisor.begun else ""
         print(f"interrupted{go_on}", file=sys.stderr)
     return code

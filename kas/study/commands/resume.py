@@ -29,7 +29,7 @@ def _execute(args: Any) -> int:
     study = open_study(place, args.name)
     config = study_config(study, place.folder(args.name))
     wanted = args.trials or records.wanted(study) or config.trials
-    return launch(replace(config, trials=wanted), None, place, args.workers)
+    return launch(replace(config, trials=wanted), None, place, args.workers, args.artifacts)
 
 
 command = Command(

@@ -2,7 +2,7 @@
 
 A trial carries its *owner*: the process that runs it. On the same machine one look at the process table tells at once
 whether it lives. On another machine (or in another container) nothing can be seen from here, so the owner gives signs of
-life: heartbeats of RDB storages, judged by the clock of the database; elsewhere a counter in the trial's system attributes.
+life: a counter in the system attributes of the trial.
 A counter that somebody has watched standing still for the grace period belongs to a dead process; no clocks are
 compared, since two machines may disagree about the time.
 """

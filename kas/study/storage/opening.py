@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from kas.study.storage.disk import disk_error
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
 from kas.study.storage.outages import Outages, first_line
+from kas.study.storage.proxy import connect, open_proxy_mutex
 
 __all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "safe_url", "storage_url"]
 
@@ -61,19 +61,11 @@ def safe_url(url: str) -> str:
         return url.partition("://")[0] + "://***"
 
 
-def open_storage(
-    url: str | None,
-    folder: Path,
-    *,
-    create: bool = True,
-    heartbeat_s: int = HEARTBEAT_S,
-    grace_s: int = GRACE_S,
-    outages: Outages | None = None,
-) -> BaseStorage:
+def open_storage(url: str | None, folder: Path, *, create: bool = True, outages: Outages | None = None) -> BaseStorage:
     """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
 
     SQLite runs with a write-ahead log, `synchronous=NORMAL` and a busy timeout of 60 s. A torn last line of a journal,
-    left by a crash, is cut. RDB storages keep heartbeats (`heartbeat_s`, `grace_s`, in seconds).
+    left by a crash, is cut. `grpc://HOST:PORT` is a proxy (`kas.study.storage.proxy`) in front of one of these.
     outages: what waits for a database that does not answer, from now on; none does by default.
     Raises KasError, without the password, if the storage cannot be opened or is of a kind that kas does not know.
     """
@@ -84,8 +76,9 @@ def open_storage(
         if full.startswith("journal://"):
             return _open_journal(_path(full), create)
         if full.startswith("sqlite"):
-            return outages.guard(_open_sqlite(full, create, heartbeat_s, grace_s))
-        return outages.guard(outages.ride(lambda: _open_server(full, heartbeat_s, grace_s)))
+            return outages.guard(_open_sqlite(full, create))
+        opening = connect if full.startswith("grpc://") else _open_server
+        return outages.guard(outages.ride(lambda: opening(full)))
     except KasError:
         raise
     except Exception as error:
@@ -103,11 +96,15 @@ def open_mutex(url: str | None, folder: Path, study: str, outages: Outages | Non
     if full.startswith(("journal://", "sqlite")):
         path = _path(full)
         return FileMutex(path.with_name(path.name + ".mutex"), outages)
+    if full.startswith("grpc://"):
+        return open_proxy_mutex(full, study, outages)
     return _server_mutex(full, f"study {study}", outages)
 
 
 def close_storage(storage: BaseStorage) -> None:
     """Close the connections of a storage that is not used any more."""
+    if isinstance(storage, optuna.storages.GrpcStorageProxy):
+        storage.close()
     backend = getattr(storage, "_backend", None)
     if isinstance(backend, RDBStorage):
         backend.remove_session()
@@ -119,7 +116,8 @@ def _dialect(url: str) -> str:
     if dialect not in ("postgresql", "mysql"):
         raise KasError(
             f"storage {safe_url(url)}: {dialect!r} is not a storage that kas knows; "
-            f"use sqlite:///FILE, journal://FILE, postgresql+psycopg://USER@HOST/DATABASE or mysql+pymysql://USER@HOST/DATABASE"
+            f"use sqlite:///FILE, journal://FILE, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://USER@HOST/DATABASE "
+            f"or grpc://HOST:PORT"
         )
     return dialect
 
@@ -142,13 +140,13 @@ def _need(path: Path, create: bool) -> None:
         raise KasError(f"there is no storage {path}")
 
 
-def _open_sqlite(url: str, create: bool, heartbeat_s: int, grace_s: int) -> BaseStorage:
+def _open_sqlite(url: str, create: bool) -> BaseStorage:
     from sqlalchemy import event
 
     path = _path(url)
     _need(path, create)
     with flock(path.with_name(path.name + ".mutex")):  # two processes that create the tables at once collide
-        storage = _rdb(url, {"connect_args": {"timeout": BUSY_TIMEOUT_S}}, heartbeat_s, grace_s)
+        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
         event.listen(storage.engine, "connect", _set_pragmas)
         storage.engine.dispose()  # connections opened so far have no pragmas
         with storage.engine.connect():
@@ -156,11 +154,11 @@ def _open_sqlite(url: str, create: bool, heartbeat_s: int, grace_s: int) -> Base
     return optuna.storages.get_storage(storage)
 
 
-def _open_server(url: str, heartbeat_s: int, grace_s: int) -> BaseStorage:
+def _open_server(url: str) -> BaseStorage:
     mutex = _server_mutex(url, "tables")  # workers that create the tables at the same moment collide
     try:
         with mutex.hold():
-            storage = _rdb(url, dict(_SERVER[_dialect(url)]), heartbeat_s, grace_s)
+            storage = RDBStorage(url, engine_kwargs=dict(_SERVER[_dialect(url)]))
     finally:
         mutex.close()
     return optuna.storages.get_storage(storage)
@@ -179,12 +177,6 @@ def _set_pragmas(connection: Any, _: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_TIMEOUT_S * 1000}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _rdb(url: str, engine_kwargs: dict[str, Any], heartbeat_s: int, grace_s: int) -> RDBStorage:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats are marked experimental
-        return RDBStorage(url, engine_kwargs=engine_kwargs, heartbeat_interval=heartbeat_s, grace_period=grace_s)
 
 
 def _open_journal(path: Path, create: bool) -> BaseStorage:

@@ -24,7 +24,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 
 from kas.study.storage.disk import Halted, disk_error
 
@@ -113,8 +113,8 @@ class Outages:
     def guard(self, storage: BaseStorage) -> BaseStorage:
         """The storage, each of whose operations rides outages out."""
         inner: Any = getattr(storage, "_backend", storage)
-        if isinstance(inner, RDBStorage) and self._patience_s > 0:
-            for name in _OPERATIONS:
+        if isinstance(inner, (RDBStorage, GrpcStorageProxy)) and self._patience_s > 0:
+            for name in _OPERATIONS & set(dir(inner)):
                 setattr(inner, name, self._riding(getattr(inner, name)))
         return storage
 
@@ -174,6 +174,8 @@ def is_outage(error: BaseException) -> bool:
         error = error.__cause__
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    if type(error).__module__.startswith("grpc"):
+        return getattr(getattr(error, "code", lambda: None)(), "name", None) == "UNAVAILABLE"
     return isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) and disk_error(error) is None
 
 
@@ -181,5 +183,6 @@ def first_line(error: BaseException) -> str:
     """The first line of the innermost error."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    text = str(getattr(error, "orig", None) or error).strip()
+    details = error.details() if type(error).__module__.startswith("grpc") and hasattr(error, "details") else None
+    text = str(getattr(error, "orig", None) or details or error).strip()
     return next(iter(text.splitlines()), "") or type(error).__name__

@@ -30,7 +30,6 @@ from enum import Enum
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kas.study import attributes as keys
@@ -185,12 +184,8 @@ class TrialQueue:
         return self.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
 
     def _beat(self, trial_id: int) -> None:
-        if is_heartbeat_enabled(self.storage):
-            assert isinstance(self.storage, BaseHeartbeat)
-            self.storage.record_heartbeat(trial_id)
-        else:
-            self._beats += 1
-            self.storage.set_trial_system_attr(trial_id, _BEAT, self._beats)
+        self._beats += 1
+        self.storage.set_trial_system_attr(trial_id, _BEAT, self._beats)
 
     def _recover(self) -> list[FrozenTrial]:
         """Inside the lock: end what died, enqueue its retries; returns all trials as they are then."""
@@ -206,12 +201,7 @@ class TrialQueue:
         unseen = [trial for trial in running if lives[trial.number] is None]
         if time.monotonic() - self.mutex.outages.back_at < self._watch.grace_s:  # nobody could beat for a while
             unseen = []
-        stale: set[int] = set()
-        if unseen and is_heartbeat_enabled(self.storage):
-            assert isinstance(self.storage, BaseHeartbeat)
-            stale = set(self.storage._get_stale_trial_ids(self._study_id))
-        elif unseen:
-            stale = {t._trial_id for t in unseen if self._watch.stands_still(t._trial_id, t.system_attrs.get(_BEAT))}
+        stale = {t._trial_id for t in unseen if self._watch.stands_still(t._trial_id, t.system_attrs.get(_BEAT))}
         return [t for t in running if lives[t.number] is False or (lives[t.number] is None and t._trial_id in stale)]
 
     def _end(self, trial: FrozenTrial, deaths: int) -> None:

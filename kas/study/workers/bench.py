@@ -30,6 +30,7 @@ from kas.replacement import check_replaced, find_targets, fuse, replace, replace
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
 from kas.study.settings import TargetSettings
+from kas.study.storage.depot import Depot
 from kas.study.storage.files import StudyFolder
 
 __all__ = ["Bench", "Network", "load_model", "replaced_work"]
@@ -61,6 +62,7 @@ class Bench:
         alive: called after each batch of a training, and while the device's lock is waited for.
         """
         self.alive = alive
+        self.depot = Depot()
         self.training_threads = max(1, torch.get_num_threads() // workers)
         self.config = config
         self.folder = folder

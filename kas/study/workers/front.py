@@ -32,6 +32,7 @@ from kas.lowering.drawing import svg_text
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
+from kas.study.storage.depot import Slot
 from kas.study.storage.files import is_whole_svg, write_bytes, write_if_other, write_text
 from kas.study.storage.records import TrialRecord
 from kas.study.workers.bench import Bench
@@ -162,7 +163,7 @@ def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
         if not is_whole_svg(path := path.with_suffix(".svg")):
             write_text(path, svg_text(kernel))
         if not _is_whole(path := path.with_suffix(".ckpt")):
-            _export_weights(bench, record, kernel, path, listener)
+            _export_weights(study, bench, record, kernel, path, listener)
 
 
 def _measure_again(bench: Bench, record: TrialRecord) -> Mapping[str, Any]:
@@ -193,9 +194,12 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Path, listener: Listener) -> None:
+def _export_weights(
+    study: optuna.Study, bench: Bench, record: TrialRecord, kernel: Kernel, path: Path, listener: Listener
+) -> None:
     """The weights of the trained network, with what is needed to build it again; kas.load reads it."""
     trained = bench.folder.trial(str(record.hash)) / CHECKPOINT
+    bench.depot.bring(trained, Slot.of_finished(study, record.number))
     try:
         state = read_checkpoint(trained)["state_dict"]
     except KasError:

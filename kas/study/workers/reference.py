@@ -15,6 +15,7 @@ from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
 from kas.study.storage.claims import Claims
+from kas.study.storage.depot import Slot
 from kas.study.storage.records import Reference
 from kas.study.workers.bench import Bench, replaced_work
 from kas.study.workers.trial import train_on
@@ -33,7 +34,8 @@ def ensure_reference(
     if known is None:
         known = claims.do("reference", lambda: _make(study, bench, listener), wait)
     elif bench.config.training.init == "original":
-        claims.do("reference", lambda: _restore(bench, listener), wait)
+        bench.depot.bring(bench.folder.reference / CHECKPOINT, Slot.of_reference(study))
+        claims.do("reference", lambda: _restore(study, bench, listener), wait)
     listener.reference_ready(known)
     return known
 
@@ -44,7 +46,7 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
         return known
     paired = _latency(bench, listener)
     try:
-        result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
+        result = train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None, Slot.of_reference(study))
     except TrainingDiverged as error:
         raise KasError(
             f"the original network cannot be trained as the study file says: {error}; "
@@ -68,7 +70,7 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     return reference
 
 
-def _restore(bench: Bench, listener: Listener) -> None:
+def _restore(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     """Train the original again where its checkpoint, from which the candidates start, is damaged: its weights are the same."""
     path = bench.folder.reference / CHECKPOINT
     try:
@@ -76,7 +78,7 @@ def _restore(bench: Bench, listener: Listener) -> None:
             read_checkpoint(path)
     except KasError as error:
         listener.message(f"the original is trained again: {error}")
-        train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None)
+        train_on(bench, bench.fresh_original(), bench.folder.reference, listener, None, Slot.of_reference(study))
 
 
 def _latency(bench: Bench, listener: Listener) -> Paired | None:

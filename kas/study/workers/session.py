@@ -18,6 +18,7 @@ from kas.study.display.events import Listener, StudyStarted, StudySummary
 from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
+from kas.study.storage.depot import open_depot
 from kas.study.storage.disk import disk_errors
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.mutex import StudyMutex
@@ -36,10 +37,12 @@ _log = logging.getLogger("kas.study")
 POLL_S = 1.0
 
 
-def work_on(config: StudyConfig, folder: Path, url: str | None, workers: int, listener: Listener) -> int:
+def work_on(
+    config: StudyConfig, folder: Path, url: str | None, workers: int, artifacts: str | None, listener: Listener
+) -> int:
     """What a worker process of `run` and `resume` does: `run_study`, of which the exit code is left."""
     with disk_errors(folder):
-        return run_study(config, folder, url, listener, workers).exit_code
+        return run_study(config, folder, url, listener, workers, artifacts).exit_code
 
 
 def run_study(
@@ -48,11 +51,13 @@ def run_study(
     url: str | None,
     listener: Listener,
     workers: int = 1,
+    artifacts: str | None = None,
 ) -> StudySummary:
     """Take part in a study until it has its finished trials (`config.trials`); create it if it is not there.
 
     folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. Any number of processes may do
     this on one study. workers: how many processes of this machine do, at least; their trainings share its CPU cores.
+    artifacts: a folder or `s3://BUCKET` that all machines reach, where checkpoints are kept too.
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
@@ -66,6 +71,7 @@ def run_study(
 
     place = StudyFolder(folder)
     bench = Bench(config, place, workers, alive=listener.alive)
+    bench.depot = open_depot(artifacts)
     bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -14,12 +15,14 @@ from kas.evaluation import EpochReport, OutOfMemory, Paired, TimeLimit, Training
 from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.runtimes import Refusal
+from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, InvalidKernel, Kernel
 from kas.solvers import Sizes
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.display.events import Listener
 from kas.study.display.publication import Publication
+from kas.study.storage.depot import Slot
 from kas.study.workers.bench import Bench, replaced_work
 from kas.study.workers.runner import TrialContext
 
@@ -72,6 +75,7 @@ class Pipeline:
         outcome = replace(outcome, attributes={**found, **outcome.attributes})
         if kernel is not None and outcome.name != "ok":  # came to nothing; a duplicate has no kernel: it is the other trial's
             shutil.rmtree(self._bench.folder.trial(kernel.hash), ignore_errors=True)
+            self._bench.depot.forget(Slot.of_trial(context.trial))
         if self._publication is not None:
             self._publication.outcome(context.trial, outcome)
         return outcome
@@ -108,7 +112,7 @@ class Pipeline:
         if bench.measures:
             cost = self._measure(context, kernel, deployed_sizes, found)
             constraints["latency"] = cost - bench.config.cost.max_ratio
-        result = train_on(bench, network, bench.folder.trial(kernel.hash), listener, number)
+        result = train_on(bench, network, bench.folder.trial(kernel.hash), listener, number, Slot.of_trial(context.trial))
         accuracy = round(result.accuracy, 6)
         found |= {
             "accuracy": accuracy,
@@ -175,11 +179,13 @@ def latency_attributes(paired: Paired) -> dict[str, Any]:
     }
 
 
-def train_on(bench: Bench, network: nn.Module, folder: Any, listener: Listener, number: int | None) -> TrainResult:
+def train_on(
+    bench: Bench, network: nn.Module, folder: Path, listener: Listener, number: int | None, slot: Slot
+) -> TrainResult:
     """Train a network of the study, the original (`number` None) and candidates alike; goes on from `folder`'s checkpoint.
 
     The time limit is for candidates; without measured costs none applies, so that a run can be repeated. The log says
-    from which epoch it goes on.
+    from which epoch it goes on. slot: where other machines learn of the checkpoint, if the study has a depot.
     """
     limited = bench.measures and number is not None
     settings = bench.config.training if limited else replace(bench.config.training, time_limit_s=None)
@@ -187,7 +193,9 @@ def train_on(bench: Bench, network: nn.Module, folder: Any, listener: Listener, 
 
     def on_epoch(report: EpochReport) -> None:
         listener.epoch(number, report.epoch + 1, report.epochs, report.accuracy)
+        bench.depot.keep(folder / CHECKPOINT, slot)
 
+    bench.depot.bring(folder / CHECKPOINT, slot)
     with cpu_threads(bench.training_threads):
         result = train(
             network,

@@ -1,0 +1,92 @@
+"""Workers behind one proxy: real processes, a real gRPC server."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+import toy
+
+from kas.language.errors import KasError
+from kas.study import attributes as keys
+from kas.study.__main__ import main
+from kas.study.storage import records
+from kas.study.storage.opening import close_storage, open_mutex, open_storage
+
+HOLDER = """\
+import sys, time
+from pathlib import Path
+from kas.study.storage.opening import open_mutex
+with open_mutex(sys.argv[1], Path(), "toy").hold():
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[str]:
+    """A proxy by the command, in front of an SQLite database: its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "kas.study", "proxy", f"--storage=sqlite:///{tmp_path}/study.db", f"--port={port}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"workers use --storage grpc://127.0.0.1:{port}  (Ctrl-C ends)\n"
+    yield f"grpc://127.0.0.1:{port}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    process.stdout.close()
+
+
+def test_workers_behind_a_proxy_and_beside_it_share_a_study(proxy: str, tmp_path: Path) -> None:
+    urls = [proxy, proxy, f"sqlite:///{tmp_path}/study.db"]
+    program = [sys.executable, toy.__file__]
+    workers = [subprocess.Popen([*program, url, str(tmp_path), "30", "kernels=60"]) for url in urls]
+    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+    storage = open_storage(proxy, tmp_path, create=False)
+    trials = optuna.load_study(study_name=toy.NAME, storage=storage).get_trials()
+    close_storage(storage)
+    kernels = [trial.user_attrs["hash"] for trial in trials if keys.is_finished(trial)]
+    assert len(kernels) == len(set(kernels)) == records.finished(trials) == 30
+
+
+def test_the_lock_of_a_killed_worker_is_free(proxy: str, tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, proxy], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waiting, direct = open_mutex(proxy, tmp_path, "toy"), open_mutex(f"sqlite:///{tmp_path}/study.db", tmp_path, "toy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kas.study.storage.proxy.PATIENCE_S", 0.3)
+        with pytest.raises(KasError, match="was not to be had"), waiting.hold():
+            pass
+    holder.kill()
+    holder.wait()
+    begun = time.monotonic()
+    with direct.hold():
+        assert time.monotonic() - begun < 10
+    with waiting.hold():
+        pass
+    waiting.close()
+    holder.stdout.close()
+
+
+def test_what_is_no_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("kas.study.storage.proxy._ANSWER_S", 0.5)
+    with pytest.raises(KasError, match=r"no proxy answers at 127\.0\.0\.1:9 within"):
+        open_storage("grpc://127.0.0.1:9", tmp_path)
+    with pytest.raises(KasError, match="a proxy is named by its host and port"):
+        open_storage("grpc://here", tmp_path)
+    for words, said in (
+        (["--storage=journal://x"], "error: --storage of a proxy is a database"),
+        (["--storage=sqlite:///x", "--port=0"], "error: --port must be from 1 to 65535, not 0"),
+    ):
+        assert main(["proxy", *words]) == 2
+        assert capsys.readouterr().err.startswith(said)
