@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-__all__ = ["Command", "Place", "add_place"]
+from kas.study.storage.masking import masked
+
+__all__ = ["STORAGE", "Command", "Place", "add_place"]
+
+STORAGE = "KAS_STORAGE"  # of the environment: the URL of a storage
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,29 @@ class Place:
 
     @classmethod
     def of(cls, args: Any) -> Place:
-        """The place that the options of a command line name."""
-        return cls(Path(args.dir), args.storage)
+        """The place that the options of a command line name, or the environment's storage."""
+        return cls(Path(args.dir), args.storage or os.environ.get(STORAGE) or None)
 
     def folder(self, name: str) -> Path:
         """The folder of a study, DIR/NAME."""
         return self.dir / name
 
-    def options(self) -> list[str]:
-        """The options that name this place on another command line; none where they are the defaults."""
-        options = [] if self.dir == Path("runs") else ["--dir", str(self.dir)]
-        return options if self.storage is None else [*options, "--storage", self.storage]
+    @property
+    def where(self) -> str:
+        """Where its studies are, in words."""
+        return masked(self.storage) if self.storage else str(self.dir)
+
+    def shown(self) -> list[str]:
+        """The options that name this place on a command line that people read: without the storage's password."""
+        return self.further() if self.storage is None else [*self.further(), "--storage", masked(self.storage)]
+
+    def further(self) -> list[str]:
+        """The options for a process that works in the same place and is given `environment`; none for the default folder."""
+        return [] if self.dir == Path("runs") else ["--dir", str(self.dir)]
+
+    def environment(self) -> dict[str, str]:
+        """The storage for such a process, in its environment: anybody on the machine may read a command line."""
+        return {} if self.storage is None else {STORAGE: self.storage}
 
 
 def add_place(parser: ArgumentParser) -> None:
@@ -54,5 +71,5 @@ def add_place(parser: ArgumentParser) -> None:
         default=None,
         metavar="URL",
         help="where trials are kept: any storage URL of Optuna, as sqlite:///FILE, journal://FILE or "
-        "postgresql+psycopg://USER@HOST/DATABASE (default: DIR/NAME/study.db)",
+        "postgresql+psycopg://USER@HOST/DATABASE (default: $KAS_STORAGE, where a password is hidden, else DIR/NAME/study.db)",
     )

@@ -79,7 +79,7 @@ def _programs(start: str, place: Place) -> str:
             }
         )
     if not found:
-        raise KasError(f"no kernel of any study in {place.storage or place.dir} has a hash that starts with {start!r}")
+        raise KasError(f"no kernel of any study in {place.where} has a hash that starts with {start!r}")
     if len(found) > 1:
         raise KasError(f"{start!r} is the start of {len(found)} hashes: {', '.join(sorted(found))}")
     return next(iter(found.values()))

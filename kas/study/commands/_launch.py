@@ -50,9 +50,9 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
         end_with_parent()
     terminal = Worker() if further else Terminal()
     command = [sys.executable, "-m", "kas.study", "resume", config.name, f"--workers={workers}", "--further-worker"]
-    command += place.options()
+    command += place.further()
     try:
-        with Team(command, 0 if further else workers - 1, terminal) as team:
+        with Team(command, 0 if further else workers - 1, terminal, place.environment()) as team:
             keeper = Keeper(config, study_file)
             folder = place.folder(config.name)
             summary = run_study(config, folder, place.storage, Listeners(keeper, terminal, team), workers)
@@ -63,6 +63,6 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
     if summary.exit_code == 0 and not further:
         terminal.message(f"report   {report.write(place, config.name)}")
     if summary.exit_code == 130 and not further:
-        options = "".join(f" {option}" for option in place.options())
-        print(f"interrupted; go on with: python -m kas.study resume {config.name}{options}", file=sys.stderr)
+        again = " ".join(["python -m kas.study resume", config.name, *place.shown()])
+        print(f"interrupted; go on with: {again}", file=sys.stderr)
     return summary.exit_code

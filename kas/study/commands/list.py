@@ -15,7 +15,7 @@ def _execute(args: Any) -> int:
     place = Place.of(args)
     names = study_names(place)
     if not names:
-        print(f"no studies in {place.storage or place.dir}")
+        print(f"no studies in {place.where}")
         return 0
     from rich import box
     from rich.table import Table

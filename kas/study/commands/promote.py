@@ -103,16 +103,16 @@ def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Ke
     terminal = PromotionTerminal(make_console(stderr=args.json))
     words = [sys.executable, "-m", "kas.study", "promote", args.name, f"--seeds={args.seeds}", f"--epochs={epochs}"]
     words += [f"--kernel={key}" for key in kernels]
-    further = [*words, f"--workers={args.workers}", "--further-worker", *place.options()]
+    further = [*words, f"--workers={args.workers}", "--further-worker", *place.further()]
     try:
-        with Team(further, 0 if args.further_worker else args.workers - 1, terminal) as team:
+        with Team(further, 0 if args.further_worker else args.workers - 1, terminal, place.environment()) as team:
             _work(args, place, config, kernels, epochs, terminal, team)
         if not args.further_worker:
             _show(args, place, config, list(kernels), epochs)
     except KeyboardInterrupt:
         terminal.close()
         if not args.further_worker:
-            command = " ".join(["python", *words[1:], *place.options()])
+            command = " ".join(["python", *words[1:], *place.shown()])
             print(f"interrupted; go on with: {command}", file=sys.stderr)
         return 130
     except OutOfMemory as error:
@@ -158,7 +158,7 @@ def _work(
         bench.adopt(stored_targets(study))
         promoter = Promoter(study, bench, kernels, terminal, seeds=args.seeds, epochs=epochs)
         own_folder(study, folder)
-        stack.enter_context(logging_to(folder.log))
+        stack.enter_context(logging_to(folder.log, place.storage))
         interruption = stack.enter_context(Interruption())
         if not args.further_worker:
             terminal.message(promoter.summary())

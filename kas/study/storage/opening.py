@@ -14,9 +14,10 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from kas.language.errors import KasError
 from kas.study.storage.files import StudyFolder
+from kas.study.storage.masking import masked
 from kas.study.storage.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
 
-__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "safe_url", "storage_url"]
+__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "storage_url"]
 
 BUSY_TIMEOUT_S = 60
 HEARTBEAT_S = 15  # a running trial says so often that it lives
@@ -31,19 +32,6 @@ def storage_url(url: str | None, folder: Path) -> str:
     if url is None:
         return f"sqlite:///{StudyFolder(folder).database.absolute()}"
     return url if "://" in url else f"journal://{url}"
-
-
-def safe_url(url: str) -> str:
-    """The URL without its password, for messages and logs."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if url.startswith("journal://"):
-        return url
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return url.partition("://")[0] + "://***"
 
 
 def open_storage(
@@ -65,7 +53,7 @@ def open_storage(
     except KasError:
         raise
     except Exception as error:
-        raise KasError(f"the storage {safe_url(full)} cannot be opened: {_reason(error, full)}") from None
+        raise KasError(f"the storage {masked(full)} cannot be opened: {_reason(error, full)}") from None
 
 
 def open_mutex(url: str | None, folder: Path, study: str) -> StudyMutex:
@@ -89,7 +77,7 @@ def _dialect(url: str) -> str:
     dialect = url.partition("://")[0].partition("+")[0]
     if dialect not in ("postgresql", "mysql"):
         raise KasError(
-            f"storage {safe_url(url)}: {dialect!r} is not a storage that kas knows; "
+            f"storage {masked(url)}: {dialect!r} is not a storage that kas knows; "
             f"use sqlite:///FILE, journal://FILE, postgresql+psycopg://USER@HOST/DATABASE or mysql+pymysql://USER@HOST/DATABASE"
         )
     return dialect
@@ -100,7 +88,7 @@ def _path(url: str) -> Path:
     prefix, _, rest = url.partition("://")
     name = rest.partition("?")[0].removeprefix("/") if prefix.startswith("sqlite") else rest
     if not name or name == ":memory:":
-        raise KasError(f"storage {url}: a study needs a file that outlives the process, as in {prefix}:///study.db")
+        raise KasError(f"storage {masked(url)}: a study needs a file that outlives the process, as in {prefix}:///study.db")
     return Path(name)
 
 
@@ -207,16 +195,10 @@ class _JournalLock(BaseJournalFileLock):
 
 def _reason(error: Exception, url: str) -> str:
     """The first line of the innermost error, without the password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError, DBAPIError
+    from sqlalchemy.exc import DBAPIError
 
     while isinstance(error, optuna.exceptions.StorageInternalError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
         error = error.orig
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    try:
-        password = make_url(url).password
-    except (ArgumentError, ValueError):
-        return type(error).__name__
-    return text.replace(str(password), "***") if password else text
+    return masked(next(iter(str(error).strip().splitlines()), "") or type(error).__name__, url)

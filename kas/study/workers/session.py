@@ -19,8 +19,9 @@ from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
+from kas.study.storage.masking import masked
 from kas.study.storage.mutex import StudyMutex
-from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
+from kas.study.storage.opening import close_storage, open_mutex, open_storage, storage_url
 from kas.study.storage.queue import TrialQueue
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import Result, Runner
@@ -68,8 +69,8 @@ def run_study(
         stack.callback(mutex.close)
         study = create_or_join(config, storage, mutex)
         own_folder(study, place)
-        stack.enter_context(logging_to(place.log))
-        session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
+        stack.enter_context(logging_to(place.log, url))
+        session = _Session(bench, place, masked(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
             found = bench.deployed.targets
@@ -184,11 +185,22 @@ class _Session:
             self.listener.message(line)
 
 
+class _Formatter(logging.Formatter):
+    """Lines of the log, tracebacks included, without the password of the storage."""
+
+    def __init__(self, url: str | None) -> None:
+        super().__init__("%(asctime)s %(process)d %(levelname)s %(message)s")
+        self._url = url
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record), self._url)
+
+
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Append what kas logs to a file, with the time and the process."""
+def logging_to(path: Path, url: str | None) -> Iterator[None]:
+    """Append what kas logs to a file, with the time and the process. url: of the storage, whose password is masked."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    handler.setFormatter(_Formatter(url))
     logger = logging.getLogger("kas")
     level = logger.level
     logger.addHandler(handler)

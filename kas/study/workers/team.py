@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from kas.study.display.events import Listener, Silent
@@ -27,11 +27,15 @@ class Team(Silent):
     """A listener that starts `count` further processes of `command` when the reference is ready.
 
     Use as a context manager: an exception (an interruption among them) ends the processes, the normal way out waits for
-    them. `listener` is told what they print, and about one that fails.
+    them. `listener` is told what they print, and about one that fails. environment: what they get beside this process's
+    own.
     """
 
-    def __init__(self, command: Sequence[str], count: int, listener: Listener) -> None:
+    def __init__(
+        self, command: Sequence[str], count: int, listener: Listener, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._command = list(command)
+        self._environment = {**os.environ, **(environment or {})}
         self._count = count
         self._listener = listener
         self._processes: list[subprocess.Popen[str]] = []
@@ -81,6 +85,7 @@ class Team(Silent):
     def _start(self, number: int) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             self._command,
+            env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
