@@ -19,10 +19,15 @@ __all__ = ["add_amounts", "check_amounts", "launch"]
 
 
 def add_amounts(parser: ArgumentParser) -> None:
-    """Add --trials and --workers."""
+    """Add --trials, --workers and --adopt."""
     parser.add_argument("--trials", type=int, default=None, metavar="N", help="finished trials the study shall have in all")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
+    )
+    parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="take over DIR/NAME with what was trained there, where its study.id is not this study's",
     )
 
 
@@ -34,15 +39,16 @@ def check_amounts(args: Any) -> None:
             raise KasError(f"--{key} must be at least 1, not {value}")
 
 
-def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int, *, further: bool = False) -> int:
+def launch(
+    config: StudyConfig, study_file: Path | None, place: Place, workers: int, *, adopt: bool, further: bool = False
+) -> int:
     """Run the study until it has its trials, with `workers` processes, of which this is the first.
 
     study_file: what the configuration was read from; None if the study's folder has it already. further: this process
-    is one that another `launch` started. Returns the exit code; an interruption says how to go on.
+    is one that another `launch` started. adopt: take over the folder, if it is another study's. Returns the exit code; an interruption says how to go on.
     """
     from kas.study.display.events import Listeners
     from kas.study.display.progress import Terminal, Worker
-    from kas.study.workers.origin import Keeper
     from kas.study.workers.session import run_study
     from kas.study.workers.team import Team, end_with_parent
 
@@ -53,9 +59,9 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
     command += place.further()
     try:
         with Team(command, 0 if further else workers - 1, terminal, place.environment()) as team:
-            keeper = Keeper(config, study_file)
             folder = place.folder(config.name)
-            summary = run_study(config, folder, place.storage, Listeners(keeper, terminal, team), workers)
+            listeners = Listeners(terminal, team)
+            summary = run_study(config, folder, place.storage, listeners, workers, study_file=study_file, adopt=adopt)
             if summary.exit_code:
                 team.interrupt()
     finally:

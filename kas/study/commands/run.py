@@ -45,7 +45,7 @@ def _execute(args: Any) -> int:
     if config.name in study_names(place, create=True) and args.trials is None:
         config = replace(config, trials=_wanted(place, config))
     allow_imports_beside(file)
-    return launch(config, file, place, args.workers)
+    return launch(config, file, place, args.workers, adopt=args.adopt)
 
 
 def _wanted(place: Place, config: StudyConfig) -> int:

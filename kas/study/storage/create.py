@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -20,23 +20,31 @@ from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
 from kas.study.storage.mutex import StudyMutex
 
-__all__ = ["create_or_join", "own_folder", "stored_config"]
+__all__ = ["check_folder", "create_or_join", "own_folder", "stored_config"]
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 ID = "kas.id"
 
 
-def create_or_join(config: StudyConfig, storage: BaseStorage, mutex: StudyMutex) -> optuna.Study:
+def create_or_join(
+    config: StudyConfig,
+    storage: BaseStorage,
+    mutex: StudyMutex,
+    before: Callable[[optuna.Study | None], object] = lambda study: None,
+) -> optuna.Study:
     """The study of this name in the storage, created if it is not there. Its wanted number of trials becomes the config's.
 
+    before: called with the study that is there (None: there is none) before anything is written; what it raises ends this.
     A creation that a crash cut off is completed. Raises KasError if a study of that name differs in anything else, or
     is not one of kas.
     """
     with mutex.hold():
-        if config.name in optuna.get_all_study_names(storage):
-            study = optuna.load_study(study_name=config.name, storage=storage)
+        there = config.name in optuna.get_all_study_names(storage)
+        study = optuna.load_study(study_name=config.name, storage=storage) if there else None
+        if study is not None:
             _check(study, config)
-        else:
+        before(study)
+        if study is None:
             study = optuna.create_study(study_name=config.name, storage=storage, directions=list(DIRECTIONS))
         _complete(study, config)
         if study.user_attrs.get(keys.TRIALS) != config.trials:
@@ -51,23 +59,48 @@ def stored_config(study: optuna.Study) -> StudyConfig:
     """
     attributes = study.user_attrs
     if keys.CONFIG not in attributes:
-        raise KasError(f"the study {study.study_name!r} is not one of kas: it has no configuration")
+        raise KasError(
+            f"the study {study.study_name!r} has no configuration: it is not one of kas, or its creation was cut off, which "
+            f"`run STUDY.yaml` completes"
+        )
     data = json.loads(attributes[keys.CONFIG])
     if keys.TRIALS in attributes:
         data["trials"] = attributes[keys.TRIALS]
     return StudyConfig.from_dict(data, where=f"the configuration stored with study {study.study_name!r}")
 
 
-def own_folder(study: optuna.Study, folder: StudyFolder) -> None:
-    """Make the folder the study's own: checkpoints that a deleted study of the same name left are removed from it."""
-    folder.make()
-    mark = folder.root / "study.id"
-    identity = str(study.user_attrs[ID])
-    if mark.exists() and mark.read_text(encoding="utf-8").strip() == identity:
+def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, adopt: bool = False) -> None:
+    """Raise KasError if a folder holds results of another study than this (None: than one that is to be made).
+
+    Whose they are says its `study.id`; with none that can be read they count as another's. adopt: take them over.
+    """
+    own, found, results = None if study is None else study.user_attrs.get(ID), _identity(folder), folder.results()
+    if adopt or not results or (own is not None and own == found):
         return
-    for leftover in (folder.root / "trials", folder.reference, folder.kernels, folder.root / "promoted"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    write_text(mark, identity + "\n")
+    whose = f"its study.id is {found}" if found else "it has no study.id that can be read"
+    this = f"the study {name!r} in this storage {'is yet to be made' if own is None else f'has the id {own}'}"
+    raise KasError(
+        f"{folder.root} holds the {', '.join(results)} of another study: {whose}, and {this}. Nothing was changed. Give this "
+        f"study another folder (--dir) or name the storage of the other one (--storage); if the files are its own all the "
+        f"same, `resume {name} --adopt` takes the folder over as it is"
+    )
+
+
+def own_folder(study: optuna.Study, folder: StudyFolder, *, adopt: bool = False) -> None:
+    """Make the folder the study's own. Raises KasError as `check_folder` does."""
+    check_folder(folder, study.study_name, study, adopt=adopt)
+    identity = str(study.user_attrs[ID])
+    if _identity(folder) != identity:
+        write_text(folder.identity, identity + "\n")
+
+
+def _identity(folder: StudyFolder) -> str | None:
+    """What `study.id` says; None if it is missing or damaged."""
+    try:
+        text = folder.identity.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    return text if re.fullmatch("[0-9a-f]{32}", text) else None
 
 
 def _check(study: optuna.Study, config: StudyConfig) -> None:

@@ -17,19 +17,20 @@ import yaml
 
 from kas.language.errors import KasError
 from kas.study.config import StudyConfig, differences, load_config
-from kas.study.display.events import Silent, StudyStarted
-from kas.study.storage.create import stored_config
-from kas.study.storage.files import write_json, write_text
+from kas.study.storage.create import check_folder, stored_config
+from kas.study.storage.files import StudyFolder, write_json, write_text
 
 __all__ = [
     "CONFIG_FILE",
-    "Keeper",
     "allow_imports_beside",
+    "check_adoption",
     "factories",
+    "kept_config",
     "recall",
     "refuse_factories_of_storage",
     "remember",
     "study_config",
+    "unfinished",
 ]
 
 CONFIG_FILE = "study.yaml"
@@ -38,21 +39,6 @@ _HEADER = """\
 # The whole configuration of this study, written when it was made; `resume` reads it. Changing a key here is refused, as
 # the trials so far belong to the old value: make a new study instead.
 """
-
-
-class Keeper(Silent):
-    """A listener that keeps the configuration in the study's folder once the study is open and all is well.
-
-    study_file: what the configuration was read from; None where it came from the folder or the storage: nothing to keep.
-    """
-
-    def __init__(self, config: StudyConfig, study_file: Path | None) -> None:
-        self._config, self._study_file = config, study_file
-
-    def study_started(self, event: StudyStarted) -> None:
-        """Write `study.yaml`, unless it is there and says the same."""
-        if self._study_file is not None:
-            remember(event.folder, self._config, self._study_file)
 
 
 def remember(folder: Path, config: StudyConfig, study_file: Path) -> None:
@@ -86,18 +72,41 @@ def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
     return load_config(path), Path(str(origin))
 
 
-def study_config(study: optuna.Study, folder: Path) -> StudyConfig:
+def study_config(study: optuna.Study, folder: Path, *, adopt: bool = False) -> StudyConfig:
     """The configuration of a study that exists: its folder's, or the storage's where that names nothing to import.
 
-    What its factories name can be imported afterwards. Raises KasError for factories that only the storage names.
+    What its factories name can be imported afterwards. Raises KasError for factories that only the storage names, and for
+    a folder of another study, unless that is to be adopted.
     """
-    kept = recall(folder)
-    if kept is None:
+    check_folder(StudyFolder(folder), study.study_name, study, adopt=adopt)
+    config = kept_config(folder)
+    if config is None:
         config = stored_config(study)
         refuse_factories_of_storage(study.study_name, config)
-        return config
+    return config
+
+
+def kept_config(folder: Path) -> StudyConfig | None:
+    """The configuration that a study's folder has, if any. What its factories name can be imported afterwards."""
+    kept = recall(folder)
+    if kept is None:
+        return None
     allow_imports_beside(kept[1])
     return kept[0]
+
+
+def unfinished(folder: Path) -> StudyConfig | None:
+    """The configuration of a study whose creation was cut off before its folder got its identity; None if there is none."""
+    place = StudyFolder(folder)
+    return None if place.identity.exists() or place.results() else kept_config(folder)
+
+
+def check_adoption(folder: Path, config: StudyConfig) -> None:
+    """Raise KasError if the folder that a study is to adopt is, as its `study.yaml` says, of another configuration."""
+    kept = _read(folder / CONFIG_FILE)
+    if changed := differences(kept, config.to_dict()) if kept else []:
+        lines = "\n  ".join(changed)
+        raise KasError(f"{folder} is of a study with another configuration (its {CONFIG_FILE} -> this one):\n  {lines}")
 
 
 def factories(config: StudyConfig) -> list[str]:

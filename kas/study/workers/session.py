@@ -17,13 +17,14 @@ from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
 from kas.study.storage import records, status
 from kas.study.storage.claims import Claims
-from kas.study.storage.create import create_or_join, own_folder
+from kas.study.storage.create import check_folder, create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.masking import masked
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import close_storage, open_mutex, open_storage, storage_url
 from kas.study.storage.queue import TrialQueue
 from kas.study.workers.interruption import Interruption
+from kas.study.workers.origin import check_adoption, remember
 from kas.study.workers.runner import Result, Runner
 
 if TYPE_CHECKING:
@@ -41,16 +42,21 @@ def run_study(
     url: str | None,
     listener: Listener,
     workers: int = 1,
+    *,
+    study_file: Path | None = None,
+    adopt: bool = False,
 ) -> StudySummary:
     """Take part in a study until it has its finished trials (`config.trials`); create it if it is not there.
 
     folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. Any number of processes may do
     this on one study. workers: how many processes of this machine do, at least; their trainings share its CPU cores.
+    study_file: what the configuration was read from, if not from the folder: it is kept there before the study is created,
+    so that a creation which is cut off can be completed. adopt: take over the folder, if it is another study's.
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
     device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which
-    leave no trace; a configuration that differs from the study's; a storage that cannot be opened.
+    leave no trace; a configuration that differs from the study's; a folder of another study; a storage that cannot be opened.
     """
     from kas.study.workers.adapters import settle_adapters
     from kas.study.workers.bench import Bench
@@ -62,13 +68,23 @@ def run_study(
     bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)
+
+    def before(study: optuna.Study | None) -> None:
+        check_folder(place, config.name, study, adopt=adopt)
+        if adopt:
+            check_adoption(folder, config)
+        if study_file is not None:
+            remember(folder, config, study_file)
+
+    if url is None and not place.database.exists():
+        before(None)
     with ExitStack() as stack:
         storage = open_storage(url, folder)
         stack.callback(close_storage, storage)
         mutex = open_mutex(url, folder, config.name)
         stack.callback(mutex.close)
-        study = create_or_join(config, storage, mutex)
-        own_folder(study, place)
+        study = create_or_join(config, storage, mutex, before)
+        own_folder(study, place, adopt=adopt)
         stack.enter_context(logging_to(place.log, url))
         session = _Session(bench, place, masked(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
