@@ -45,7 +45,8 @@ def launch(
     """Run the study until it has its trials, with `workers` processes, of which this is the first.
 
     study_file: what the configuration was read from; None if the study's folder has it already. further: this process
-    is one that another `launch` started. adopt: take over the folder, if it is another study's. Returns the exit code; an interruption says how to go on.
+    is one that another `launch` started. adopt: take over the folder, if it is another study's. Returns the exit code; an
+    interruption says how to go on.
     """
     from kas.study.display.events import Listeners
     from kas.study.display.progress import Terminal, Worker

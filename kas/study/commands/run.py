@@ -50,7 +50,8 @@ def _execute(args: Any) -> int:
 
 def _wanted(place: Place, config: StudyConfig) -> int:
     """The trials that a study that exists shall have: what was asked for last, unless the study file has changed."""
-    from kas.reporting.rows import loads
+    from kas.reporting import stored
+    from kas.reporting.parsing import loads
     from kas.study import attributes as keys
     from kas.study.storage import records
 
@@ -58,7 +59,7 @@ def _wanted(place: Place, config: StudyConfig) -> int:
         study = open_study(place, config.name)
     except KasError:  # its creation was cut off, which run_study completes; anything else it reports itself
         return config.trials
-    created = loads(study.user_attrs.get(keys.CONFIG)).get("trials")
+    created = loads(stored.attribute(study, keys.CONFIG)).get("trials")
     last = records.wanted(study)
     return config.trials if last is None or config.trials != created else last
 

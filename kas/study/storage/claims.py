@@ -9,10 +9,11 @@ counter has stood still for the grace period. The work itself must go on from wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 
+from kas.reporting import stored
 from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
 from kas.study.storage.mutex import StudyMutex
 from kas.study.storage.opening import GRACE_S, HEARTBEAT_S
@@ -50,7 +51,7 @@ class Claims:
         return True
 
     def _hold(self, key: str, work: Callable[[], T]) -> T:
-        owner = self._study.user_attrs[key]["owner"]
+        owner = this_process()
         try:
             with Beat(lambda: self._beat(key, owner), self._heartbeat_s):
                 return work()
@@ -61,24 +62,23 @@ class Claims:
 
     def _take(self, key: str) -> bool:
         with self._mutex.hold():
-            claim = self._study.user_attrs.get(key)
+            claim = stored.attribute(self._study, key)
             if claim is not None and not self._is_dead(key, claim):
                 return False
             self._study.set_user_attr(key, {"owner": this_process(), "beat": 0})
             return True
 
-    def _is_dead(self, key: str, claim: dict[str, object]) -> bool:
-        owner = claim.get("owner")
-        alive = is_alive(owner) if isinstance(owner, dict) else False
+    def _is_dead(self, key: str, claim: dict[str, Any]) -> bool:
+        alive = is_alive(claim["owner"])
         return self._watch.stands_still(key, claim) if alive is None else not alive
 
     def _is(self, key: str, owner: object) -> bool:
-        claim = self._study.user_attrs.get(key)
+        claim = stored.attribute(self._study, key)
         return claim is not None and claim.get("owner") == owner
 
     def _beat(self, key: str, owner: object) -> None:
         with self._mutex.hold():
-            claim = self._study.user_attrs.get(key)
+            claim = stored.attribute(self._study, key)
             if claim is not None and claim.get("owner") == owner:
                 self._study.set_user_attr(key, {**claim, "beat": claim["beat"] + 1})
 

@@ -6,8 +6,7 @@ import json
 import re
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import optuna
 from optuna.storages import BaseStorage
@@ -15,6 +14,7 @@ from optuna.study import StudyDirection
 
 import kas
 from kas.language import OPS, KasError
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
@@ -23,8 +23,6 @@ from kas.study.storage.mutex import StudyMutex
 __all__ = ["check_folder", "create_or_join", "own_folder", "stored_config"]
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
-ID = "kas.id"
-
 
 def create_or_join(
     config: StudyConfig,
@@ -47,7 +45,7 @@ def create_or_join(
         if study is None:
             study = optuna.create_study(study_name=config.name, storage=storage, directions=list(DIRECTIONS))
         _complete(study, config)
-        if study.user_attrs.get(keys.TRIALS) != config.trials:
+        if stored.attribute(study, keys.TRIALS) != config.trials:
             study.set_user_attr(keys.TRIALS, config.trials)
     return study
 
@@ -57,16 +55,15 @@ def stored_config(study: optuna.Study) -> StudyConfig:
 
     Raises KasError if it is not a study of kas, or one of a newer kas.
     """
-    attributes = study.user_attrs
-    if keys.CONFIG not in attributes:
+    data = stored.attribute(study, keys.CONFIG)
+    if data is None:
         raise KasError(
             f"the study {study.study_name!r} has no configuration: it is not one of kas, or its creation was cut off, which "
             f"`run STUDY.yaml` completes"
         )
-    data = json.loads(attributes[keys.CONFIG])
-    if keys.TRIALS in attributes:
-        data["trials"] = attributes[keys.TRIALS]
-    return StudyConfig.from_dict(data, where=f"the configuration stored with study {study.study_name!r}")
+    trials = stored.attribute(study, keys.TRIALS)
+    changed = {} if trials is None else {"trials": trials}
+    return StudyConfig.from_dict({**data, **changed}, where=f"the configuration stored with study {study.study_name!r}")
 
 
 def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, adopt: bool = False) -> None:
@@ -74,7 +71,7 @@ def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, 
 
     Whose they are says its `study.id`; with none that can be read they count as another's. adopt: take them over.
     """
-    own, found, results = None if study is None else study.user_attrs.get(ID), _identity(folder), folder.results()
+    own, found, results = None if study is None else stored.attribute(study, keys.ID), _identity(folder), folder.results()
     if adopt or not results or (own is not None and own == found):
         return
     whose = f"its study.id is {found}" if found else "it has no study.id that can be read"
@@ -89,7 +86,7 @@ def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, 
 def own_folder(study: optuna.Study, folder: StudyFolder, *, adopt: bool = False) -> None:
     """Make the folder the study's own. Raises KasError as `check_folder` does."""
     check_folder(folder, study.study_name, study, adopt=adopt)
-    identity = str(study.user_attrs[ID])
+    identity = str(stored.attribute(study, keys.ID))
     if _identity(folder) != identity:
         write_text(folder.identity, identity + "\n")
 
@@ -104,15 +101,14 @@ def _identity(folder: StudyFolder) -> str | None:
 
 
 def _check(study: optuna.Study, config: StudyConfig) -> None:
-    name, attributes = study.study_name, study.user_attrs
+    name = study.study_name
     if list(study.directions) != list(DIRECTIONS):
         raise KasError(f"the storage has a study {name!r} with other objectives, which is not one of kas: choose another name")
-    if keys.CONFIG not in attributes:
-        if study.get_trials(deepcopy=False):
+    if stored.attribute(study, keys.CONFIG) is None:
+        if study.get_trials(deepcopy=False) and stored.attribute(study, keys.ID) is None:
             raise KasError(f"the storage has a study {name!r} that is not one of kas: choose another name")
         return
-    stored: Mapping[str, Any] = stored_config(study).to_dict()
-    changed = differences(stored, config.to_dict())
+    changed = differences(stored_config(study).to_dict(), config.to_dict())
     if changed:
         lines = "\n  ".join(changed)
         raise KasError(
@@ -123,13 +119,13 @@ def _check(study: optuna.Study, config: StudyConfig) -> None:
 
 def _complete(study: optuna.Study, config: StudyConfig) -> None:
     """Write what a study has from its creation on, and is not written yet; the configuration first."""
-    there = study.user_attrs
+    there = stored.attributes(study)
     initial = {
         keys.CONFIG: json.dumps(config.to_dict()),
         keys.FORMAT: FORMAT,
         keys.VERSION: kas.__version__,
         keys.OPS: list(OPS),
-        ID: uuid.uuid4().hex,
+        keys.ID: uuid.uuid4().hex,
     }
     for key, value in initial.items():
         if key not in there:

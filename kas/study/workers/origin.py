@@ -16,6 +16,8 @@ import optuna
 import yaml
 
 from kas.language.errors import KasError
+from kas.reporting import stored
+from kas.study import attributes as keys
 from kas.study.config import StudyConfig, differences, load_config
 from kas.study.storage.create import check_folder, stored_config
 from kas.study.storage.files import StudyFolder, write_json, write_text
@@ -101,10 +103,16 @@ def unfinished(folder: Path) -> StudyConfig | None:
     return None if place.identity.exists() or place.results() else kept_config(folder)
 
 
-def check_adoption(folder: Path, config: StudyConfig) -> None:
-    """Raise KasError if the folder that a study is to adopt is, as its `study.yaml` says, of another configuration."""
+def check_adoption(folder: Path, config: StudyConfig, study: optuna.Study | None, *, adopt: bool) -> None:
+    """Raise KasError if a study is to adopt a folder that is, as its `study.yaml` says, of another configuration.
+
+    The same if the study has lost its own configuration: only that of its folder may take its place.
+    """
+    lost = study is not None and stored.attribute(study, keys.ID) and stored.attribute(study, keys.CONFIG) is None
     kept = _read(folder / CONFIG_FILE)
-    if changed := differences(kept, config.to_dict()) if kept else []:
+    if lost and not kept:
+        raise KasError(f"the configuration of study {config.name!r} is damaged, and there is no {folder / CONFIG_FILE} either")
+    if changed := differences(kept, config.to_dict()) if kept and (adopt or lost) else []:
         lines = "\n  ".join(changed)
         raise KasError(f"{folder} is of a study with another configuration (its {CONFIG_FILE} -> this one):\n  {lines}")
 

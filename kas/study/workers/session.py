@@ -12,10 +12,11 @@ import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
-from kas.study.storage import records, status
+from kas.study.storage import promotions, records, status
 from kas.study.storage.claims import Claims
 from kas.study.storage.create import check_folder, create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
@@ -28,6 +29,7 @@ from kas.study.workers.origin import check_adoption, remember
 from kas.study.workers.runner import Result, Runner
 
 if TYPE_CHECKING:
+    from kas.study.sampler import KernelSampler
     from kas.study.workers.bench import Bench
 
 __all__ = ["logging_to", "run_study"]
@@ -71,8 +73,7 @@ def run_study(
 
     def before(study: optuna.Study | None) -> None:
         check_folder(place, config.name, study, adopt=adopt)
-        if adopt:
-            check_adoption(folder, config)
+        check_adoption(folder, config, study, adopt=adopt)
         if study_file is not None:
             remember(folder, config, study_file)
 
@@ -119,7 +120,7 @@ class _Session:
         self.bench, self.config, self.place, self.storage_name = bench, bench.config, place, storage_name
         self.study, self.storage, self.mutex, self.listener = study, storage, mutex, listener
 
-    def work(self, interruption: Interruption, sampler: optuna.samplers.BaseSampler) -> Result:
+    def work(self, interruption: Interruption, sampler: KernelSampler) -> Result:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
@@ -134,7 +135,7 @@ class _Session:
 
         ensure_reference(self.study, bench, claims, self.listener, wait)
         self.study.sampler = sampler
-        ops = list(self.study.user_attrs[keys.OPS])
+        ops = sampler.ops(self.study)
 
         def suggest(trial: optuna.Trial) -> Kernel:
             return suggest_program(trial, ops, bench.rank)
@@ -191,12 +192,12 @@ class _Session:
                 replaced=replaced,
             )
         )
-        if keys.INPUT not in self.study.user_attrs:
+        if stored.attribute(self.study, keys.INPUT) is None:
             data = self.bench.data
             self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
         if sentence := only_replaced_train(self.bench.trained.model):
             self.listener.message(sentence)
-        for line in left_out:
+        for line in [*promotions.broken(self.study), *left_out]:
             _log.warning(line)
             self.listener.message(line)
 
