@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import RawDescriptionHelpFormatter
@@ -97,4 +98,7 @@ def _storage(args: Any) -> str | None:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what no encoding has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

@@ -131,10 +131,11 @@ def test_a_creation_that_was_cut_off_is_completed(
         return wrapped
 
     run = ["run", str(tmp_path / "tiny.yaml"), "--dir", str(tmp_path)]
-    with monkeypatch.context() as dies, pytest.raises(Killed):
+    with monkeypatch.context() as dies:
         dies.setattr(optuna, "create_study", dying(optuna.create_study))
         dies.setattr(optuna.Study, "set_user_attr", dying(optuna.Study.set_user_attr))
-        main(run)
+        with pytest.raises(Killed):
+            main(run)
     assert writes == left
     monkeypatch.setattr("kas.study.workers.session._Session.work", lambda *_: Result(1))
     assert main(run if by == "run" else ["resume", "tiny", "--dir", str(tmp_path)]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from kas.language.errors import shown
 from kas.study.storage.masking import masked
 
-__all__ = ["STORAGE", "Command", "Place", "add_place"]
+__all__ = ["STORAGE", "Command", "Place", "add_place", "whole"]
 
 STORAGE = "KAS_STORAGE"  # of the environment: the URL of a storage
 
@@ -60,6 +62,14 @@ class Place:
     def environment(self) -> dict[str, str]:
         """The storage for such a process, in its environment: anybody on the machine may read a command line."""
         return {} if self.storage is None else {STORAGE: self.storage}
+
+
+def whole(text: str) -> int:
+    """A whole number on a command line. Raises ArgumentTypeError for anything else."""
+    try:
+        return int(text)
+    except ValueError:  # also for more digits than Python reads
+        raise ArgumentTypeError(f"must be a whole number, not {shown(text)}") from None
 
 
 def add_place(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ def find_kernel(text: str, place: Place) -> Kernel:
 
     if text in zoo.names():
         return zoo.get(text)
-    if text.endswith(".json") or Path(text).is_file():
+    if text.endswith(".json") or os.path.isfile(text):
         return read_kernel(Path(text))
     if re.fullmatch(r"[0-9a-f]{4,}", text):
         return Kernel.from_json(_programs(text, place))

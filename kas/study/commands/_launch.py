@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
 from kas.study.commands import report
-from kas.study.commands._base import Place
+from kas.study.commands._base import Place, whole
 
 if TYPE_CHECKING:
     from kas.study.config import StudyConfig
@@ -20,9 +20,9 @@ __all__ = ["add_amounts", "check_amounts", "launch"]
 
 def add_amounts(parser: ArgumentParser) -> None:
     """Add --trials, --workers and --adopt."""
-    parser.add_argument("--trials", type=int, default=None, metavar="N", help="finished trials the study shall have in all")
+    parser.add_argument("--trials", type=whole, default=None, metavar="N", help="finished trials the study shall have in all")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
+        "--workers", type=whole, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
     )
     parser.add_argument(
         "--adopt",

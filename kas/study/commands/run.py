@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._launch import add_amounts, check_amounts, launch
 from kas.study.commands._studies import open_study, study_names
 
@@ -22,7 +22,7 @@ __all__ = ["command"]
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY.yaml", type=str, help="the study file")
     add_amounts(parser)
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="the same as --set seed=N")
+    parser.add_argument("--seed", type=whole, default=None, metavar="N", help="the same as --set seed=N")
     parser.add_argument(
         "--set",
         type=str,

@@ -19,6 +19,7 @@ from kas.language.errors import KasError
 from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig, differences, load_config
+from kas.study.plain_yaml import read_yaml_file
 from kas.study.storage.create import check_folder, stored_config
 from kas.study.storage.files import StudyFolder, write_json, write_text
 
@@ -56,8 +57,8 @@ def remember(folder: Path, config: StudyConfig, study_file: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """The file as it is; an unreadable one, or one of another kas, counts as empty and is written anew."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        data = read_yaml_file(path)
+    except (OSError, KasError):
         return {}
     return data if isinstance(data, dict) else {}
 
