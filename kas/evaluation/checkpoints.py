@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kas.evaluation._lightning import TorchCheckpointIO
 from kas.language.errors import KasError
@@ -53,3 +54,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch.load raises whatever the damaged bytes lead to
         raise KasError(f"{path} cannot be read as a checkpoint: {error}; remove it to train from the start") from error
     return loaded
+
+
+def load_model(model: nn.Module, checkpoint: Path) -> nn.Module:
+    """Load the network of a training's checkpoint into `model`, and return it."""
+    state = read_checkpoint(checkpoint)["state_dict"]
+    model.load_state_dict({key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")})
+    return model

@@ -11,12 +11,14 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from kas.language.dims import MAX_NUMBER, Dim
-from kas.language.errors import InvalidKernel
+from kas.language.errors import InvalidKernel, shown
 
 __all__ = [
     "Codec", "axes", "axis", "choice", "dim", "dims", "flag", "flags", "integer", "names", "odd", "pair", "pairs", "side",
     "whole",
 ]  # fmt: skip
+
+MAX_LENGTH = 128  # of a list among the attributes
 
 
 @dataclass(frozen=True)
@@ -35,26 +37,28 @@ def _attribute(codec: Codec, default: Any = MISSING) -> Any:
 
 def _integer(value: Any, low: int, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= MAX_NUMBER:
-        raise InvalidKernel(f"must be {what}, not {value!r}")
+        raise InvalidKernel(f"must be {what}, not {shown(value)}")
     return value
 
 
 def _odd(value: Any, low: int) -> int:
     number = _integer(value, low, f"an odd integer of at least {low}")
     if number % 2 == 0:
-        raise InvalidKernel(f"must be an odd integer of at least {low}, not {value!r}")
+        raise InvalidKernel(f"must be an odd integer of at least {low}, not {shown(value)}")
     return number
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InvalidKernel(f"must be true or false, not {value!r}")
+        raise InvalidKernel(f"must be true or false, not {shown(value)}")
     return value
 
 
 def _sequence(value: Any, what: str, length: int | None = None) -> list[Any]:
     if not isinstance(value, list | tuple) or not value or (length is not None and len(value) != length):
-        raise InvalidKernel(f"must be {what}, not {value!r}")
+        raise InvalidKernel(f"must be {what}, not {shown(value)}")
+    if len(value) > MAX_LENGTH:
+        raise InvalidKernel(f"must be {what} of at most {MAX_LENGTH} entries, not {len(value)}")
     return list(value)
 
 
@@ -82,7 +86,7 @@ def choice(*options: str) -> Any:
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in options:
-            raise InvalidKernel(f"must be one of {', '.join(options)}, not {value!r}")
+            raise InvalidKernel(f"must be one of {', '.join(options)}, not {shown(value)}")
         return value
 
     return _attribute(Codec("choice", read, choices=options))
@@ -132,7 +136,7 @@ def pairs() -> Any:
     def read(value: Any) -> tuple[tuple[int, int], ...]:
         rows = [_sequence(row, "pairs of integers", 2) for row in _sequence(value, "a list of pairs")]
         if len(rows) < 2:
-            raise InvalidKernel(f"must have at least two pairs, not {value!r}")
+            raise InvalidKernel(f"must have at least two pairs, not {shown(value)}")
         low, what = -MAX_NUMBER, "pairs of integers"
         return tuple((_integer(h, low, what), _integer(w, low, what)) for h, w in rows)
 
@@ -145,9 +149,9 @@ def names(*options: str) -> Any:
     def read(value: Any) -> tuple[str, ...]:
         chosen = _sequence(value, f"a list of axes out of {', '.join(options)}")
         if any(not isinstance(name, str) or name not in options for name in chosen):
-            raise InvalidKernel(f"must be a list of axes out of {', '.join(options)}, not {value!r}")
+            raise InvalidKernel(f"must be a list of axes out of {', '.join(options)}, not {shown(value)}")
         if chosen != [name for name in options if name in chosen]:
-            raise InvalidKernel(f"must name each axis once, in the order {', '.join(options)}, not {value!r}")
+            raise InvalidKernel(f"must name each axis once, in the order {', '.join(options)}, not {shown(value)}")
         return tuple(chosen)
 
     return _attribute(Codec("names", read, list, choices=options))
@@ -184,9 +188,11 @@ def axes() -> Any:
         names = _sequence(value, "a list of axes such as ['0.c']")
         for name in names:
             if not isinstance(name, str) or name[:2] not in ("0.", "1.") or name[2:] not in ("g", "c", "kh", "kw", "h", "w"):
-                raise InvalidKernel(f"has {name!r}, which is no axis; axes are named by side and name, such as '0.c' or '1.h'")
+                raise InvalidKernel(
+                    f"has {shown(name)}, which is no axis; axes are named by side and name, such as '0.c' or '1.h'"
+                )
         if len(set(names)) != len(names):
-            raise InvalidKernel(f"names an axis twice: {names}")
+            raise InvalidKernel(f"names an axis twice: {shown(names)}")
         return tuple(names)
 
     return _attribute(Codec("axes", read, list))
@@ -197,7 +203,7 @@ def axis() -> Any:
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value[:2] not in ("0.", "1.") or value[2:] not in ("c", "h", "w"):
-            raise InvalidKernel(f"must name an axis c, h or w with its side, such as '0.c' or '1.h', not {value!r}")
+            raise InvalidKernel(f"must name an axis c, h or w with its side, such as '0.c' or '1.h', not {shown(value)}")
         return value
 
     return _attribute(Codec("axis", read))
@@ -208,7 +214,7 @@ def side() -> Any:
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or value not in (0, 1) or not isinstance(value, int):
-            raise InvalidKernel(f"must be 0 or 1, not {value!r}")
+            raise InvalidKernel(f"must be 0 or 1, not {shown(value)}")
         return value
 
     return _attribute(Codec("side", read), None)

@@ -11,13 +11,15 @@ from fractions import Fraction
 from math import gcd
 from operator import add, sub
 
-from kas.language.errors import Infeasible, InvalidKernel
+from kas.language.errors import Infeasible, InvalidKernel, shown
 
 __all__ = ["FREE_VARIABLES", "MAX_NUMBER", "ONE", "SYMBOLS", "Dim"]
 
 FREE_VARIABLES = tuple(f"x{i}" for i in range(16))
 SYMBOLS = ("C", "H", "W", "G", *FREE_VARIABLES)
 MAX_NUMBER = 2**31 - 1
+MAX_POWER = 16
+MAX_TEXT = 200  # characters of a dim
 
 _INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
 _NO_POWERS = (0,) * len(SYMBOLS)
@@ -53,10 +55,10 @@ class Dim:
         """Read a dim from its text form, or a positive integer. Raises InvalidKernel for anything else."""
         if isinstance(value, int) and not isinstance(value, bool):
             if not 1 <= value <= MAX_NUMBER:
-                raise InvalidKernel(f"a number in a dim must be between 1 and 2^31 - 1, not {value}")
+                raise InvalidKernel(f"a number in a dim must be between 1 and 2^31 - 1, not {shown(value)}")
             return _intern(value, 1, _NO_POWERS)
         if not isinstance(value, str):
-            raise InvalidKernel(f"a dim must be a text such as 'C/4' or an integer, not {value!r}")
+            raise InvalidKernel(f"a dim must be a text such as 'C/4' or an integer, not {shown(value)}")
         known = _BY_TEXT.get(value)
         if known is None:
             known = _parse(value)
@@ -189,15 +191,17 @@ def _fault(dim: Dim) -> str:
         return "divides by G more often than C stands above"
     if dim.denominator != 1 and not powers:
         return "is not an integer"
+    if max(map(abs, powers.values()), default=0) > MAX_POWER:
+        return f"has a power over {MAX_POWER}"
     if dim.numerator > MAX_NUMBER or dim.denominator > MAX_NUMBER:
         return "has a number of 2^31 or more"
     return ""
 
 
 def _parse(text: str) -> Dim:
-    if not _TEXT.fullmatch(text):
+    if len(text) > MAX_TEXT or not _TEXT.fullmatch(text):
         raise InvalidKernel(
-            f"{text!r} is not a dim: positive integers, C, H, W, G and x0 … x15 joined by * and /, such as 'C*H/4'"
+            f"{shown(text)} is not a dim: positive integers, C, H, W, G and x0 … x15 joined by * and /, such as 'C*H/4'"
         )
     words = re.split(r"([*/])", text)
     fraction, powers = Fraction(1), [0] * len(SYMBOLS)

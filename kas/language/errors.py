@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["Infeasible", "InvalidKernel", "KasError"]
+import reprlib
+
+__all__ = ["Infeasible", "InvalidKernel", "KasError", "shown"]
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 80, 80, 40
+
+
+def shown(value: object) -> str:
+    """A value in a message: short, however long or deep it is."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return f"a very large {type(value).__name__}"
 
 
 class KasError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from kas.language.dims import ONE, Dim
-from kas.language.errors import InvalidKernel
+from kas.language.errors import InvalidKernel, shown
 from kas.language.primitives import OPS, Outcome, Step
 from kas.language.primitives._base import channel_side
 from kas.language.rules import check_program, trace
 from kas.language.shapes import Shape, input_shape
 
-__all__ = ["FORMAT", "Kernel"]
+__all__ = ["FORMAT", "MAX_STEPS", "Kernel"]
 
 FORMAT = "kas.kernel/1"
+MAX_STEPS = 128  # of a kernel that is read; programs have under 60 in practice
+MAX_TEXT = 1 << 20  # characters of a kernel as JSON
 
 
 class Kernel:
@@ -68,14 +71,16 @@ class Kernel:
                 raise InvalidKernel(f"the key {key!r} is missing; a kernel has format, rank and steps")
         for key in data:
             if key not in ("format", "rank", "steps"):
-                raise InvalidKernel(f"unknown key {key!r}; a kernel has format, rank and steps")
+                raise InvalidKernel(f"unknown key {shown(key)}; a kernel has format, rank and steps")
         if data["format"] != FORMAT:
-            raise InvalidKernel(f"the format is {data['format']!r}; this kas reads {FORMAT!r}")
+            raise InvalidKernel(f"the format is {shown(data['format'])}; this kas reads {FORMAT!r}")
         rank = data["rank"]
         if isinstance(rank, bool) or not isinstance(rank, int) or rank not in (0, 1, 2):
-            raise InvalidKernel(f"rank must be 2, 1 or 0, not {rank!r}")
+            raise InvalidKernel(f"rank must be 2, 1 or 0, not {shown(rank)}")
         if not isinstance(data["steps"], list | tuple):
             raise InvalidKernel(f"steps must be a list, not {type(data['steps']).__name__}")
+        if len(data["steps"]) > MAX_STEPS:
+            raise InvalidKernel(f"a kernel has at most {MAX_STEPS} steps, not {len(data['steps'])}")
         return cls(rank, [_read_step(i, entry) for i, entry in enumerate(data["steps"], 1)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,12 +168,14 @@ def _without_first_side(step: Step, shapes: tuple[Shape, ...]) -> Step:
 
 def _parse(text: str | bytes) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                raise InvalidKernel(f"the key {name!r} occurs twice in one object")
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+            raise InvalidKernel(f"the key {shown(twice)} occurs twice in one object")
+        return found
 
+    if len(text) > MAX_TEXT:
+        raise InvalidKernel(f"a kernel has at most {MAX_TEXT} characters, not {len(text)}")
     try:
         return json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
@@ -177,11 +184,11 @@ def _parse(text: str | bytes) -> Any:
 
 def _read_step(number: int, entry: Any) -> Step:
     if not isinstance(entry, dict):
-        raise InvalidKernel(f"step {number}: a step is a JSON object, not {entry!r}")
+        raise InvalidKernel(f"step {number}: a step is a JSON object, not {shown(entry)}")
     op = entry.get("op")
     if not isinstance(op, str) or op not in OPS:
         known = ", ".join(OPS)
-        raise InvalidKernel(f"step {number}: unknown op {op!r}; the ops are {known}")
+        raise InvalidKernel(f"step {number}: unknown op {shown(op)}; the ops are {known}")
     try:
         return OPS[op].from_dict(entry)
     except InvalidKernel as error:

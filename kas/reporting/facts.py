@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kas.reporting import naming, wording
-from kas.reporting.rows import loads, number, text
+from kas.reporting.parsing import loads, number, text
 from kas.reporting.summary import Summary
 
 __all__ = ["facts", "sentence"]

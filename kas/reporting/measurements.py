@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kas.reporting.rows import Timing, loads, number, read_timing, text
+from kas.reporting.parsing import loads, number, text
+from kas.reporting.rows import Timing, read_timing
 
 __all__ = ["Measurement", "read_measurement"]
 

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kas.language.errors import KasError
-from kas.reporting.rows import loads, text
 from kas.solvers import Target
 from kas.solvers.describing import describe_targets
 
 __all__ = ["names_text", "replaced"]
 
 
-def replaced(stored: Any) -> str:
-    """What a study replaces, from its attribute `kas.targets`; empty if there is none.
+def replaced(targets: Mapping[str, Any] | None) -> str:
+    """What a study replaces, from its attribute `kas.targets` (`kas.reporting.stored`); empty if there is none.
 
     >>> replaced({"deployed": [Target(f"layer1.{i}.conv", 64, 64, (8, 8)).to_dict() for i in (0, 1)]})
     'layer1.{0,1}.conv: 2 layers; adapters: 2 none'
     """
-    targets = _deployed(stored)
-    if targets is None:
+    deployed = [Target.from_dict(target) for target in (targets or {}).get("deployed", ())]
+    if not deployed:
         return ""
-    names = [name for target in targets if (name := text(loads(target).get("name")))]
-    try:
-        words = describe_targets([Target.from_dict(target) for target in targets]).removeprefix("replaces ")
-    except (KasError, AttributeError, KeyError, TypeError, ValueError):  # of another program, or a later kas
-        words = f"{len(targets)} layer{'' if len(targets) == 1 else 's'}"
-    return f"{names_text(names)}: {words}" if names else words
-
-
-def _deployed(stored: Any) -> Sequence[Any] | None:
-    """The targets of the deployed network, or of the only list there is."""
-    mapping = loads(stored)
-    if mapping:
-        lists = [mapping.get("deployed"), *mapping.values()]
-        return next((targets for targets in lists if isinstance(targets, list)), None)
-    listed = loads(f'{{"targets": {stored}}}') if isinstance(stored, str) else {"targets": stored}
-    targets = listed.get("targets")
-    return targets if isinstance(targets, list) else None
+    return f"{names_text([target.name for target in deployed])}: {describe_targets(deployed).removeprefix('replaces ')}"
 
 
 def names_text(names: Sequence[str]) -> str:

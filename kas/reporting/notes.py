@@ -20,7 +20,8 @@ from kas.language.errors import KasError
 from kas.reporting import wording
 from kas.reporting.facts import facts, sentence
 from kas.reporting.figures import CARD_COLOURS, front_figure
-from kas.reporting.rows import Row, Timing, number, text
+from kas.reporting.parsing import number, text
+from kas.reporting.rows import Row, Timing
 from kas.reporting.summary import Summary, summarize
 
 __all__ = [

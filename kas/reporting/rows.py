@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["Row", "Timing", "loads", "number", "read_row", "read_timing", "remeasured", "text"]
+from kas.reporting.parsing import loads, number, text
+
+__all__ = ["Row", "Timing", "read_row", "read_timing", "remeasured"]
 
 _LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
 
@@ -129,25 +130,3 @@ def _outcome(trial: FrozenTrial) -> str:
     if trial.user_attrs.get("died") is True:
         return "died"
     return text(trial.user_attrs.get("outcome")) or trial.state.name.lower()
-
-
-def loads(value: Any) -> Mapping[str, Any]:
-    """A mapping that was stored as JSON text or as it is; anything else is an empty one."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return value
-
-
-def text(value: Any) -> str | None:
-    """A text that is not empty, or None."""
-    return value if isinstance(value, str) and value.strip() else None

@@ -16,8 +16,9 @@ from typing import Any
 
 import optuna
 
-from kas.reporting import pareto
-from kas.reporting.rows import Row, loads, number, read_row, remeasured, text
+from kas.reporting import pareto, stored
+from kas.reporting.parsing import loads, number, text
+from kas.reporting.rows import Row, read_row, remeasured
 
 __all__ = ["CLOSE", "Original", "Summary", "summarize"]
 
@@ -42,6 +43,7 @@ class Summary:
     """A whole study: rows in trial order, the front from the cheapest kernel on (not of kas: the best first objective).
 
     `share`: the first objective is an accuracy from 0 to 1. `hypervolume`: pairs of trial number and volume so far.
+    `broken`: what of it is left out, and why.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Summary:
     hypervolume: tuple[tuple[int, float], ...]
     first: datetime | None
     last: datetime | None
+    broken: tuple[str, ...] = ()
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -124,14 +127,14 @@ class Summary:
 
 
 def summarize(study: optuna.Study) -> Summary:
-    """Read a study. It is kas's if it has a `kas.*` user attribute and two objectives, the second a cost."""
-    attributes = study.user_attrs
+    """Read a study. Raises KasError if its storage does not give it."""
+    attributes = stored.attributes(study)
     directions = tuple(direction.name.lower() for direction in study.directions)
-    is_kas = len(directions) == 2 and directions[1] == "minimize" and any(key.startswith("kas.") for key in attributes)
+    is_kas = stored.is_kas(study)
     config = loads(attributes.get("kas.config"))
     metric = text(loads(config.get("training")).get("metric")) or "accuracy"
     share = is_kas and directions == SHARES and "accuracy" in metric
-    trials = study.get_trials(deepcopy=False)
+    trials = stored.trials(study) if is_kas else study.get_trials(deepcopy=False)
     again = loads(attributes.get("kas.front")) if is_kas else {}
     rows = tuple(remeasured(read_row(trial), again) for trial in trials)
     counted = [row for row in rows if row.counts]
@@ -143,6 +146,7 @@ def summarize(study: optuna.Study) -> Summary:
         directions=directions,
         metrics=_metric_names(study, len(directions)),
         rows=rows,
+        broken=tuple(stored.broken(study)) if is_kas else (),
         front=_front(counted, directions, by=1 if is_kas else 0),
         original=_original(loads(attributes.get("kas.reference"))) if is_kas else None,
         config=config,

@@ -5,16 +5,21 @@ Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
 from kas.study.commands import COMMANDS, Command
+from kas.study.commands._base import STORAGE
 from kas.study.storage.disk import disk_errors
+from kas.study.storage.masking import masked
 
 __all__ = ["main"]
 
@@ -47,6 +52,13 @@ exit codes:
   0 done   1 failed   2 wrong use or bad input   130 interrupted (`resume NAME` goes on)"""
 
 
+class _Parser(ArgumentParser):
+    """What is wrong with a command line, without a password that stands in it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        super().error(masked(message), ex)
+
+
 class _Help(RawDescriptionHelpFormatter):
     """Descriptions and examples as they are written; options in one column."""
 
@@ -56,10 +68,10 @@ class _Help(RawDescriptionHelpFormatter):
 
 def parser() -> ArgumentParser:
     """The parser of the whole command line, one subcommand for each module of `kas.study.commands`."""
-    top = ArgumentParser(prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Help)
+    top = _Parser(prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Help)
     subcommands = top.add_subcommands(required=True, dest="command", title="commands", metavar="COMMAND")
     for name, command in COMMANDS.items():
-        sub = ArgumentParser(description=command.description, epilog=command.epilog or None, formatter_class=_Help)
+        sub = _Parser(description=command.description, epilog=command.epilog or None, formatter_class=_Help)
         command.add_arguments(sub)
         subcommands.add_subcommand(name, sub, help=command.summary)
     return top
@@ -73,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with disk_errors(Path(args[args.command].get("dir") or ".")):
             return command.execute(args[args.command])
     except KasError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {masked(str(error), _storage(args[args.command]))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -83,5 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _storage(args: Any) -> str | None:
+    """The storage that a command line or the environment names."""
+    return getattr(args, "storage", None) or os.environ.get(STORAGE)
+
+
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what no encoding has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

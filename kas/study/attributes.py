@@ -9,8 +9,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from kas.reporting.stored import OUTCOMES
+
 __all__ = [
-    "OUTCOMES",
     "Outcome",
     "checked",
     "finite",
@@ -22,15 +23,12 @@ __all__ = [
     "retry_of",
 ]
 
-OUTCOMES = (
-    "ok", "infeasible", "unhealthy", "too_slow", "pruned", "duplicate", "out_of_memory", "timeout", "error",
-)  # fmt: skip
 UNFINISHED_OUTCOMES = ("duplicate", "error")
 
 # of a study
 CONFIG, FORMAT, VERSION, OPS = "kas.config", "kas.format", "kas.version", "kas.ops"
 REFERENCE, TARGETS, TRIALS, FRONT = "kas.reference", "kas.targets", "kas.trials", "kas.front"
-RUNTIMES, INPUT = "kas.runtimes", "kas.input"
+RUNTIMES, INPUT, ID = "kas.runtimes", "kas.input", "kas.id"
 
 # of a trial
 OUTCOME, REASON, VALUES, OWNER, PROGRAM = "outcome", "reason", "values", "owner", "program"

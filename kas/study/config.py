@@ -7,6 +7,7 @@ resumed; `differences` says in which keys two of them differ.
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from kas.evaluation.settings import CostSettings, DataSettings, HealthSettings, 
 from kas.language.errors import KasError
 from kas.solvers.limits import parse_budget
 from kas.study import schema
+from kas.study.plain_yaml import read_yaml, read_yaml_file
 from kas.study.settings import ObjectiveSettings, SearchSettings, TargetSettings
 
 __all__ = ["FORMAT", "StudyConfig", "differences", "load_config"]
@@ -65,8 +67,8 @@ class StudyConfig:
     objectives: ObjectiveSettings = field(default_factory=ObjectiveSettings)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name):
-            raise KasError(f"name {self.name!r} must be letters, digits, '.', '_' and '-', as it names a folder")
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", self.name, re.ASCII):
+            raise KasError(f"name {self.name!r} must be at most 100 letters, digits, '.', '_' and '-', as it names a folder")
         if self.trials < 1:
             raise KasError(f"trials must be at least 1, not {self.trials}")
         if not 0 <= self.seed < 2**32:
@@ -127,25 +129,23 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise KasError(f"{path} is a folder, not a study file")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml_file(path)
     except FileNotFoundError:
         raise KasError(_no_file(path)) from None
     except OSError as error:
         raise KasError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise KasError(f"{path}{line}: is not YAML: {getattr(error, 'problem', None) or 'no text in UTF-8'}") from None
+    except KasError as error:
+        raise KasError(f"{path} {error}") from None
     if not isinstance(data, dict):
         raise KasError(f"{path}: is not a study file: it must hold keys like `model:` and `data:`")
     return data
 
 
 def _no_file(path: Path) -> str:
-    others = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    others = [other.name for other in path.parent.glob("*.y*ml")] if os.path.isdir(path.parent) else []
     near = schema.nearest(path.name, others)
     return f"{path}: no such file" + (f"; did you mean {path.parent / near}?" if near else "")
 
@@ -169,9 +169,9 @@ def _apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, str]:
         if not sign or not all(key.split(".")):
             raise KasError(f"--set {text}: must be key=value, as in --set training.epochs=3")
         try:
-            parsed = yaml.safe_load(value) if value.strip() else ""
-        except yaml.YAMLError:
-            raise KasError(f"--set {text}: the value is not YAML, as in --set 'search.seeds=[bottleneck]'") from None
+            parsed = read_yaml(value) if value.strip() else ""
+        except KasError as error:
+            raise KasError(f"--set {text}: the value {error}; right is, say, --set 'search.seeds=[bottleneck]'") from None
         given[key] = f"--set {text}"
         *sections, last = key.split(".")
         node, path = data, ""

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseGASampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial
 
 from kas import zoo
 from kas.generation import GenerationSettings, Sampler, crossover, mutate
 from kas.generation.choice import pick
 from kas.language import OPS, KasError, Kernel
-from kas.reporting.pareto import crowding_distance, non_dominated_sort, select
+from kas.reporting import stored
+from kas.reporting.pareto import crowding_distance, non_dominated_sort
 from kas.solvers.targets import Target
 from kas.study import attributes as keys
+from kas.study.generations import Generations, violation
 from kas.study.genome import encode, fits_genome, program_of, search_space
 
 __all__ = ["DEFAULT_SEEDS", "KernelSampler"]
@@ -36,7 +38,7 @@ Parents = list[tuple[Kernel, tuple[int, float]]]  # each with its front and how 
 _ATTEMPTS = 50  # to find a kernel that the study has not had
 
 
-class KernelSampler(BaseGASampler):
+class KernelSampler(Generations):
     """Suggests whole legal kernels: first known ones, then children of the best by crossover and mutation of programs.
 
     For `kas.suggest_kernel(trial, ...)` in any `study.optimize`; other parameters of the trial are drawn at random.
@@ -109,11 +111,11 @@ class KernelSampler(BaseGASampler):
 
     def ops(self, study: optuna.Study) -> tuple[str, ...]:
         """The ops of a study, stored when it was created: ops of a later kas join new studies only."""
-        stored = study.user_attrs.get(keys.OPS)
-        if stored is None:
-            stored = list(OPS)
-            study.set_user_attr(keys.OPS, stored)
-        return tuple(stored)
+        known = stored.attribute(study, keys.OPS)
+        if known is None:
+            known = list(OPS)
+            study.set_user_attr(keys.OPS, known)
+        return tuple(known)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Assign the generation now, so that enqueued trials become parents too."""
@@ -180,7 +182,7 @@ class KernelSampler(BaseGASampler):
     def _seen(self, study: optuna.Study, trial: FrozenTrial) -> set[str]:
         """The hashes of the kernels that other trials hold or held."""
         hashes: set[str] = set()
-        for other in study.get_trials(deepcopy=False):
+        for other in stored.trials(study):
             if other.number == trial.number:
                 continue
             if "hash" in other.user_attrs:
@@ -197,19 +199,10 @@ class KernelSampler(BaseGASampler):
         values = [tuple(trial.values) for trial, _ in usable]
         directions = [direction.name.lower() for direction in study.directions]
         standing: dict[int, tuple[int, float]] = {}
-        for rank, members in enumerate(non_dominated_sort(values, directions, [_violation(t) for t, _ in usable])):
+        for rank, members in enumerate(non_dominated_sort(values, directions, [violation(t) for t, _ in usable])):
             distances = crowding_distance([values[i] for i in members], directions)
             standing.update({i: (rank, -distance) for i, distance in zip(members, distances, strict=True)})
         return [(kernel, standing[i]) for i, (_, kernel) in enumerate(usable)]
-
-    def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """The best of the generation before and of its own parents: whole fronts, then the least crowded."""
-        candidates = [*self.get_population(study, generation - 1), *self.get_parent_population(study, generation - 1)]
-        unique = list({trial.number: trial for trial in candidates if trial.state == TrialState.COMPLETE}.values())
-        values = [tuple(trial.values) for trial in unique]
-        directions = [direction.name.lower() for direction in study.directions]
-        size = self.population_size or len(unique)
-        return [unique[i] for i in select(values, directions, size, [_violation(trial) for trial in unique])]
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -229,11 +222,6 @@ KernelSampler._PARENT_CACHE_KEY_PREFIX = "kas.KernelSampler:parent:"
 
 def _kernel(known: Kernel | str) -> Kernel:
     return zoo.get(known) if isinstance(known, str) else known
-
-
-def _violation(trial: FrozenTrial) -> float:
-    """How far a trial is past its constraints, 0 if it meets them all."""
-    return sum(max(value, 0.0) for value in trial.constraints.values())
 
 
 def _tournament(parents: Parents, rng: np.random.Generator) -> Kernel:

@@ -18,13 +18,14 @@ from typing import Any, Literal, TypeVar
 import jsonargparse
 from docstring_parser import parse as parse_docstring
 
-from kas.language.errors import KasError
+from kas.language.errors import KasError, shown
 
 __all__ = ["REQUIRED", "Key", "Problem", "build", "choices", "keys", "nearest", "plain", "section_type", "type_text"]
 
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 _NAMED: dict[Any, tuple[Any, ...]] = {bool: (False, True), type(None): (None,)}  # types of so few values that each is named
+_LONGEST = 40  # characters of a text for a key that is no text, as "1e-3"
 REQUIRED = "(required)"  # the default of a key that has none
 
 
@@ -161,15 +162,27 @@ def _value(hint: Any, value: Any, path: str, known: Callable[[], list[str]]) -> 
         if value is None and type(None) in _options(hint):
             return None, []
         return build(section, {} if value is None else value, known=known, path=path)
+    if value is None and hint is not Any and type(None) not in _options(hint):
+        return None, [Problem(path, f"must be {type_text(hint)}, not null; leave it out for its default")]
+    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     try:
+        if not _takes_text(hint) and any(len(text) > _LONGEST for text in texts):
+            raise jsonargparse.ArgumentError(None, "a long text")
         return _leaf_parser(hint).parse_object({"value": value}).value, []
     except jsonargparse.ArgumentError:
         return None, [Problem(path, f"must be {type_text(hint)}, not {_show(value)}{_hint(value, hint)}")]
 
 
+def _takes_text(hint: Any) -> bool:
+    """Whether a type has any text in it; jsonargparse reads a text for another type as data, which short ones cannot abuse."""
+    return hint in (str, Any) or any(
+        _takes_text(part) for part in typing.get_args(hint) if typing.get_origin(hint) is not Literal
+    )
+
+
 @cache
 def _leaf_parser(hint: Any) -> jsonargparse.ArgumentParser:
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, parser_mode="json")
     parser.add_argument("--value", type=hint)
     return parser
 
@@ -228,5 +241,5 @@ def _join(path: str, name: str) -> str:
 
 
 def _show(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else "null" if value is None else str(value)
+    text = "null" if value is None else shown(value)
     return text if len(text) <= 60 else text[:57] + "..."

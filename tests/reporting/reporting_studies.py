@@ -42,6 +42,8 @@ REFERENCE = {
     "latency_ms": 48.2,
     "macs": 141_557_760,
     "params": 1_327_104,
+    "work": 142e6,
+    "epochs": 6,
     "device": "AMD EPYC 7B13, 2 threads",
 }
 START = datetime(2026, 3, 2, 9, 30)
@@ -59,13 +61,13 @@ def kas_trial(number: int, rng: random.Random, outcome: str = "ok") -> FrozenTri
     """A made-up trial with the user attributes of a kas trial."""
     ratio = rng.uniform(0.42, 1.2)
     accuracy = round(0.94 - 0.18 * rng.random() ** 2 / ratio, 4)
-    digest = f"{rng.getrandbits(256):064x}"
+    digest = f"{rng.getrandbits(256):064x}"[:16]
     attributes: dict[str, Any] = {"outcome": outcome, "hash": digest, "program": SEPARABLE, "device": "cpu"}
     state, values = TrialState.COMPLETE, [accuracy, ratio]
     if outcome == "ok":
         attributes |= {"accuracy": accuracy, "latency_ms": 48.2 * ratio, "original_latency_ms": 48.2, "ratio": ratio}
         attributes |= {"ratio_low": ratio * 0.97, "ratio_high": ratio * 1.03, "speedup": 1 / ratio, "epochs": 6}
-        attributes |= {"macs": 41_000_000 * ratio, "params": 300_000 * ratio, "train_seconds": 11.0}
+        attributes |= {"macs": int(41_000_000 * ratio), "params": int(300_000 * ratio), "train_seconds": 11.0}
     else:
         attributes["reason"] = MISSES.get(outcome, "RuntimeError: it did not work")
         state, values = (TrialState.FAIL if outcome == "error" else TrialState.PRUNED), []
@@ -92,7 +94,12 @@ def kas_study(trials: int = 40, seed: int = 3, name: str = "digits", storage: An
     study.set_user_attr("kas.format", "kas.study/1")
     study.set_user_attr("kas.config", json.dumps(CONFIG))
     study.set_user_attr("kas.reference", json.dumps(REFERENCE))
-    study.set_user_attr("kas.targets", json.dumps({"deployed": [{"name": f"layer{i}"} for i in range(9)]}))
+    study.set_user_attr(
+        "kas.targets",
+        json.dumps(
+            {"deployed": [{"name": f"layer{i}", "in_channels": 64, "out_channels": 64, "size": [8, 8]} for i in range(9)]}
+        ),
+    )
     for number in range(trials):
         missed = rng.choices(["ok", *MISSES, "error"], [26, 5, 3, 3, 1, 2, 1, 1])[0]
         study.add_trial(kas_trial(number, rng, missed if number > 3 else "ok"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import create_trial
-from reporting_studies import DRAWING, SEPARABLE, kas_study, plain_study
+from reporting_studies import DRAWING, REFERENCE, SEPARABLE, kas_study, plain_study
 
 from kas.language.errors import KasError
 from kas.reporting.report import program_lines, render_report, svg_url, write_report
@@ -227,8 +227,8 @@ def test_an_empty_study() -> None:
 
 def test_work_instead_of_latency_has_no_latency_column() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
-    study.set_user_attr("kas.reference", {"accuracy": 0.9, "latency_ms": None, "macs": 1e6, "params": 1e4})
-    attributes = {"outcome": "ok", "accuracy": 0.91, "hash": "ab" * 32, "program": SEPARABLE, "macs": 2e5, "params": 1e3}
+    study.set_user_attr("kas.reference", {**REFERENCE, "accuracy": 0.9, "latency_ms": None})
+    attributes = {"outcome": "ok", "accuracy": 0.91, "hash": "ab" * 8, "program": SEPARABLE, "macs": 200_000, "params": 1000}
     study.add_trial(create_trial(values=[0.91, 0.4], user_attrs=attributes))
     page = Page(render_report(study))
     assert words(page.rows["kernels"][0]) == "Kernel Accuracy Work MACs Parameters Trial"

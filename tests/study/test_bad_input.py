@@ -47,7 +47,7 @@ def run(folder: Path, text: str = GOOD, *arguments: str) -> str:
         ("search: {seeds: [grid_attention]}", "search.seeds: 'grid_attention' is known, but no program of the language: Tu et"),
         ("search: {generation: {forbidden: [matmull]}}", "search.generation.forbidden"),
         ("format: kas.study/2", "small.yaml: is a study of a newer kas (kas.study/2); this kas reads kas.study/1: update kas"),
-        ("a: [1\nb: 2", "small.yaml, line 2: is not YAML"),
+        ("a: [1\nb: 2", "small.yaml is not YAML that kas reads, line 2: "),
         ("just a sentence", "small.yaml: is not a study file"),
     ],
 )

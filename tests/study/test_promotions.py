@@ -24,7 +24,7 @@ from kas.study.config import StudyConfig
 from kas.study.display.promotion import PromotionTerminal, promotion_table, standings
 from kas.study.storage.claims import Claims
 from kas.study.storage.files import StudyFolder
-from kas.study.storage.promotions import ORIGINAL, Promotion, chosen, promotions, store
+from kas.study.storage.promotions import ORIGINAL, Promotion, broken, chosen, promotions, store
 
 KERNEL = zoo.get("fused_inverted_residual").hash
 OTHER = "0123456789abcdef"
@@ -76,16 +76,16 @@ def test_results_come_back_from_the_storage_as_they_were(tmp_path: Path) -> None
         {"test": "0.9"},
     ],
 )
-def test_a_storage_with_anything_else_is_refused(changes: dict[str, Any]) -> None:
-    data = {**json.loads(promotion().to_json()), **changes}
-    with pytest.raises(KasError, match="the storage holds a promotion that kas did not write"):
-        Promotion.from_json(json.dumps(data))
+def test_what_kas_did_not_write_is_named_and_left_out(tmp_path: Path, changes: dict[str, Any]) -> None:
+    study = toy.make_queue(None, tmp_path).study
+    store(study, promotion())
+    study.set_user_attr("kas.promotion.x", json.dumps({**json.loads(promotion().to_json()), **changes}))
+    assert promotions(study) == [promotion()]
+    assert [line.partition(" is left out")[0] for line in broken(study)] == ["kas.promotion.x"]
 
 
-def test_a_storage_with_no_json_is_refused() -> None:
-    for text in ("", "[1]", "{}", 3, None):
-        with pytest.raises(KasError, match="that kas did not write"):
-            Promotion.from_json(text)
+def test_no_promotion_is_made_of_other_json() -> None:
+    assert [Promotion.from_json(value) for value in ("", "[1]", "{}", 3, None)] == [None] * 5
     later = {**json.loads(promotion().to_json()), "of_a_later_kas": 1}
     assert Promotion.from_json(json.dumps(later)) == promotion()
 

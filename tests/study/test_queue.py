@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-from toy import make_queue
+from toy import PROGRAM, make_queue
 
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
@@ -26,7 +26,7 @@ def begin(q: TrialQueue, key: str | None = "a" * 16) -> optuna.Trial:
     assert isinstance(trial, optuna.Trial)
     trial.suggest_int("x", 0, 9)
     if key:
-        assert q.claim(trial, key, program="{}", family=key) is None
+        assert q.claim(trial, key, program=PROGRAM, family=key) is None
     return trial
 
 
@@ -54,14 +54,14 @@ def rows(q: TrialQueue) -> list[optuna.trial.FrozenTrial]:
 
 def test_no_more_trials_run_than_are_wanted(url: str, tmp_path: Path) -> None:
     q = make_queue(url, tmp_path, wanted=2)
-    first, second = begin(q, "1"), begin(q, "2")
+    first, second = begin(q, 16 * "1"), begin(q, 16 * "2")
     assert q.start() is Nothing.WAIT
     assert q.finish(first, OK)
     assert q.start() is Nothing.WAIT
     assert q.finish(second, Outcome("error", "why"))
-    third = begin(q, "3")
-    assert q.finish(third, Outcome("duplicate", attributes={"duplicate_of": 0, "hash": "1"}))
-    assert q.finish(begin(q, "4"), Outcome("infeasible", "too large"))
+    third = begin(q, 16 * "3")
+    assert q.finish(third, Outcome("duplicate", attributes={"duplicate_of": 0, "hash": 16 * "1"}))
+    assert q.finish(begin(q, 16 * "4"), Outcome("infeasible", "too large"))
     assert q.start() is Nothing.DONE
     assert [t.state.name for t in rows(q)] == ["COMPLETE", "FAIL", "PRUNED", "PRUNED"]
     assert records.finished(q.study) == 2
@@ -79,14 +79,14 @@ def test_a_dead_trial_gets_one_retry_with_what_it_was(url: str, tmp_path: Path) 
     assert (retry.state, retry.params, retry.user_attrs) == (
         TrialState.WAITING,
         dead.params,
-        {"program": "{}", "family": "a" * 16, "hash": "a" * 16, keys.RETRY_OF: 0, keys.DEATHS: 1},
+        {"program": PROGRAM, "family": "a" * 16, "hash": "a" * 16, keys.RETRY_OF: 0, keys.DEATHS: 1},
     )
     assert not retry.constraints
     again = q.start()
     assert isinstance(again, optuna.Trial)
     assert again.number == 1
     assert again.suggest_int("x", 0, 9) == trial.params["x"]
-    assert q.claim(again, "a" * 16, program="{}", family="") is None
+    assert q.claim(again, "a" * 16, program=PROGRAM, family=16 * "f") is None
     assert q.finish(again, OK)
 
 
@@ -110,7 +110,7 @@ def test_a_trial_that_died_without_a_program_is_replaced_by_a_new_one(url: str, 
 
 def test_a_trial_that_died_with_its_outcome_recorded_is_finished(url: str, tmp_path: Path) -> None:
     q = make_queue(url, tmp_path)
-    for key, outcome in (("1", OK), ("2", Outcome("too_slow", "slow")), ("3", Outcome("error", "why"))):
+    for key, outcome in ((16 * "1", OK), (16 * "2", Outcome("too_slow", "slow")), (16 * "3", Outcome("error", "why"))):
         trial = begin(q, key)
         with killed_at(q, "_tell"):
             q.finish(trial, outcome)
@@ -136,16 +136,16 @@ def test_rows_of_other_programs_are_left_alone(url: str, tmp_path: Path) -> None
 
 def test_a_kernel_belongs_to_one_trial(url: str, tmp_path: Path) -> None:
     q = make_queue(url, tmp_path, wanted=9)
-    first, second = begin(q, "k"), begin(q, None)
-    assert q.claim(second, "k", program="{}", family="") == first.number
+    first, second = begin(q, 16 * "b"), begin(q, None)
+    assert q.claim(second, 16 * "b", program=PROGRAM, family=16 * "f") == first.number
     orphan(q, first)
-    third = begin(q, "k")  # the retry has it
+    third = begin(q, 16 * "b")  # the retry has it
     assert rows(q)[third.number].user_attrs[keys.RETRY_OF] == 0
-    assert q.claim(second, "k", program="{}", family="") == third.number
+    assert q.claim(second, 16 * "b", program=PROGRAM, family=16 * "f") == third.number
     q.finish(third, Outcome("error", "why"))
-    assert q.claim(second, "k", program="{}", family="") is None
+    assert q.claim(second, 16 * "b", program=PROGRAM, family=16 * "f") is None
     q.finish(second, Outcome("unhealthy", "no"))
-    assert q.claim(begin(q, None), "k", program="{}", family="") == second.number
+    assert q.claim(begin(q, None), 16 * "b", program=PROGRAM, family=16 * "f") == second.number
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
@@ -173,7 +173,7 @@ def test_a_kernel_that_kills_its_process_again_and_again_is_an_error(tmp_path: P
     q.recover()
     assert rows(q)[-1].user_attrs["reason"] == f"the process that ran it died {MAX_DEATHS} times"
     assert records.read(q.study)[-1].outcome == "error"
-    assert begin(q, "b").number == MAX_DEATHS
+    assert begin(q, 16 * "b").number == MAX_DEATHS
 
 
 def test_interruptions_are_no_deaths(tmp_path: Path) -> None:

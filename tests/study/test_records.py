@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 from toy import make_queue
 
+from kas import zoo
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.storage import records
@@ -18,13 +19,14 @@ from kas.study.storage.queue import TrialQueue
 from kas.study.storage.records import Reference
 from kas.study.storage.status import status
 
+PROGRAM = zoo.get("grouped3x3").to_json()
 REFERENCE = Reference(accuracy=0.9, latency_ms=10.0, macs=1000, params=10, work=1000.0, device="cpu", epochs=3, seconds=1.0)
 
 
 def add(q: TrialQueue, key: str, accuracy: float, ratio: float, name: str = "ok") -> None:
     trial = q.start()
     assert isinstance(trial, optuna.Trial)
-    q.claim(trial, key, program="{}", family=key)
+    q.claim(trial, 16 * key, program=PROGRAM, family=16 * key)
     measured = {"accuracy": accuracy, "ratio": ratio, "latency_ms": 10 * ratio, "speedup": 1 / ratio, "macs": 5, "params": 7}
     assert q.finish(trial, Outcome(name, values=(accuracy, ratio), attributes=measured))
 
@@ -46,7 +48,7 @@ def study(tmp_path: Path) -> TrialQueue:
 def test_front_and_counts(tmp_path: Path) -> None:
     q = study(tmp_path)
     read = records.read(q.study)
-    assert [record.hash for record in records.front(read)] == ["b", "a"]
+    assert [record.hash for record in records.front(read)] == [16 * "b", 16 * "a"]
     assert records.finished(q.study) == 4
     assert [record.is_finished for record in read] == [True, True, True, True, False, False]
     assert (read[3].cost, read[0].cost, read[0].macs) == (None, 0.8, 5)
@@ -54,9 +56,9 @@ def test_front_and_counts(tmp_path: Path) -> None:
 
 def test_measuring_again_may_move_a_kernel_off_the_front(tmp_path: Path) -> None:
     q = study(tmp_path)
-    q.study.set_user_attr(keys.FRONT, {"b": {"ratio": 0.65, "latency_ms": 6.5, "speedup": 1 / 0.65, "measured": 3}})
+    q.study.set_user_attr(keys.FRONT, {16 * "b": {"ratio": 0.65, "latency_ms": 6.5, "speedup": 1 / 0.65, "measured": 3}})
     read = records.read(q.study)
-    assert [record.hash for record in records.front(read)] == ["c", "b", "a"]
+    assert [record.hash for record in records.front(read)] == [16 * "c", 16 * "b", 16 * "a"]
     assert (read[1].latency_ms, read[1].measured, read[0].measured) == (6.5, 3, 1)
 
 
@@ -77,13 +79,13 @@ def test_status(tmp_path: Path) -> None:
         "original": {"accuracy": 0.9, "latency_ms": 10.0},
     }
     assert found["front"][0] == {
-        "hash": "b",
+        "hash": 16 * "b",
         "accuracy": 0.8,
         "latency_ms": 5.0,
         "macs": 5,
         "params": 7,
         "speedup": 2.0,
-        "json": str(tmp_path / "kernels" / "b.json"),
+        "json": str(tmp_path / "kernels" / f"{16 * 'b'}.json"),
         "runtimes": {"eager": 2.0},
     }
     json.dumps(found)
@@ -95,7 +97,7 @@ def test_equal_points_are_listed_once_for_each_kernel(tmp_path: Path) -> None:
     q = make_queue(None, tmp_path, wanted=20)
     add(q, "a", 0.5, 0.5)
     add(q, "b", 0.5, 0.5)
-    assert [record.hash for record in records.front(records.read(q.study))] == ["a", "b"]
+    assert [record.hash for record in records.front(records.read(q.study))] == [16 * "a", 16 * "b"]
 
 
 def test_reference_survives_json_and_later_keys() -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from toy import EPOCHS, Evaluation, make_queue
+from toy import EPOCHS, PROGRAM, Evaluation, make_queue
 
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
@@ -204,7 +204,7 @@ def test_a_trial_that_somebody_else_failed(tmp_path: Path) -> None:
 
     def evaluate(context: TrialContext) -> Outcome:
         x = context.trial.suggest_int("x", 0, 9)
-        context.claim(f"{x:016x}", program="{}", family="")
+        context.claim(f"{x:016x}", program=PROGRAM, family=16 * "f")
         if len(failed) < 2:
             failed.append(context.number)
             queue.study.tell(context.number, state=keys.TrialState.FAIL)

@@ -97,14 +97,6 @@ def test_a_seed_that_fits_no_budget_is_named_and_costs_no_trial(tmp_path: Path) 
     assert "with the budget macs 0.3: the budget cannot be met: macs is limited to" in log
 
 
-def test_checkpoints_of_a_deleted_study_are_not_used(tmp_path: Path) -> None:
-    run(replace(WORK, trials=1), tmp_path)
-    for path in (tmp_path / "tiny").glob("study.db*"):
-        path.unlink()
-    summary = run(replace(WORK, trials=1), tmp_path)
-    assert [record.resumed_from_epoch for record in summary.records] == [None]
-
-
 def test_a_study_of_another_program_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     storage = f"sqlite:///{tmp_path}/tiny/study.db"

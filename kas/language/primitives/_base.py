@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from kas.language.attributes import Codec
 from kas.language.dims import ONE, Dim
-from kas.language.errors import InvalidKernel
+from kas.language.errors import InvalidKernel, shown
 from kas.language.shapes import CHANNEL, MAX_AXES, SPATIAL, Shape, Side
 
 __all__ = ["Outcome", "Step", "channel_side", "check_dim", "check_image", "named_axes", "product"]
@@ -69,12 +69,12 @@ class Step:
         unknown = [key for key in entry if key not in codecs and key not in ("op", "ins")]
         if unknown:
             known = ", ".join(["op", "ins", *codecs])
-            raise InvalidKernel(f"{cls.op} has no attribute {unknown[0]!r}; its keys are {known}")
+            raise InvalidKernel(f"{cls.op} has no attribute {shown(unknown[0])}; its keys are {known}")
         if "ins" not in entry:
             raise InvalidKernel("the key 'ins' is missing: the numbers of the tensors that the step reads")
         ins = entry["ins"]
         if not isinstance(ins, list | tuple) or any(isinstance(i, bool) or not isinstance(i, int) for i in ins):
-            raise InvalidKernel(f"'ins' must be a list of tensor numbers, not {ins!r}")
+            raise InvalidKernel(f"'ins' must be a list of tensor numbers, not {shown(ins)}")
         if len(ins) != cls.arity:
             raise InvalidKernel(f"{cls.op} reads {cls.arity} tensor{'s' * (cls.arity > 1)}, but 'ins' names {len(ins)}")
         values: dict[str, Any] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,12 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-__all__ = ["Command", "Place", "add_place"]
+from kas.language.errors import shown
+from kas.study.storage.masking import masked
+
+__all__ = ["STORAGE", "Command", "Place", "add_place", "whole"]
+
+STORAGE = "KAS_STORAGE"  # of the environment: the URL of a storage
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,30 @@ class Place:
 
     @classmethod
     def of(cls, args: Any) -> Place:
-        """The place that the options of a command line name."""
-        return cls(Path(args.dir), args.storage)
+        """The place that the options of a command line name, or the environment's storage."""
+        return cls(Path(args.dir), args.storage or os.environ.get(STORAGE) or None)
 
     def folder(self, name: str) -> Path:
         """The folder of a study, DIR/NAME."""
         return self.dir / name
 
-    def options(self) -> list[str]:
-        """The options that name this place on another command line; none where they are the defaults."""
-        options = [] if self.dir == Path("runs") else ["--dir", str(self.dir)]
-        return options if self.storage is None else [*options, "--storage", self.storage]
+    @property
+    def where(self) -> str:
+        """Where its studies are, in words."""
+        return masked(self.storage) if self.storage else str(self.dir)
+
+    def shown(self) -> list[str]:
+        """The options that name this place on a command line that people read: without the storage's password."""
+        folder = [] if self.dir == Path("runs") else ["--dir", str(self.dir)]
+        return folder if self.storage is None else [*folder, "--storage", masked(self.storage)]
+
+
+def whole(text: str) -> int:
+    """A whole number on a command line. Raises ArgumentTypeError for anything else."""
+    try:
+        return int(text)
+    except ValueError:  # also for more digits than Python reads
+        raise ArgumentTypeError(f"must be a whole number, not {shown(text)}") from None
 
 
 def add_place(parser: ArgumentParser) -> None:
@@ -54,5 +74,5 @@ def add_place(parser: ArgumentParser) -> None:
         default=None,
         metavar="URL",
         help="where trials are kept: any storage URL of Optuna, as sqlite:///FILE, journal://FILE or "
-        "postgresql+psycopg://USER@HOST/DATABASE (default: DIR/NAME/study.db)",
+        "postgresql+psycopg://USER@HOST/DATABASE (default: $KAS_STORAGE, where a password is hidden, else DIR/NAME/study.db)",
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kas.language.errors import InvalidKernel, KasError
 from kas.language.kernel import Kernel
+from kas.reporting import stored
 from kas.study.commands._base import Place
 from kas.study.commands._studies import open_study, study_names
 
@@ -23,7 +25,7 @@ def find_kernel(text: str, place: Place) -> Kernel:
 
     if text in zoo.names():
         return zoo.get(text)
-    if text.endswith(".json") or Path(text).is_file():
+    if text.endswith(".json") or os.path.isfile(text):
         return read_kernel(Path(text))
     if re.fullmatch(r"[0-9a-f]{4,}", text):
         return Kernel.from_json(_programs(text, place))
@@ -50,10 +52,11 @@ def find_trial(study: optuna.Study, start: str) -> optuna.trial.FrozenTrial:
 
     Raises `KasError` if there is none, or if several kernels match.
     """
-    trials = [trial for trial in study.get_trials(deepcopy=False) if _hash(trial).startswith(start)]
+    carriers = [trial for trial in stored.trials(study) if _hash(trial)]
+    trials = [trial for trial in carriers if _hash(trial).startswith(start)]
     hashes = sorted({_hash(trial) for trial in trials})
     if not start or not hashes:
-        known = sorted({_hash(trial) for trial in study.get_trials(deepcopy=False) if _hash(trial)})
+        known = sorted(set(map(_hash, carriers)))
         shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
         raise KasError(f"study {study.study_name} has no kernel {start!r}; it has {shown or 'none yet'}")
     if len(hashes) > 1:
@@ -62,24 +65,17 @@ def find_trial(study: optuna.Study, start: str) -> optuna.trial.FrozenTrial:
 
 
 def _hash(trial: optuna.trial.FrozenTrial) -> str:
-    value = trial.user_attrs.get("hash")
-    return value if isinstance(value, str) and trial.user_attrs.get("program") else ""
+    return str(trial.user_attrs.get("hash") or "") if trial.user_attrs.get("program") else ""
 
 
 def _programs(start: str, place: Place) -> str:
     """The stored program of the one kernel whose hash starts so, in any study of the place."""
     found: dict[str, str] = {}
     for name in study_names(place):
-        attributes: list[dict[str, Any]] = [trial.user_attrs for trial in open_study(place, name).get_trials(deepcopy=False)]
-        found.update(
-            {
-                str(one["hash"]): str(one["program"])
-                for one in attributes
-                if str(one.get("hash", "")).startswith(start) and "program" in one
-            }
-        )
+        carriers = [trial for trial in stored.trials(open_study(place, name)) if _hash(trial).startswith(start)]
+        found |= {_hash(trial): str(trial.user_attrs["program"]) for trial in carriers}
     if not found:
-        raise KasError(f"no kernel of any study in {place.storage or place.dir} has a hash that starts with {start!r}")
+        raise KasError(f"no kernel of any study in {place.where} has a hash that starts with {start!r}")
     if len(found) > 1:
         raise KasError(f"{start!r} is the start of {len(found)} hashes: {', '.join(sorted(found))}")
     return next(iter(found.values()))

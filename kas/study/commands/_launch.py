@@ -13,11 +13,10 @@ from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
 from kas.study.commands import report
-from kas.study.commands._base import Place
+from kas.study.commands._base import Place, whole
 
 if TYPE_CHECKING:
     from kas.study.config import StudyConfig
-    from kas.study.display.events import StudyStarted
 
 __all__ = ["add_amounts", "check_amounts", "launch"]
 
@@ -26,10 +25,15 @@ ARTIFACTS = "KAS_ARTIFACTS"  # of the environment
 
 
 def add_amounts(parser: ArgumentParser) -> None:
-    """Add --trials and --workers."""
-    parser.add_argument("--trials", type=int, default=None, metavar="N", help="finished trials the study shall have in all")
+    """Add --trials, --workers and --adopt."""
+    parser.add_argument("--trials", type=whole, default=None, metavar="N", help="finished trials the study shall have in all")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
+        "--workers", type=whole, default=1, metavar="N", help="processes that evaluate trials on this machine (default: 1)"
+    )
+    parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="take over DIR/NAME with what was trained there, where its study.id is not this study's",
     )
     parser.add_argument(
         "--artifacts",
@@ -49,29 +53,21 @@ def check_amounts(args: Any) -> None:
             raise KasError(f"--{key} must be at least 1, not {value}")
 
 
-def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: int, artifacts: str | None) -> int:
-    """Run the study until it has its trials, with `workers` worker processes.
+def launch(config: StudyConfig, study_file: Path | None, place: Place, args: Any) -> int:
+    """Run the study until it has its trials, as `args` (--workers, --adopt, --artifacts) say.
 
     study_file: what the configuration was read from; None if the study's folder has it already. Returns the exit code; an
     interruption says how to go on.
     """
     from kas.study.display.progress import Terminal
-    from kas.study.workers.origin import remember
     from kas.study.workers.session import work_on
     from kas.study.workers.supervisor import Supervisor
 
-    class Screen(Terminal):
-        """Shows the study, and keeps its configuration in its folder once it is open and all is well."""
-
-        def study_started(self, event: StudyStarted) -> None:
-            if study_file is not None:
-                remember(event.folder, config, study_file)
-            super().study_started(event)
-
-    folder = place.folder(config.name)
-    screen = Screen()
+    folder, workers = place.folder(config.name), args.workers
+    options = {"artifacts": args.artifacts, "study_file": study_file, "adopt": args.adopt}
+    screen = Terminal()
     supervisor = Supervisor(
-        partial(work_on, config, folder, place.storage, workers, artifacts),
+        partial(work_on, config, folder, place.storage, workers, options),
         screen,
         workers,
         give_up=partial(_give_up, config, folder, place.storage),
@@ -84,9 +80,9 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, workers: 
     if code == 0:
         screen.message(f"report   {report.write(place, config.name)}")
     if code == 130:
-        options = "".join(f" {option}" for option in place.options())
-        options += f" --artifacts {artifacts}" if artifacts else ""
-        go_on = f"; go on with: python -m kas.study resume {config.name}{options}" if supervisor.begun else ""
+        words = ["python -m kas.study resume", config.name, *place.shown()]
+        words += ["--artifacts", args.artifacts] if args.artifacts else []
+        go_on = f"; go on with: {' '.join(words)}" if supervisor.begun else ""
         print(f"interrupted{go_on}", file=sys.stderr)
     return code
 

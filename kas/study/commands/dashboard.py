@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._studies import open_study
 
 __all__ = ["command"]
@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", type=str, help="the study")
-    parser.add_argument("--port", type=int, default=8080, help="the port on 127.0.0.1 (default: 8080)")
+    parser.add_argument("--port", type=whole, default=8080, help="the port on 127.0.0.1 (default: 8080)")
     add_place(parser)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study, study_names
+from kas.study.storage.masking import masked
 
 __all__ = ["command"]
 
@@ -15,7 +16,7 @@ def _execute(args: Any) -> int:
     place = Place.of(args)
     names = study_names(place)
     if not names:
-        print(f"no studies in {place.storage or place.dir}")
+        print(f"no studies in {place.where}")
         return 0
     from rich import box
     from rich.table import Table
@@ -27,22 +28,29 @@ def _execute(args: Any) -> int:
     for title in ("finished", "running", "on the front", "best within 2 points"):
         table.add_column(title, no_wrap=True, justify="right")
     table.add_column("folder", overflow="fold")
+    wrong: list[str] = []
     for name in names:
-        table.add_row(name, *_row(place, name), str(place.folder(name)))
-    make_console().print(table)
+        table.add_row(name, *_row(place, name, wrong), str(place.folder(name)))
+    console = make_console()
+    console.print(table)
+    for line in wrong:
+        console.print(line, markup=False)
     return 0
 
 
-def _row(place: Place, name: str) -> list[str]:
+def _row(place: Place, name: str, wrong: list[str]) -> list[str]:
+    """The cells of a study; what of it cannot be read is added to `wrong`."""
     from kas.reporting import wording
     from kas.study.display.overview import beats
-    from kas.study.storage import records
+    from kas.study.storage import promotions, records
 
     try:
         study = open_study(place, name)
-    except KasError:  # one broken study does not hide the others
+        rows = records.read(study)
+    except KasError as error:  # one broken study does not hide the others
+        wrong.append(f"{name}: {masked(str(error), place.storage)}")
         return ["unreadable", "", "", ""]
-    rows = records.read(study)
+    wrong += [f"{name}: {line}" for line in promotions.broken(study)]
     front, original = records.front(rows), records.reference(study)
     best = max((record.speedup or 0 for record in front if beats(record, original)), default=None)
     wanted = records.wanted(study)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._studies import open_study
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="RUNTIME",
         help="eager, compile or onnxruntime; may be repeated (default: all that are installed)",
     )
-    parser.add_argument("--batch", type=int, default=None, metavar="N", help="samples in a batch (default: cost.batch_size)")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads (default: cost.threads or torch's)")
+    parser.add_argument("--batch", type=whole, default=None, metavar="N", help="samples in a batch (default: cost.batch_size)")
+    parser.add_argument("--threads", type=whole, default=None, metavar="N", help="threads (default: cost.threads or torch's)")
     parser.add_argument("--device", type=str, default=None, help="auto, cpu, cuda or cuda:N (default: the study's)")
     add_place(parser)
 

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
 from kas.study.commands import report
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._studies import open_study
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help="a kernel's hash, or its start, or the name of a known kernel; may be repeated (default: the front within two "
         "points of the original)",
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network (default: 3)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training data (default: training.epochs)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that train on this machine (default: 1)")
+    parser.add_argument("--seeds", type=whole, default=3, metavar="N", help="trainings of each network (default: 3)")
+    parser.add_argument("--epochs", type=whole, metavar="N", help="passes over the training data (default: training.epochs)")
+    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="processes that train here (default: 1)")
     parser.add_argument("--json", action="store_true", help="print the table as one JSON object, for scripts")
     add_place(parser)
 
@@ -104,7 +104,7 @@ def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Ke
         _show(args, place, config, list(kernels), epochs)
     if code == 130:
         words = ["promote", args.name, f"--seeds={args.seeds}", f"--epochs={epochs}", *(f"--kernel={key}" for key in kernels)]
-        print(f"interrupted; go on with: {' '.join(['python -m kas.study', *words, *place.options()])}", file=sys.stderr)
+        print(f"interrupted; go on with: {' '.join(['python -m kas.study', *words, *place.shown()])}", file=sys.stderr)
     return code
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,13 +24,13 @@ RANK = 2
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", type=str, nargs="?", help="look through the trials of this study instead")
-    parser.add_argument("--samples", type=int, default=100_000, metavar="N", help="programs to draw (default: 100000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: 0)")
-    parser.add_argument("--rank", type=int, default=None, metavar="N", help="of the kernels: 2, 1 or 0 (default: 2)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the result is the same (default: 1)")
+    parser.add_argument("--samples", type=whole, default=100_000, metavar="N", help="programs to draw (default: 100000)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of the draws (default: 0)")
+    parser.add_argument("--rank", type=whole, default=None, metavar="N", help="of the kernels: 2, 1 or 0 (default: 2)")
+    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="processes; the result is the same (default: 1)")
     parser.add_argument(
         "--particles",
-        type=int,
+        type=whole,
         default=2000,
         metavar="N",
         help="programs per step that estimate how likely a known kernel is that did not come up; 0: none (default: 2000)",

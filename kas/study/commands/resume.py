@@ -7,6 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._launch import add_amounts, check_amounts, launch
 from kas.study.commands._studies import open_study
@@ -22,14 +23,21 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _execute(args: Any) -> int:
     from kas.study.storage import records
-    from kas.study.workers.origin import study_config
+    from kas.study.workers.origin import study_config, unfinished
 
     check_amounts(args)
     place = Place.of(args)
-    study = open_study(place, args.name)
-    config = study_config(study, place.folder(args.name))
-    wanted = args.trials or records.wanted(study) or config.trials
-    return launch(replace(config, trials=wanted), None, place, args.workers, args.artifacts)
+    folder = place.folder(args.name)
+    try:
+        study = open_study(place, args.name)
+        config = study_config(study, folder, adopt=args.adopt)
+        wanted = args.trials or records.wanted(study) or config.trials
+    except KasError:
+        kept = unfinished(folder)
+        if kept is None or kept.name != args.name:
+            raise
+        config, wanted = kept, args.trials or kept.trials
+    return launch(replace(config, trials=wanted), None, place, args)
 
 
 command = Command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._launch import add_amounts, check_amounts, launch
 from kas.study.commands._studies import open_study, study_names
 
@@ -22,7 +22,7 @@ __all__ = ["command"]
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY.yaml", type=str, help="the study file")
     add_amounts(parser)
-    parser.add_argument("--seed", type=int, default=None, metavar="N", help="the same as --set seed=N")
+    parser.add_argument("--seed", type=whole, default=None, metavar="N", help="the same as --set seed=N")
     parser.add_argument(
         "--set",
         type=str,
@@ -45,12 +45,13 @@ def _execute(args: Any) -> int:
     if config.name in study_names(place, create=True) and args.trials is None:
         config = replace(config, trials=_wanted(place, config))
     allow_imports_beside(file)
-    return launch(config, file, place, args.workers, args.artifacts)
+    return launch(config, file, place, args)
 
 
 def _wanted(place: Place, config: StudyConfig) -> int:
     """The trials that a study that exists shall have: what was asked for last, unless the study file has changed."""
-    from kas.reporting.rows import loads
+    from kas.reporting import stored
+    from kas.reporting.parsing import loads
     from kas.study import attributes as keys
     from kas.study.storage import records
 
@@ -58,7 +59,7 @@ def _wanted(place: Place, config: StudyConfig) -> int:
         study = open_study(place, config.name)
     except KasError:  # its creation was cut off, which run_study completes; anything else it reports itself
         return config.trials
-    created = loads(study.user_attrs.get(keys.CONFIG)).get("trials")
+    created = loads(stored.attribute(study, keys.CONFIG)).get("trials")
     last = records.wanted(study)
     return config.trials if last is None or config.trials != created else last
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import Infeasible, KasError
-from kas.study.commands._base import Command, Place, add_place
+from kas.study.commands._base import Command, Place, add_place, whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,7 +37,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     for key, kind, example in (("targets", "name", "layer3.*.conv2, layer?.?"), ("types", "class", "Conv2d, BasicBlock")):
         words = f"what it replaces there, layers or blocks, by {kind}, as {example}; may be given more than once"
         parser.add_argument(f"--{key}", type=str, action="append", metavar=kind.upper(), help=words)
-    parser.add_argument("--size", type=int, default=224, help="the input size of that network (default: 224)")
+    parser.add_argument("--size", type=whole, default=224, help="the input size of that network (default: 224)")
     parser.add_argument(
         "--budget",
         type=str,

@@ -39,6 +39,8 @@ def _execute(args: Any) -> int:
     console.print(f"files {place.folder(args.name)}")
     if words := replaced(study):
         console.print(f"replaces {words}", markup=False)
+    for line in state["broken"]:
+        console.print(line, markup=False)
     if outcomes:
         console.print(f"outcomes: {outcomes}")
     original = records.reference(study)
@@ -61,6 +63,7 @@ command = Command(
     epilog="""\
 keys of --json:
   name, finished, running, trials (wanted), outcomes {outcome: rows}, original {accuracy, latency_ms},
+  broken [what is left out, as it is not as kas writes it],
   front [{hash, accuracy, latency_ms, macs, params, speedup, json, runtimes {name: speedup}}]
   Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement; in runtimes, null
   is a runtime that does not take the network.""",

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 
+from kas.reporting import stored
 from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
 from kas.study.storage.mutex import StudyMutex, exclusive
 from kas.study.storage.opening import GRACE_S, HEARTBEAT_S
@@ -60,28 +61,27 @@ class Claims:
 
     @exclusive
     def _let_go(self, key: str) -> None:
-        if self._is_ours(self._study.user_attrs.get(key)):
+        if self._is_ours(stored.attribute(self._study, key)):
             self._study.set_user_attr(key, None)
 
     @exclusive
     def _take(self, key: str) -> bool:
-        claim = self._study.user_attrs.get(key)
+        claim = stored.attribute(self._study, key)
         if claim is not None and not self._is_ours(claim) and not self._is_dead(key, claim):
             return False
         self._study.set_user_attr(key, {"owner": this_process(), "by": self._id, "beat": 0})
         return True
 
-    def _is_dead(self, key: str, claim: dict[str, object]) -> bool:
-        owner = claim.get("owner")
-        alive = is_alive(owner) if isinstance(owner, dict) else False
+    def _is_dead(self, key: str, claim: dict[str, Any]) -> bool:
+        alive = is_alive(claim["owner"])
         return self._watch.stands_still(key, claim) if alive is None else not alive
 
-    def _is_ours(self, claim: dict[str, object] | None) -> bool:
+    def _is_ours(self, claim: dict[str, Any] | None) -> bool:
         return claim is not None and claim.get("by") == self._id
 
     @exclusive
     def _beat(self, key: str) -> None:
-        claim = self._study.user_attrs.get(key)
+        claim = stored.attribute(self._study, key)
         if claim is not None and self._is_ours(claim):
             self._study.set_user_attr(key, {**claim, "beat": claim["beat"] + 1})
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import uuid
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import optuna
 from optuna.storages import BaseStorage
@@ -15,32 +14,39 @@ from optuna.study import StudyDirection
 
 import kas
 from kas.language import OPS, KasError
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
 from kas.study.storage.mutex import StudyMutex
 
-__all__ = ["create_or_join", "own_folder", "stored_config"]
+__all__ = ["check_folder", "create_or_join", "own_folder", "stored_config"]
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
-ID = "kas.id"
 
-
-def create_or_join(config: StudyConfig, storage: BaseStorage, mutex: StudyMutex) -> optuna.Study:
+def create_or_join(
+    config: StudyConfig,
+    storage: BaseStorage,
+    mutex: StudyMutex,
+    before: Callable[[optuna.Study | None], object] = lambda study: None,
+) -> optuna.Study:
     """The study of this name in the storage, created if it is not there. Its wanted number of trials becomes the config's.
 
+    before: called with the study that is there (None: there is none) before anything is written; what it raises ends this.
     A creation that a crash cut off is completed. Raises KasError if a study of that name differs in anything else, or
     is not one of kas.
     """
 
     def section() -> optuna.Study:
-        if config.name in optuna.get_all_study_names(storage):
-            study = optuna.load_study(study_name=config.name, storage=storage)
+        there = config.name in optuna.get_all_study_names(storage)
+        study = optuna.load_study(study_name=config.name, storage=storage) if there else None
+        if study is not None:
             _check(study, config)
-        else:
+        before(study)
+        if study is None:
             study = optuna.create_study(study_name=config.name, storage=storage, directions=list(DIRECTIONS))
         _complete(study, config)
-        if study.user_attrs.get(keys.TRIALS) != config.trials:
+        if stored.attribute(study, keys.TRIALS) != config.trials:
             study.set_user_attr(keys.TRIALS, config.trials)
         return study
 
@@ -52,37 +58,60 @@ def stored_config(study: optuna.Study) -> StudyConfig:
 
     Raises KasError if it is not a study of kas, or one of a newer kas.
     """
-    attributes = study.user_attrs
-    if keys.CONFIG not in attributes:
-        raise KasError(f"the study {study.study_name!r} is not one of kas: it has no configuration")
-    data = json.loads(attributes[keys.CONFIG])
-    if keys.TRIALS in attributes:
-        data["trials"] = attributes[keys.TRIALS]
-    return StudyConfig.from_dict(data, where=f"the configuration stored with study {study.study_name!r}")
+    data = stored.attribute(study, keys.CONFIG)
+    if data is None:
+        raise KasError(
+            f"the study {study.study_name!r} has no configuration: it is not one of kas, or its creation was cut off, which "
+            f"`run STUDY.yaml` completes"
+        )
+    trials = stored.attribute(study, keys.TRIALS)
+    changed = {} if trials is None else {"trials": trials}
+    return StudyConfig.from_dict({**data, **changed}, where=f"the configuration stored with study {study.study_name!r}")
 
 
-def own_folder(study: optuna.Study, folder: StudyFolder) -> None:
-    """Make the folder the study's own: checkpoints that a deleted study of the same name left are removed from it."""
-    folder.make()
-    mark = folder.root / "study.id"
-    identity = str(study.user_attrs[ID])
-    if mark.exists() and mark.read_text(encoding="utf-8").strip() == identity:
+def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, adopt: bool = False) -> None:
+    """Raise KasError if a folder holds results of another study than this (None: than one that is to be made).
+
+    Whose they are says its `study.id`; with none that can be read they count as another's. adopt: take them over.
+    """
+    own, found, results = None if study is None else stored.attribute(study, keys.ID), _identity(folder), folder.results()
+    if adopt or not results or (own is not None and own == found):
         return
-    for leftover in (folder.root / "trials", folder.reference, folder.kernels, folder.root / "promoted"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    write_text(mark, identity + "\n")
+    whose = f"its study.id is {found}" if found else "it has no study.id that can be read"
+    this = f"the study {name!r} in this storage {'is yet to be made' if own is None else f'has the id {own}'}"
+    raise KasError(
+        f"{folder.root} holds the {', '.join(results)} of another study: {whose}, and {this}. Nothing was changed. Give this "
+        f"study another folder (--dir) or name the storage of the other one (--storage); if the files are its own all the "
+        f"same, `resume {name} --adopt` takes the folder over as it is"
+    )
+
+
+def own_folder(study: optuna.Study, folder: StudyFolder, *, adopt: bool = False) -> None:
+    """Make the folder the study's own. Raises KasError as `check_folder` does."""
+    check_folder(folder, study.study_name, study, adopt=adopt)
+    identity = str(stored.attribute(study, keys.ID))
+    if _identity(folder) != identity:
+        write_text(folder.identity, identity + "\n")
+
+
+def _identity(folder: StudyFolder) -> str | None:
+    """What `study.id` says; None if it is missing or damaged."""
+    try:
+        text = folder.identity.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    return text if re.fullmatch("[0-9a-f]{32}", text) else None
 
 
 def _check(study: optuna.Study, config: StudyConfig) -> None:
-    name, attributes = study.study_name, study.user_attrs
+    name = study.study_name
     if list(study.directions) != list(DIRECTIONS):
         raise KasError(f"the storage has a study {name!r} with other objectives, which is not one of kas: choose another name")
-    if keys.CONFIG not in attributes:
-        if study.get_trials(deepcopy=False):
+    if stored.attribute(study, keys.CONFIG) is None:
+        if study.get_trials(deepcopy=False) and stored.attribute(study, keys.ID) is None:
             raise KasError(f"the storage has a study {name!r} that is not one of kas: choose another name")
         return
-    stored: Mapping[str, Any] = stored_config(study).to_dict()
-    changed = differences(stored, config.to_dict())
+    changed = differences(stored_config(study).to_dict(), config.to_dict())
     if changed:
         lines = "\n  ".join(changed)
         raise KasError(
@@ -93,13 +122,13 @@ def _check(study: optuna.Study, config: StudyConfig) -> None:
 
 def _complete(study: optuna.Study, config: StudyConfig) -> None:
     """Write what a study has from its creation on, and is not written yet; the configuration first."""
-    there = study.user_attrs
+    there = stored.attributes(study)
     initial = {
         keys.CONFIG: json.dumps(config.to_dict()),
         keys.FORMAT: FORMAT,
         keys.VERSION: kas.__version__,
         keys.OPS: list(OPS),
-        ID: uuid.uuid4().hex,
+        keys.ID: uuid.uuid4().hex,
     }
     for key, value in initial.items():
         if key not in there:

@@ -62,6 +62,16 @@ class StudyFolder:
         """The report of the study."""
         return self.root / "report.html"
 
+    @property
+    def identity(self) -> Path:
+        """The identity of the study whose folder this is, a line."""
+        return self.root / "study.id"
+
+    def results(self) -> list[str]:
+        """The names of those of its folders that hold what was trained or measured: nobody can make these again for free."""
+        names = ("trials", "reference", "kernels", "promoted", "measurements")
+        return [name for name in names if any((self.root / name).glob("*"))]
+
     def trial(self, key: str) -> Path:
         """The folder of the checkpoints of one kernel; `key` is its hash, so that a retry finds what the died trial left."""
         return self.root / "trials" / key

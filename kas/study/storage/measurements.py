@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kas.reporting.rows import loads
+from kas.reporting.parsing import loads
 from kas.study.storage.files import StudyFolder, write_json
 
 __all__ = ["FORMAT", "keep", "path_of", "read"]

@@ -14,11 +14,12 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from kas.language.errors import KasError
 from kas.study.storage.disk import disk_error
 from kas.study.storage.files import StudyFolder
+from kas.study.storage.masking import masked
 from kas.study.storage.mutex import FileMutex, MySQLMutex, PostgresMutex, StudyMutex, flock
 from kas.study.storage.outages import Outages, first_line
 from kas.study.storage.proxy import connect, open_proxy_mutex
 
-__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "safe_url", "storage_url"]
+__all__ = ["BUSY_TIMEOUT_S", "HEARTBEAT_S", "close_storage", "open_mutex", "open_storage", "storage_url"]
 
 BUSY_TIMEOUT_S = 60
 HEARTBEAT_S = 15  # a running trial says so often that it lives
@@ -48,19 +49,6 @@ def storage_url(url: str | None, folder: Path) -> str:
     return url if "://" in url else f"journal://{url}"
 
 
-def safe_url(url: str) -> str:
-    """The URL without its password, for messages and logs."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if url.startswith("journal://"):
-        return url
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return url.partition("://")[0] + "://***"
-
-
 def open_storage(url: str | None, folder: Path, *, create: bool = True, outages: Outages | None = None) -> BaseStorage:
     """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
 
@@ -84,7 +72,7 @@ def open_storage(url: str | None, folder: Path, *, create: bool = True, outages:
     except Exception as error:
         if (halted := disk_error(error, folder)) is not None:
             raise halted from error
-        raise KasError(f"the storage {safe_url(full)} cannot be opened: {_reason(error, full)}") from None
+        raise KasError(f"the storage {masked(full)} cannot be opened: {_reason(error, full)}") from None
 
 
 def open_mutex(url: str | None, folder: Path, study: str, outages: Outages | None = None) -> StudyMutex:
@@ -115,7 +103,7 @@ def _dialect(url: str) -> str:
     dialect = url.partition("://")[0].partition("+")[0]
     if dialect not in ("postgresql", "mysql"):
         raise KasError(
-            f"storage {safe_url(url)}: {dialect!r} is not a storage that kas knows; "
+            f"storage {masked(url)}: {dialect!r} is not a storage that kas knows; "
             f"use sqlite:///FILE, journal://FILE, postgresql+psycopg://USER@HOST/DATABASE, mysql+pymysql://USER@HOST/DATABASE "
             f"or grpc://HOST:PORT"
         )
@@ -127,7 +115,7 @@ def _path(url: str) -> Path:
     prefix, _, rest = url.partition("://")
     name = rest.partition("?")[0].removeprefix("/") if prefix.startswith("sqlite") else rest
     if not name or name == ":memory:":
-        raise KasError(f"storage {url}: a study needs a file that outlives the process, as in {prefix}:///study.db")
+        raise KasError(f"storage {masked(url)}: a study needs a file that outlives the process, as in {prefix}:///study.db")
     return Path(name)
 
 
@@ -228,12 +216,4 @@ class _JournalLock(BaseJournalFileLock):
 
 def _reason(error: BaseException, url: str) -> str:
     """The first line of the innermost error, without the password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    text = first_line(error)
-    try:
-        password = make_url(url).password
-    except (ArgumentError, ValueError):
-        return type(error).__name__
-    return text.replace(str(password), "***") if password else text
+    return masked(first_line(error), url)

@@ -8,20 +8,21 @@ trained: `StudyFolder.promoted(kernel, epochs, seed) / "last.ckpt"`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 
 import optuna
 
-from kas.language.errors import KasError
+from kas.language.errors import shown
+from kas.reporting import stored
+from kas.reporting.parsing import count, counts, decoded, each, fields, is_a, kernel_hash, number
 from kas.study.attributes import finite
 
-__all__ = ["ORIGINAL", "Promotion", "chosen", "promotions", "store"]
+__all__ = ["ORIGINAL", "Promotion", "broken", "chosen", "promotions", "store"]
 
 ORIGINAL = "original"
 _PREFIX = "kas.promotion."
-_KERNEL = re.compile(rf"[0-9a-f]{{16}}|{ORIGINAL}")
 
 
 @dataclass(frozen=True)
@@ -56,39 +57,40 @@ class Promotion:
         return json.dumps(finite(asdict(self)))
 
     @classmethod
-    def from_json(cls, text: object) -> Promotion:
-        """What `to_json` wrote; keys of a later kas are left out. Raises KasError for anything else."""
-        try:
-            data = json.loads(text) if isinstance(text, str) else None
-            assert isinstance(data, dict)
-            found = cls(
-                kernel=_kernel(data["kernel"]),
-                seed=_count(data["seed"]),
-                epochs=_count(data["epochs"]),
-                validation=_number(data["validation"]),
-                test=_number(data["test"]),
-                seconds=float(data["seconds"]),
-                device=str(data["device"]),
-                shape=tuple(_count(size) for size in data["shape"]),
-                groups=_count(data["groups"]),
-                values={str(t): {str(x): _count(v) for x, v in values.items()} for t, values in data["values"].items()},
-                macs=None if data["macs"] is None else _count(data["macs"]),
-                params=None if data["params"] is None else _count(data["params"]),
-                reason=None if data["reason"] is None else str(data["reason"]),
-            )
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise KasError(f"the storage holds a promotion that kas did not write: {str(text)[:80]} ({error!r})") from None
-        return found
+    def from_json(cls, value: object) -> Promotion | None:
+        """What `to_json` wrote; keys of a later kas are left out. None for anything else."""
+        data = _PROMOTION(value)
+        if data is None:
+            return None
+        known = {one.name: data.get(one.name) for one in dataclass_fields(cls)}
+        return cls(**{**known, "shape": tuple(data["shape"])})
+
+
+def _kernel(value: object) -> str | None:
+    return ORIGINAL if value == ORIGINAL else kernel_hash(value)
+
+
+_PROMOTION = decoded(fields(
+    "kernel", "seed", "epochs", "seconds", "device", "shape", "groups", "values",
+    kernel=_kernel, seed=count, epochs=count, validation=number, test=number, seconds=number, device=is_a(str), shape=counts,
+    groups=count, values=each(each(count)), macs=count, params=count, reason=is_a(str),
+))  # fmt: skip
 
 
 def promotions(study: optuna.Study) -> list[Promotion]:
-    """Every stored result, failed ones among them; by kernel (the original first), epochs and seed.
+    """Every stored result, failed ones among them; by kernel (the original first), epochs and seed. None that is broken."""
+    found = [Promotion.from_json(value) for key, value in stored.attributes(study).items() if key.startswith(_PREFIX)]
+    known = [one for one in found if one is not None]
+    return sorted(known, key=lambda one: (one.kernel != ORIGINAL, one.kernel, one.epochs, one.seed))
 
-    Raises KasError if one is not as kas writes it.
-    """
-    stored = study.user_attrs
-    found = [Promotion.from_json(text) for key, text in stored.items() if key.startswith(_PREFIX)]
-    return sorted(found, key=lambda one: (one.kernel != ORIGINAL, one.kernel, one.epochs, one.seed))
+
+def broken(study: optuna.Study) -> list[str]:
+    """A line for each stored result that is left out, and for whatever else is (`kas.reporting.stored`)."""
+    results = {key: value for key, value in stored.attributes(study).items() if key.startswith(_PREFIX)}
+    lines = [
+        f"{key} is left out: {shown(value)} is no promotion" for key, value in results.items() if _PROMOTION(value) is None
+    ]
+    return [*stored.broken(study), *lines]
 
 
 def chosen(found: Iterable[Promotion], kernel: str) -> Promotion | None:
@@ -103,21 +105,3 @@ def chosen(found: Iterable[Promotion], kernel: str) -> Promotion | None:
 def store(study: optuna.Study, promotion: Promotion) -> None:
     """Keep a result."""
     study.set_user_attr(f"{_PREFIX}{promotion.kernel}.{promotion.epochs}.{promotion.seed}", promotion.to_json())
-
-
-def _kernel(value: object) -> str:
-    if not isinstance(value, str) or not _KERNEL.fullmatch(value):
-        raise ValueError(f"{value!r} is no hash of a kernel")
-    return value
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
-
-
-def _number(value: object) -> float | None:
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return None if value is None else float(value)
-    raise ValueError(f"{value!r} is no number")

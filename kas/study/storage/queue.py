@@ -15,6 +15,7 @@ repairs. The rules:
   Retries are taken before anything else that waits.
 * **A recorded outcome is kept**: attributes are written before the state, `outcome` last; a trial that died in between is
   finished from its record instead of being retried.
+* **Broken trials** (an attribute is not as kas writes it, `kas.reporting.stored`) count nowhere and are not touched.
 * **A kernel belongs to one trial**: the hash is looked up and claimed in one step. It is held by a trial that runs, by
   one that finished with an outcome other than `duplicate` or `error`, and by a retry that waits. So the holder's retry
   goes on where a holder died, and a kernel that met an error may be tried again.
@@ -32,6 +33,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.storage.liveness import Beat, Watch, is_alive, this_process
@@ -79,11 +81,12 @@ class TrialQueue:
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._beats = 0
         self._starting: int | None = None
+        self._sound: set[int] = set()
 
     @property
     def wanted(self) -> int:
         """The wanted number of finished trials, as the study says now: another terminal may have raised it."""
-        return int(self.study.user_attrs.get(keys.TRIALS, self._wanted))
+        return int(stored.attribute(self.study, keys.TRIALS) or self._wanted)
 
     def start(self) -> optuna.Trial | Nothing:
         """Requeue what died, then take a slot and start a trial in it: a retry, else what waits, else a new one."""
@@ -162,7 +165,7 @@ class TrialQueue:
         return Beat(lambda: self._beat(trial._trial_id), self._heartbeat_s)
 
     def _trials(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
+        return stored.trials(self.study, self._sound)
 
     def _next(self, trials: Sequence[FrozenTrial]) -> int:
         """The id of a trial that now runs and is ours."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from kas.reporting import pareto
+from kas.reporting import pareto, stored
+from kas.reporting.parsing import count, loads, text
 from kas.study import attributes as keys
 from kas.study.storage.liveness import is_alive
 
@@ -114,10 +114,12 @@ class Reference:
 
 
 def read(study: optuna.Study) -> list[TrialRecord]:
-    """A record of every trial that a worker has begun, in the order of their numbers, re-measured latencies included."""
-    pooled = study.user_attrs.get(keys.FRONT, {})
-    trials = study.get_trials(deepcopy=False)
-    return [_record(trial, pooled) for trial in trials if trial.state != optuna.trial.TrialState.WAITING]
+    """A record of every trial that a worker has begun, in the order of their numbers, re-measured latencies included.
+
+    Broken trials are left out; `kas.reporting.stored.broken` names them.
+    """
+    pooled = stored.attribute(study, keys.FRONT) or {}
+    return [_record(trial, pooled) for trial in stored.trials(study) if trial.state != optuna.trial.TrialState.WAITING]
 
 
 def finished(trials: Sequence[FrozenTrial] | optuna.Study) -> int:
@@ -132,15 +134,13 @@ def running(trials: Sequence[FrozenTrial] | optuna.Study) -> int:
 
 def wanted(study: optuna.Study) -> int | None:
     """The wanted number of finished trials; None if the study does not say."""
-    attributes = study.user_attrs
-    value = attributes.get(keys.TRIALS, _config(attributes).get("trials"))
-    return None if value is None else int(value)
+    return stored.attribute(study, keys.TRIALS) or count(_config(study).get("trials"))
 
 
 def reference(study: optuna.Study) -> Reference | None:
     """The original network's numbers; None before they are made."""
-    data = study.user_attrs.get(keys.REFERENCE)
-    return None if data is None else Reference.from_dict(json.loads(data) if isinstance(data, str) else data)
+    data = stored.attribute(study, keys.REFERENCE)
+    return None if data is None else Reference.from_dict(data)
 
 
 def front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -154,18 +154,15 @@ def front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def cost_name(study: optuna.Study) -> str:
     """What the second objective is: `latency` or `work`."""
-    objectives = _config(study.user_attrs).get("objectives") or {}
-    return str(objectives.get("cost", "latency"))
+    return text(loads(_config(study).get("objectives")).get("cost")) or "latency"
 
 
 def _trials(trials: Sequence[FrozenTrial] | optuna.Study) -> Sequence[FrozenTrial]:
-    return trials.get_trials(deepcopy=False) if isinstance(trials, optuna.Study) else trials
+    return stored.trials(trials) if isinstance(trials, optuna.Study) else trials
 
 
-def _config(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    data = attributes.get(keys.CONFIG, {})
-    loaded: Mapping[str, Any] = json.loads(data) if isinstance(data, str) else data
-    return loaded
+def _config(study: optuna.Study) -> Mapping[str, Any]:
+    return loads(stored.attribute(study, keys.CONFIG))
 
 
 def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> TrialRecord:

@@ -9,10 +9,10 @@ from typing import Any
 
 import optuna
 
-from kas.reporting import naming
-from kas.reporting.rows import loads
+from kas.reporting import naming, stored
+from kas.reporting.parsing import loads, text
 from kas.study import attributes as keys
-from kas.study.storage import records
+from kas.study.storage import promotions, records
 from kas.study.storage.files import StudyFolder
 
 __all__ = ["replaced", "runtime_name", "runtimes", "status"]
@@ -20,7 +20,7 @@ __all__ = ["replaced", "runtime_name", "runtimes", "status"]
 
 def runtime_name(study: optuna.Study) -> str:
     """The runtime whose latency is the study's cost, as in `cost.runtime`."""
-    return str(loads(loads(study.user_attrs.get(keys.CONFIG)).get("cost")).get("runtime", "eager"))
+    return text(loads(loads(stored.attribute(study, keys.CONFIG)).get("cost")).get("runtime")) or "eager"
 
 
 def runtimes(study: optuna.Study) -> Mapping[str, Mapping[str, Any]]:
@@ -32,17 +32,17 @@ def runtimes(study: optuna.Study) -> Mapping[str, Mapping[str, Any]]:
         return {}
     original = records.reference(study)
     own = {"version": original.runtime_version, "memory_format": original.memory_format} if original else {}
-    return {runtime_name(study): own, **study.user_attrs.get(keys.RUNTIMES, {})}
+    return {runtime_name(study): own, **(stored.attribute(study, keys.RUNTIMES) or {})}
 
 
 def replaced(study: optuna.Study) -> str:
     """What is replaced in the network as deployed, in words; empty if the study does not say."""
-    return naming.replaced(study.user_attrs.get(keys.TARGETS))
+    return naming.replaced(stored.attribute(study, keys.TARGETS))
 
 
 def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
     """The status of a study as JSON data. `folder`: of the study, where the kernel files are."""
-    trials = study.get_trials(deepcopy=False)
+    trials = stored.trials(study)
     read = records.read(study)
     original = records.reference(study)
     place = StudyFolder(folder)
@@ -57,6 +57,7 @@ def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
             "accuracy": original.accuracy if original else None,
             "latency_ms": original.latency_ms if original else None,
         },
+        "broken": promotions.broken(study),
         "front": [
             {
                 "hash": record.hash,

@@ -10,6 +10,7 @@ import optuna
 
 from kas.evaluation.adapters import Judge, cheaper_by_work, choose_adapters, faster
 from kas.language import KasError
+from kas.reporting import stored
 from kas.solvers import Target
 from kas.study import attributes as keys
 from kas.study.storage.claims import Claims
@@ -21,8 +22,7 @@ __all__ = ["settle_adapters", "stored_targets"]
 
 def stored_targets(study: optuna.Study) -> dict[str, list[Target]]:
     """The targets of a study's `deployed` and `trained` network; empty if it has none yet."""
-    text = study.user_attrs.get(keys.TARGETS)
-    data: Mapping[str, list[dict[str, object]]] = {} if text is None else json.loads(text)
+    data: Mapping[str, list[dict[str, object]]] = stored.attribute(study, keys.TARGETS) or {}
     return {network: [Target.from_dict(target) for target in targets] for network, targets in data.items()}
 
 
@@ -32,13 +32,13 @@ def settle_adapters(study: optuna.Study, bench: Bench, claims: Claims, wait: Cal
     With `targets.adapter: auto` that is the faster one in the study's runtime on this device, or the one of less work
     where nothing measured decides. Whether it was decided here.
     """
-    first = keys.TARGETS not in study.user_attrs and claims.do("adapters", lambda: _decide(study, bench), wait)
+    first = stored.attribute(study, keys.TARGETS) is None and claims.do("adapters", lambda: _decide(study, bench), wait)
     bench.adopt(stored_targets(study))
     return first
 
 
 def _decide(study: optuna.Study, bench: Bench) -> bool:
-    if keys.TARGETS in study.user_attrs:  # somebody else did while we waited
+    if stored.attribute(study, keys.TARGETS) is not None:  # somebody else did while we waited
         return False
     networks = {"deployed": bench.deployed, "trained": bench.trained}
     targets = {name: list(network.targets) for name, network in networks.items()}

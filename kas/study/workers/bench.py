@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
-from kas.evaluation.checkpoints import read_checkpoint
+from kas.evaluation.checkpoints import load_model
 from kas.evaluation.classifier import logits_of
 from kas.evaluation.devices import check_precision
 from kas.evaluation.failures import memory_errors
@@ -33,7 +33,7 @@ from kas.study.settings import TargetSettings
 from kas.study.storage.depot import Depot
 from kas.study.storage.files import StudyFolder
 
-__all__ = ["Bench", "Network", "load_model", "replaced_work"]
+__all__ = ["Bench", "Network", "replaced_work"]
 
 
 @dataclass(frozen=True)
@@ -207,17 +207,6 @@ class Bench:
     def _make(self, overrides: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
         torch.manual_seed(self.config.seed)
         return make_model(self.config.model, self.data.num_classes, shape, overrides)
-
-
-def load_model(model: nn.Module, checkpoint: Any) -> nn.Module:
-    """Load the network of a training checkpoint into `model`, and return it."""
-    state = {
-        key.removeprefix("model."): value
-        for key, value in read_checkpoint(checkpoint)["state_dict"].items()
-        if key.startswith("model.")
-    }
-    model.load_state_dict(state)
-    return model
 
 
 def replaced_work(targets: Sequence[Target]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from kas import __version__
 from kas.language.errors import KasError
 from kas.language.kernel import Kernel
+from kas.reporting import stored
+from kas.study import attributes as keys
 from kas.study.schema import nearest
 from kas.study.storage.files import StudyFolder, write_atomically, write_text
 
@@ -145,9 +146,8 @@ def _target(wanted: Wanted) -> Target:
     """The replaced layer of that name in the deployed network, or the one with the most MACs, as at the end of a search."""
     from kas.solvers import Target
 
-    stored = wanted.study.user_attrs.get("kas.targets")
-    stored = json.loads(stored) if isinstance(stored, str) else stored
-    targets = [Target.from_dict(entry) for entry in (stored or {}).get("deployed", [])]
+    found = stored.attribute(wanted.study, keys.TARGETS) or {}
+    targets = [Target.from_dict(entry) for entry in found.get("deployed", [])]
     if not targets:
         raise KasError(f"study {wanted.study.study_name} has no targets yet; run it first")
     if wanted.layer is None:

@@ -29,6 +29,7 @@ from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
 from kas.lowering import source
 from kas.lowering.drawing import svg_text
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.display.events import Listener
 from kas.study.storage import records
@@ -46,7 +47,7 @@ SESSIONS = 3
 def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
     while bench.measures:
-        pooled: dict[str, Any] = study.user_attrs.get(keys.FRONT, {})
+        pooled: dict[str, Any] = stored.attribute(study, keys.FRONT) or {}
         members = [record for record in records.front(records.read(study)) if record.hash]
         once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
         if not once:
@@ -87,7 +88,7 @@ def _members(study: optuna.Study, kernels: Collection[str] | None) -> list[Trial
 
 def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listener: Listener) -> bool:
     """Whether a runtime takes the original network; if not, that is noted."""
-    known = study.user_attrs.get(keys.RUNTIMES, {}).get(runtime.name, {})
+    known = (stored.attribute(study, keys.RUNTIMES) or {}).get(runtime.name) or {}
     if "refused" in known and known.get("version") == runtime.version():
         return False
     listener.stage(None, "latency", f"in {runtime.name}")
@@ -115,7 +116,7 @@ def _measure_in(
         except (Refusal, OutOfMemory) as error:
             found = {"refused": str(error)}
             listener.message(f"{record.hash}: {error}")
-        front = study.user_attrs.get(keys.FRONT, {})
+        front = stored.attribute(study, keys.FRONT) or {}
         own = front.get(record.hash, {})
         own = {**own, "runtimes": {**own.get("runtimes", {}), runtime.name: found}}
         study.set_user_attr(keys.FRONT, {**front, str(record.hash): own})
@@ -123,7 +124,7 @@ def _measure_in(
 
 def _note(study: optuna.Study, runtime: str, known: Mapping[str, Any]) -> None:
     """Keep what is known of a runtime: its version, and the memory format of the original or why it is refused."""
-    noted = study.user_attrs.get(keys.RUNTIMES, {})
+    noted = stored.attribute(study, keys.RUNTIMES) or {}
     if noted.get(runtime) != known:
         study.set_user_attr(keys.RUNTIMES, {**noted, runtime: known})
 

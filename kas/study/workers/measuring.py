@@ -20,6 +20,7 @@ from kas.evaluation import OutOfMemory
 from kas.evaluation.devices import cpu_threads, describe_device
 from kas.evaluation.runtimes import Refusal, make_runtime
 from kas.language import Kernel
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.storage.files import StudyFolder
@@ -40,7 +41,7 @@ def make_bench(study: optuna.Study, config: StudyConfig, folder: StudyFolder) ->
 
     The targets have the adapters that the study decided on. Raises KasError as `Bench` does.
     """
-    known = study.user_attrs.get(keys.INPUT)
+    known = stored.attribute(study, keys.INPUT)
     data = known and SimpleNamespace(input_shape=tuple(known["shape"]), num_classes=known["classes"])
     bench = Bench(config, folder, data=data)
     bench.adopt(stored_targets(study))

@@ -16,18 +16,24 @@ import optuna
 import yaml
 
 from kas.language.errors import KasError
+from kas.reporting import stored
+from kas.study import attributes as keys
 from kas.study.config import StudyConfig, differences, load_config
-from kas.study.storage.create import stored_config
-from kas.study.storage.files import write_json, write_text
+from kas.study.plain_yaml import read_yaml_file
+from kas.study.storage.create import check_folder, stored_config
+from kas.study.storage.files import StudyFolder, write_json, write_text
 
 __all__ = [
     "CONFIG_FILE",
     "allow_imports_beside",
+    "check_adoption",
     "factories",
+    "kept_config",
     "recall",
     "refuse_factories_of_storage",
     "remember",
     "study_config",
+    "unfinished",
 ]
 
 CONFIG_FILE = "study.yaml"
@@ -51,8 +57,8 @@ def remember(folder: Path, config: StudyConfig, study_file: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """The file as it is; an unreadable one, or one of another kas, counts as empty and is written anew."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        data = read_yaml_file(path)
+    except (OSError, KasError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -69,18 +75,47 @@ def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
     return load_config(path), Path(str(origin))
 
 
-def study_config(study: optuna.Study, folder: Path) -> StudyConfig:
+def study_config(study: optuna.Study, folder: Path, *, adopt: bool = False) -> StudyConfig:
     """The configuration of a study that exists: its folder's, or the storage's where that names nothing to import.
 
-    What its factories name can be imported afterwards. Raises KasError for factories that only the storage names.
+    What its factories name can be imported afterwards. Raises KasError for factories that only the storage names, and for
+    a folder of another study, unless that is to be adopted.
     """
-    kept = recall(folder)
-    if kept is None:
+    check_folder(StudyFolder(folder), study.study_name, study, adopt=adopt)
+    config = kept_config(folder)
+    if config is None:
         config = stored_config(study)
         refuse_factories_of_storage(study.study_name, config)
-        return config
+    return config
+
+
+def kept_config(folder: Path) -> StudyConfig | None:
+    """The configuration that a study's folder has, if any. What its factories name can be imported afterwards."""
+    kept = recall(folder)
+    if kept is None:
+        return None
     allow_imports_beside(kept[1])
     return kept[0]
+
+
+def unfinished(folder: Path) -> StudyConfig | None:
+    """The configuration of a study whose creation was cut off before its folder got its identity; None if there is none."""
+    place = StudyFolder(folder)
+    return None if place.identity.exists() or place.results() else kept_config(folder)
+
+
+def check_adoption(folder: Path, config: StudyConfig, study: optuna.Study | None, *, adopt: bool) -> None:
+    """Raise KasError if a study is to adopt a folder that is, as its `study.yaml` says, of another configuration.
+
+    The same if the study has lost its own configuration: only that of its folder may take its place.
+    """
+    lost = study is not None and stored.attribute(study, keys.ID) and stored.attribute(study, keys.CONFIG) is None
+    kept = _read(folder / CONFIG_FILE)
+    if lost and not kept:
+        raise KasError(f"the configuration of study {config.name!r} is damaged, and there is no {folder / CONFIG_FILE} either")
+    if changed := differences(kept, config.to_dict()) if kept and (adopt or lost) else []:
+        lines = "\n  ".join(changed)
+        raise KasError(f"{folder} is of a study with another configuration (its {CONFIG_FILE} -> this one):\n  {lines}")
 
 
 def factories(config: StudyConfig) -> list[str]:

@@ -18,7 +18,8 @@ from kas.study.storage.files import StudyFolder
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
 from kas.study.storage.outages import PATIENCE_S, Outages
 from kas.study.workers.interruption import Interruption
-from kas.study.workers.session import POLL_S, logging_to
+from kas.study.workers.logs import logging_to
+from kas.study.workers.session import POLL_S
 
 __all__ = ["work_on"]
 
@@ -55,7 +56,7 @@ def work_on(
         bench.adopt(stored_targets(study))
         promoter = Promoter(study, bench, kernels, listener, seeds=seeds, epochs=epochs)
         own_folder(study, place)
-        stack.enter_context(logging_to(place.log))
+        stack.enter_context(logging_to(place.log, url))
         interruption = stack.enter_context(Interruption())
         claims = Claims(study, mutex)
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from kas.evaluation import EpochReport, TrainingDiverged, make_data, make_model, train
+from kas.evaluation.checkpoints import load_model
 from kas.evaluation.data import has_test_split
 from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
@@ -29,7 +30,7 @@ from kas.replacement import replace as with_kernel
 from kas.study.display.promotion import PromotionListener
 from kas.study.storage.claims import Claims
 from kas.study.storage.promotions import ORIGINAL, Promotion, promotions, store
-from kas.study.workers.bench import Bench, load_model
+from kas.study.workers.bench import Bench
 
 __all__ = ["Promoter", "deployed_data", "promoted_network"]
 

@@ -19,6 +19,7 @@ from kas.study.attributes import Outcome
 from kas.study.display.events import Listener
 from kas.study.storage import records
 from kas.study.storage.disk import Halted, disk_error
+from kas.study.storage.masking import masked
 from kas.study.storage.queue import Nothing, TrialQueue
 from kas.study.workers.interruption import Interruption
 
@@ -145,8 +146,8 @@ class Runner:
             if self._queue.is_lost(trial):
                 return None
             _log.exception("trial %d met an error", trial.number)
-            text = "".join(traceback.format_exception(error))
-            first = next(iter(str(error).splitlines()), "")
+            text = masked("".join(traceback.format_exception(error)))
+            first = masked(next(iter(str(error).splitlines()), ""))
             return Outcome("error", f"{type(error).__name__}: {first}"[:300], attributes={"error": text[-4000:]})
 
     def _count(self, outcome: str) -> None:

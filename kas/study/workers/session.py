@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import BaseStorage
 
 from kas.language import Kernel
+from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
-from kas.study.storage import records, status
+from kas.study.storage import promotions, records, status
 from kas.study.storage.claims import Claims
-from kas.study.storage.create import create_or_join, own_folder
+from kas.study.storage.create import check_folder, create_or_join, own_folder
 from kas.study.storage.depot import open_depot
 from kas.study.storage.disk import disk_errors
 from kas.study.storage.files import StudyFolder
+from kas.study.storage.masking import masked
 from kas.study.storage.mutex import StudyMutex
-from kas.study.storage.opening import close_storage, open_mutex, open_storage, safe_url, storage_url
+from kas.study.storage.opening import close_storage, open_mutex, open_storage, storage_url
 from kas.study.storage.outages import PATIENCE_S, Outages
 from kas.study.storage.queue import TrialQueue
 from kas.study.workers.interruption import Interruption
+from kas.study.workers.logs import logging_to
+from kas.study.workers.origin import check_adoption, remember
 from kas.study.workers.runner import Result, Runner
 
 if TYPE_CHECKING:
+    from kas.study.sampler import KernelSampler
     from kas.study.workers.bench import Bench
 
-__all__ = ["logging_to", "run_study", "work_on"]
+__all__ = ["run_study", "work_on"]
 
 _log = logging.getLogger("kas.study")
 POLL_S = 1.0
 
 
 def work_on(
-    config: StudyConfig, folder: Path, url: str | None, workers: int, artifacts: str | None, listener: Listener
+    config: StudyConfig, folder: Path, url: str | None, workers: int, options: dict[str, Any], listener: Listener
 ) -> int:
     """What a worker process of `run` and `resume` does: `run_study`, of which the exit code is left."""
     with disk_errors(folder):
-        return run_study(config, folder, url, listener, workers, artifacts).exit_code
+        return run_study(config, folder, url, listener, workers, **options).exit_code
 
 
 def run_study(
@@ -51,18 +56,23 @@ def run_study(
     url: str | None,
     listener: Listener,
     workers: int = 1,
+    *,
     artifacts: str | None = None,
+    study_file: Path | None = None,
+    adopt: bool = False,
 ) -> StudySummary:
     """Take part in a study until it has its finished trials (`config.trials`); create it if it is not there.
 
     folder: of the study, DIR/NAME. url: of its storage; None for SQLite in the folder. Any number of processes may do
     this on one study. workers: how many processes of this machine do, at least; their trainings share its CPU cores.
     artifacts: a folder or `s3://BUCKET` that all machines reach, where checkpoints are kept too.
+    study_file: what the configuration was read from, if not from the folder: it is kept there before the study is created,
+    so that a creation which is cut off can be completed. adopt: take over the folder, if it is another study's.
 
     Returns what the study has come to, with the exit code: 0 for done, 1 if there is no progress (and the reason), 130
     after an interruption, when everything is left as `resume` needs it. Raises KasError for bad input: missing data,
     device, runtime or model, nothing to replace, seeds of another rank, a budget too small for any kernel, all of which
-    leave no trace; a configuration that differs from the study's; a storage that cannot be opened.
+    leave no trace; a configuration that differs from the study's; a folder of another study; a storage that cannot be opened.
     """
     from kas.study.workers.adapters import settle_adapters
     from kas.study.workers.bench import Bench
@@ -76,15 +86,24 @@ def run_study(
     check_budget(bench.deployed.targets, bench.budget)
     sampler, left_out = study_sampler(config, bench)
     outages = Outages(listener.message, listener.alive, PATIENCE_S)
+
+    def before(study: optuna.Study | None) -> None:
+        check_folder(place, config.name, study, adopt=adopt)
+        check_adoption(folder, config, study, adopt=adopt)
+        if study_file is not None:
+            remember(folder, config, study_file)
+
+    if url is None and not place.database.exists():
+        before(None)
     with ExitStack() as stack:
         storage = open_storage(url, folder, outages=outages)
         stack.callback(close_storage, storage)
         mutex = open_mutex(url, folder, config.name, outages)
         stack.callback(mutex.close)
-        study = create_or_join(config, storage, mutex)
-        own_folder(study, place)
-        stack.enter_context(logging_to(place.log))
-        session = _Session(bench, place, safe_url(storage_url(url, folder)), study, storage, mutex, listener)
+        study = create_or_join(config, storage, mutex, before)
+        own_folder(study, place, adopt=adopt)
+        stack.enter_context(logging_to(place.log, url))
+        session = _Session(bench, place, masked(storage_url(url, folder)), study, storage, mutex, listener)
         interruption = stack.enter_context(Interruption())
         try:
             found = bench.deployed.targets
@@ -118,7 +137,7 @@ class _Session:
         self.bench, self.config, self.place, self.storage_name = bench, bench.config, place, storage_name
         self.study, self.storage, self.mutex, self.listener = study, storage, mutex, listener
 
-    def work(self, interruption: Interruption, sampler: optuna.samplers.BaseSampler) -> Result:
+    def work(self, interruption: Interruption, sampler: KernelSampler) -> Result:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
@@ -133,7 +152,7 @@ class _Session:
 
         ensure_reference(self.study, bench, claims, self.listener, wait)
         self.study.sampler = sampler
-        ops = list(self.study.user_attrs[keys.OPS])
+        ops = sampler.ops(self.study)
 
         def suggest(trial: optuna.Trial) -> Kernel:
             return suggest_program(trial, ops, bench.rank)
@@ -195,33 +214,11 @@ class _Session:
                 replaced=replaced,
             )
         )
-        if keys.INPUT not in self.study.user_attrs:
+        if stored.attribute(self.study, keys.INPUT) is None:
             data = self.bench.data
             self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
         if sentence := only_replaced_train(self.bench.trained.model):
             self.listener.message(sentence)
-        for line in left_out:
+        for line in [*promotions.broken(self.study), *left_out]:
             _log.warning(line)
             self.listener.message(line)
-
-
-@contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Append what kas logs to a file, with the time and the process."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.handleError = _lost  # type: ignore[method-assign]
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-    logger = logging.getLogger("kas")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()
-
-
-def _lost(record: logging.LogRecord) -> None:
-    """A line that cannot be written, as the disk is full; what matters more meets that as well, and says so."""
