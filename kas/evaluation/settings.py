@@ -105,7 +105,7 @@ class TrainingSettings:
         gradient_clip: Largest norm of a step's gradient; 0 does not clip.
         precision: 32-true, bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true.
         init: scratch, or original: unreplaced layers start from the trained original's weights.
-        time_limit_s: Seconds of own work after which a training is a timeout; waiting for the device or a core is none.
+        time_limit_s: Seconds of own work after which a candidate's training is a timeout; waits for device and cores are none.
         model: Overrides of model.args for the (narrower) network that is trained; {} trains the model itself.
         metric: accuracy (top 1), or the class name of a torchmetrics classification metric, such as F1Score.
     """
