@@ -15,6 +15,8 @@ import pytest
 
 import kas
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)

@@ -80,7 +80,7 @@ def proxy(tmp_path: Path) -> Iterator[str]:
     process.stdout.close()
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_workers_of_both_share_a_study(proxy: str, tmp_path: Path) -> None:
     """Two tasks of a Slurm array and one worker of Kubernetes: exactly the wanted trials."""
     tools = tmp_path / "bin"

@@ -20,6 +20,8 @@ import pytest
 from compose_files import ROOT, filled, raw
 from postgres_programs import PROGRAMS
 
+pytestmark = pytest.mark.system
+
 PASSWORD = "not: $afe/in@a%URL"
 SHORT = ["--trials=4", "--set", "training.epochs=1", "--set", "data.train_samples=200", "--set", "data.val_samples=100"]
 SERVICES = filled(raw(), {"KAS_PASSWORD": PASSWORD})["services"]

@@ -39,9 +39,7 @@ def test_trainings_share_the_device(tmp_path: Path) -> None:
         assert other.poll() is None
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours"), [("shared", "exclusive"), ("exclusive", "shared"), ("exclusive", "exclusive")]
-)
+@pytest.mark.parametrize(("theirs", "ours"), [("shared", "exclusive"), ("exclusive", "shared"), ("exclusive", "exclusive")])
 def test_a_measurement_is_alone_and_death_lets_go(tmp_path: Path, theirs: str, ours: str) -> None:
     with holder(tmp_path, theirs) as process:
         killed_at = []

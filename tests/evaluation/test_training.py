@@ -118,9 +118,7 @@ def test_a_checkpoint_of_another_network_is_refused(data: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "no history"])
-def test_a_damaged_checkpoint_is_kept_aside(
-    damage: str, data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_checkpoint_is_kept_aside(damage: str, data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = TrainingSettings(epochs=1)
     first = train(network(), data, settings, folder=tmp_path, device="cpu")
     checkpoint = tmp_path / "last.ckpt"

@@ -18,9 +18,9 @@ from kas.generation.sample import sample
 from kas.language import OPS
 
 STAGES = [(64, 56), (128, 28), (256, 14), (512, 7)]
-RESNET18 = [
-    kas.Target(f"layer{i}.{j}", c, c, (s, s)) for i, (c, s) in enumerate(STAGES) for j in range(4 if i == 0 else 3)
-] + [kas.Target(f"layer{i}.down", c // 2, c, (s, s), stride=2) for i, (c, s) in enumerate(STAGES) if i]
+RESNET18 = [kas.Target(f"layer{i}.{j}", c, c, (s, s)) for i, (c, s) in enumerate(STAGES) for j in range(4 if i == 0 else 3)] + [
+    kas.Target(f"layer{i}.down", c // 2, c, (s, s), stride=2) for i, (c, s) in enumerate(STAGES) if i
+]
 BUDGET = {"macs": 0.5, "params": 0.5}
 
 

@@ -28,6 +28,7 @@ TINY = (
 )  # fmt: skip
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("name", "said"),
     [

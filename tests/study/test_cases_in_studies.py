@@ -16,6 +16,8 @@ from kas.study.display.events import Silent, StudySummary
 from kas.study.settings import SearchSettings
 from kas.study.workers.session import run_study
 
+pytestmark = pytest.mark.system
+
 CONFIG = StudyConfig(
     name="case",
     trials=1,

@@ -113,6 +113,7 @@ class Interrupted(Silent):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.system
 def test_a_trial_goes_on_on_another_machine(tmp_path: Path) -> None:
     url, depot = f"sqlite:///{tmp_path}/study.db", str(tmp_path / "depot")
     config = replace(WORK, trials=1, training=replace(WORK.training, epochs=3))

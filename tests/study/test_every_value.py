@@ -18,6 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("row", QUICK, ids=range(len(QUICK)))
 def test_a_study_of_these_values_comes_to_its_end(folder: Path, row: dict[str, Any]) -> None:
     check_run(folder, row)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from every_value import REFUSED, ROWS, TINY, check_run, prepare, refusal, run
 
+pytestmark = pytest.mark.system
+
 COMPILED = [row for row in ROWS if row.get("cost.runtime") == "compile"]
 
 

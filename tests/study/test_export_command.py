@@ -170,6 +170,7 @@ export_module(module, (8, 6, 6), Path("{out}"), "onnx")""",
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("what", FRESH)
 def test_in_a_process_that_has_imported_nothing(
     what: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -125,9 +125,7 @@ def test_a_killed_process_loses_one_measurement(cut: tuple[str, str], machine: M
     assert before + after == [(name, key) for name in ("compile", "onnxruntime") for key in (FIRST, SECOND)]
 
 
-def test_every_member_is_measured_again_and_who_joins_them(
-    machine: Machine, study: optuna.Study, tmp_path: Path
-) -> None:
+def test_every_member_is_measured_again_and_who_joins_them(machine: Machine, study: optuna.Study, tmp_path: Path) -> None:
     third = zoo.get("ghost")
     add(make_queue(None, tmp_path, wanted=9), third, 0.75, 0.55)  # dominated, until the first falls behind
     study.set_user_attr(keys.FRONT, {})

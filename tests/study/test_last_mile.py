@@ -36,6 +36,8 @@ sys.modules["kas"] = sys.modules["torch"] = None  # neither can be imported
 import numpy, onnxruntime
 from PIL import Image
 
+pytestmark = pytest.mark.system
+
 session = onnxruntime.InferenceSession(sys.argv[1])
 said = json.loads(session.get_modelmeta().custom_metadata_map["kas.preprocessing"])
 low, high = said["raw_range"]
@@ -72,9 +74,7 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
-def test_the_file_alone_has_the_accuracy_of_the_table(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_file_alone_has_the_accuracy_of_the_table(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sklearn.datasets import load_digits
 
     kernel, out = kas.zoo.get("depthwise_separable").hash, tmp_path / "digits.onnx"

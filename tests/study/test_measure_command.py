@@ -24,6 +24,8 @@ from kas.study.storage.create import create_or_join
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
 
+pytestmark = pytest.mark.system
+
 STUDY = """\
 format: kas.study/1
 name: tiny

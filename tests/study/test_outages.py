@@ -24,6 +24,8 @@ from kas.study.storage.mutex import flock
 from kas.study.storage.outages import Outages, Unreachable
 from kas.study.storage.queue import TrialQueue
 
+pytestmark = pytest.mark.system
+
 
 def assert_whole(queue: TrialQueue, wanted: int) -> None:
     """Every trial is finished, no kernel twice, none runs."""

@@ -35,7 +35,7 @@ search: {seeds: [grouped3x3, depthwise_separable]}
 health: {enabled: false}
 """
 GROUPED, SEPARABLE = (zoo.get(name).hash for name in ("grouped3x3", "depthwise_separable"))
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 BOTH = ["--kernel=grouped3x3", f"--kernel={SEPARABLE[:6]}"]
 
 

@@ -24,6 +24,8 @@ HOLDER = """\
 import sys, time
 from pathlib import Path
 from kas.study.storage.opening import open_mutex
+
+pytestmark = pytest.mark.system
 with open_mutex(sys.argv[1], Path(), "toy").hold():
     print("held", flush=True)
     time.sleep(600)

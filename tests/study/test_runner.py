@@ -22,6 +22,8 @@ from kas.study.workers import runner
 from kas.study.workers.interruption import Interruption
 from kas.study.workers.runner import MAX_ERRORS, Result, Runner, TrialContext
 
+pytestmark = pytest.mark.system
+
 TOY = Path(__file__).with_name("toy.py")
 
 

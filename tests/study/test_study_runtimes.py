@@ -51,6 +51,7 @@ def picky(monkeypatch: pytest.MonkeyPatch) -> type[OnlyTheOriginal]:
     return OnlyTheOriginal
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [name for name in RUNTIMES if make_runtime(name).missing() is None])
 def test_a_study_in_each_runtime(name: str, tmp_path: Path) -> None:
     summary = run(config(name, memory_format="auto"), tmp_path)
@@ -99,7 +100,6 @@ def test_a_missing_runtime_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KasError, match=f"^cost.runtime: onnxruntime needs {wanted}: pip install {wanted}$"):
         run(config("onnxruntime"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-
 
 
 def test_a_refused_original_ends_the_run(picky: type[OnlyTheOriginal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
