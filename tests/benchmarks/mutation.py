@@ -224,12 +224,12 @@ def main() -> None:
     modules = sorted(path.relative_to(ROOT) for path in (ROOT / "kas" / given.package).rglob("*.py"))
     drawn = [fault for module in modules for fault in faults(module)]
     random.Random(given.seed).shuffle(drawn)
-    left = [fault for fault in drawn if fault.key not in results["faults"]][: given.mutants]
-    print(f"{given.package}: {len(drawn)} faults, {len(drawn) - len(left)} met before or left out")
+    left = [fault for fault in drawn if fault.key not in results["faults"]]
+    print(f"{given.package}: {len(drawn)} faults, {len(drawn) - len(left)} of them met before")
     deadline = time.monotonic() + given.seconds
     with tempfile.TemporaryDirectory(prefix="kas-mutation-") as folder:
         copy = Copy(Path(folder))
-        for fault in left:
+        for fault in left[: given.mutants]:
             if time.monotonic() > deadline:
                 break
             results["faults"][fault.key] = found = copy.meet(fault, results["tests"])

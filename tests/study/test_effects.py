@@ -80,7 +80,7 @@ CIFAR10, ON_DISK = {"data.name": "cifar10"}, {"data.root": "files"}
 FOLDER = {**ON_DISK, "data.name": "imagefolder", "data.train_samples": 30, "data.val_samples": 3}
 LINEAR, BLOCKS = {"targets.types": ["Conv2d", "Linear"]}, {"targets.types": ["BasicBlock"]}
 G = "search.generation"
-BRANCHED, SHIFTED, MIXED = {f"{G}.branch": 0.9}, {f"{G}.families": {"spatial": 9.0}}, {f"{G}.required": ["mix"]}
+BRANCHED, SHIFTED, MIXED = {f"{G}.branch": 0.9}, {f"{G}.allowed": ["shift", "fc"]}, {f"{G}.required": ["mix"]}
 FEW = {  # kernels that can be drawn
     f"{G}.min_steps": 1, f"{G}.max_steps": 3, f"{G}.kernel_sizes": [3], f"{G}.dilations": [1],
     f"{G}.allowed": ["conv", "relu"], "budget": {"macs": 2.0},
@@ -168,7 +168,7 @@ ROWS = [
     Row(f"{G}.required", ([], ["softmax"]), (False, True), every(lambda kernel: "softmax" in ops(kernel))),
     Row(f"{G}.kernel_sizes", ([3], [5]), ({3}, {5}), union("k")),
     Row(f"{G}.dilations", ([2], [3]), ({2}, {3}), union("d")),
-    Row(f"{G}.shifts", ([2], [4]), ({2}, {4}), union("by"), SHIFTED),
+    Row(f"{G}.shifts", ([2], [3]), ({2}, {3}), union("by"), SHIFTED),
     Row(f"{G}.receptive_field", (1, 9), (False, True), every(lambda kernel: reach(kernel) >= 9)),
     Row(f"{G}.local", (0.0, 1.0), (False, True), every(lambda kernel: any(map(is_local, kernel.steps)))),
     Row(f"{G}.branch", (0.9, 0.0), (False, True), every(lambda kernel: most_open(kernel) == 1), {f"{G}.max_steps": 6}),
