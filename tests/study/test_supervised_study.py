@@ -35,8 +35,8 @@ class Network(nn.Module):
 
     def forward(self, x):
         if self.training:
-            if (HERE / "slow").exists():
-                time.sleep(0.5)
+            while (HERE / "slow").exists():
+                time.sleep(0.1)
             for name in ("hang", "exit", "crash"):
                 if (HERE / name).exists():
                     (HERE / name).rename(HERE / f"{name} done")
@@ -73,10 +73,10 @@ def outcomes(folder: Path) -> list[tuple[str, str | None, str | None]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The folder of a study with one trial."""
     (tmp_path / "net.py").write_text(NETWORK)
-    (tmp_path / "tiny.yaml").write_text(STUDY)
+    (tmp_path / "tiny.yaml").write_text(getattr(request, "param", STUDY))
     done = subprocess.run(command(tmp_path, "run", str(tmp_path / "tiny.yaml")), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return tmp_path
@@ -112,6 +112,7 @@ def test_what_a_network_does_to_its_worker(name: str, expected: str | None, said
         assert any(outcome == "ok" for _, outcome, _ in found[2:])
 
 
+@pytest.mark.parametrize("folder", [STUDY.replace(", time_limit_s: 3.0", "")], indirect=True, ids=["no limit"])
 def test_workers_are_killed_and_stopped(folder: Path) -> None:
     """kill -9 of one of two workers, SIGSTOP of the other: the study ends whole, and nobody is left."""
     (folder / "slow").touch()
