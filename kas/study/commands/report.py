@@ -45,15 +45,14 @@ def write(place: Place, name: str, out: Path | None = None) -> Path:
 
 
 def _drawing(record: TrialRecord, folder: StudyFolder) -> str:
-    """The kernel's drawing as SVG text; drawn now if it has not been before."""
-    path = folder.kernel(str(record.hash), ".svg")
-    if not path.exists():
+    """The kernel's drawing as SVG text; drawn now if the folder has none that can be read."""
+    try:
+        return folder.kernel(str(record.hash), ".svg").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
         from kas.language.kernel import Kernel
-        from kas.study.storage.files import write_atomically
+        from kas.lowering.drawing import svg_text
 
-        kernel = Kernel.from_json(str(record.program))
-        write_atomically(path, kernel.draw)
-    return path.read_text(encoding="utf-8")
+        return svg_text(Kernel.from_json(str(record.program)))
 
 
 command = Command(

@@ -24,6 +24,7 @@ __all__ = ["check_folder", "create_or_join", "own_folder", "stored_config"]
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 
+
 def create_or_join(
     config: StudyConfig,
     storage: BaseStorage,
@@ -84,8 +85,9 @@ def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, 
 
 
 def own_folder(study: optuna.Study, folder: StudyFolder, *, adopt: bool = False) -> None:
-    """Make the folder the study's own. Raises KasError as `check_folder` does."""
+    """Make the folder the study's own, and tidy it. Raises KasError as `check_folder` does."""
     check_folder(folder, study.study_name, study, adopt=adopt)
+    folder.sweep()
     identity = str(stored.attribute(study, keys.ID))
     if _identity(folder) != identity:
         write_text(folder.identity, identity + "\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -40,11 +43,16 @@ def open_storage(
     """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
 
     SQLite runs with a write-ahead log, `synchronous=NORMAL` and a busy timeout of 60 s. A torn last line of a journal,
-    left by a crash, is cut. RDB storages keep heartbeats (`heartbeat_s`, `grace_s`, in seconds).
+    left by a crash, is cut. Of a file in a folder that cannot be written a copy is opened, unless `create`. RDB storages keep
+    heartbeats (`heartbeat_s`, `grace_s`, in seconds).
     Raises KasError, without the password, if the storage cannot be opened or is of a kind that kas does not know.
     """
     full = storage_url(url, folder)
     try:
+        if full.startswith(("journal://", "sqlite")):
+            path = _path(full)
+            if not create and path.exists() and not os.access(path.parent, os.W_OK):
+                full = f"{full.partition('://')[0]}://{'' if full.startswith('journal') else '/'}{_copy(path)}"
         if full.startswith("journal://"):
             return _open_journal(_path(full), create)
         if full.startswith("sqlite"):
@@ -99,6 +107,16 @@ def _need(path: Path, create: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.exists():
         raise KasError(f"there is no storage {path}")
+
+
+def _copy(path: Path) -> Path:
+    """A copy of a storage's file (and of SQLite's log of what is not in it yet), for as long as this process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="kas-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for suffix in ("", "-wal"):
+        if (part := path.with_name(path.name + suffix)).exists():
+            shutil.copyfile(part, folder / part.name)
+    return folder / path.name
 
 
 def _open_sqlite(url: str, create: bool, heartbeat_s: int, grace_s: int) -> BaseStorage:
