@@ -33,12 +33,14 @@ from unittest import mock
 import numpy as np
 import optuna
 import yaml
+from jsonargparse import ArgumentParser
 
 from kas import zoo
 from kas.generation import Sampler, mutate
 from kas.language import OPS, InvalidKernel, KasError, Kernel
 from kas.reporting import notes
 from kas.study.__main__ import main
+from kas.study.commands import COMMANDS
 from kas.study.config import StudyConfig
 from kas.study.sampler import KernelSampler
 from kas.study.storage.claims import Claims
@@ -163,53 +165,38 @@ def kernel_file(rng: random.Random, box: Path) -> str:
 
 
 def command_line(rng: random.Random, box: Path) -> str:
-    """A command with options of any value, a storage with a password among them."""
-    command = rng.choice([*COMMANDS_OF_A_STUDY, "keys", "dashboard", "unknown", ""]).split()
-    words = [*command]
-    options = [
-        "--trials",
-        "--workers",
-        "--seed",
-        "--set",
-        "--dir",
-        "--storage",
-        "--kernel",
-        "--to",
-        "--target",
-        "--out",
-        "--port",
-    ]
-    options += [
-        "--json",
-        "--adopt",
-        "--network",
-        "--draw",
-        "--model",
-        "--budget",
-        "--size",
-        "--seeds",
-        "--epochs",
-        "--batch",
-        "--unknown",
-    ]
-    values = [
+    """A command with options of any value, mostly its own, a storage with a password among them."""
+    command = rng.choice([*COMMANDS, "unknown"])
+    own, words = _options(command), [command, rng.choice(["demo", "demo", "", "demo.yaml", "bottleneck"])]
+    kernel = zoo.get("grouped3x3").hash
+    sensible = [
         "demo",
-        "x",
+        kernel,
+        kernel[:5],
         URL,
-        "journal://" + str(box / "runs/log"),
+        f"journal://{box}/runs/log",
         f"sqlite:///{box}/runs/demo/study.db",
         "py",
-        "onnx",
-        "3f2a",
-        "-1",
+        "json",
+        "7",
     ]
     for _ in range(rng.randint(0, 4)):
-        value = rng.choice([*values, weird(rng, box)])
+        value = rng.choice([*sensible, weird(rng, box)])
         text = value if isinstance(value, str) else repr(value) if not isinstance(value, int) else "7"
-        words += [rng.choice(["", *options]), text.replace("\x00", "").replace(str(box / "outside"), "in")]
-    if "dashboard" in words and not (set(words) & {"--port"}):
+        words += [rng.choice([*own, "", "--unknown"]), text.replace("\x00", "").replace(str(box / "outside"), "in")]
+    if command == "dashboard":
         words += ["--port", "0"]
+    if command == "rediscover":
+        words += ["--samples", "3", "--workers", "1", "--particles", "0"]
     return call(box, *(word for word in words if word), place="--dir" not in words)
+
+
+def _options(command: str) -> list[str]:
+    """The options of a command."""
+    parser = ArgumentParser()
+    if command in COMMANDS:
+        COMMANDS[command].add_arguments(parser)
+    return [action.option_strings[-1] for action in parser._actions if action.option_strings]
 
 
 # --- storages ------------------------------------------------------------------------------------------------------------
@@ -299,7 +286,7 @@ def storage(rng: random.Random, box: Path) -> str:
             connection.execute(f"UPDATE {table} SET value_json = ? WHERE {column} = ?", (text, number))
     kernel = zoo.get("grouped3x3").hash
     said = ""
-    for command in rng.sample(COMMANDS_OF_A_STUDY, 3):
+    for command in rng.sample(COMMANDS_OF_A_STUDY, 2):
         words = command.split()
         more = {
             "list": [],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from optuna.study import StudyDirection
 import kas
 from kas.language import OPS, KasError
 from kas.reporting import stored
+from kas.reporting.parsing import identity, listed, text
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
@@ -88,18 +88,17 @@ def own_folder(study: optuna.Study, folder: StudyFolder, *, adopt: bool = False)
     """Make the folder the study's own, and tidy it. Raises KasError as `check_folder` does."""
     check_folder(folder, study.study_name, study, adopt=adopt)
     folder.sweep()
-    identity = str(stored.attribute(study, keys.ID))
-    if _identity(folder) != identity:
-        write_text(folder.identity, identity + "\n")
+    own = str(stored.attribute(study, keys.ID))
+    if _identity(folder) != own:
+        write_text(folder.identity, own + "\n")
 
 
 def _identity(folder: StudyFolder) -> str | None:
     """What `study.id` says; None if it is missing or damaged."""
     try:
-        text = folder.identity.read_text(encoding="utf-8").strip()
+        return identity(folder.identity.read_text(encoding="utf-8").strip())
     except (OSError, ValueError):
         return None
-    return text if re.fullmatch("[0-9a-f]{32}", text) else None
 
 
 def _check(study: optuna.Study, config: StudyConfig) -> None:
@@ -132,7 +131,7 @@ def _complete(study: optuna.Study, config: StudyConfig) -> None:
     for key, value in initial.items():
         if key not in there:
             study.set_user_attr(key, value)
-    if study.metric_names is None:
+    if stored.system_attribute(study, "study:metric_names", listed(text)) is None:
         cost = "latency" if config.objectives.cost == "latency" else "work"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
