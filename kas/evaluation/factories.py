@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,19 @@ def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: d
     """Import `factory`, call it with `arguments` and with those of `offered` that it takes.
 
     `where` is the key of the study file, for messages. Raises KasError if there is no such module or function, or if it
-    does not take the arguments; what the function itself raises passes through.
+    does not take the arguments, and for what the user's code itself raises: the error, and where.
     """
+    try:
+        return _call(where, factory, arguments, offered)
+    except KasError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"it ends with sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        raise KasError(f"{where}: {factory} fails at {place.filename}, line {place.lineno}: {what}") from error
+
+
+def _call(where: str, factory: str, arguments: dict[str, Any], offered: dict[str, Any]) -> Any:
     function = _find(where, factory)
     try:
         parameters = inspect.signature(function).parameters
@@ -30,9 +42,7 @@ def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: d
     try:
         inspect.signature(function).bind(**call)
     except TypeError as error:
-        raise KasError(
-            f"{where}: {factory} does not take these arguments ({', '.join(call) or 'none'}): {error}"
-        ) from None
+        raise KasError(f"{where}: {factory} does not take these arguments ({', '.join(call) or 'none'}): {error}") from None
     return function(**call)
 
 

@@ -20,9 +20,7 @@ def memory_errors(doing: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_memory(error):
             raise
-        failure = OutOfMemory(
-            f"out of memory while {doing}: {str(error).splitlines()[0] if str(error) else 'no details'}"
-        )
+        failure = OutOfMemory(f"out of memory while {doing}: {str(error).splitlines()[0] if str(error) else 'no details'}")
     else:
         return
     if torch.cuda.is_available():  # after the traceback, which holds the tensors, is gone

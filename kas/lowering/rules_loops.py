@@ -50,8 +50,10 @@ class _Body:
             return None if any(name in ("1.kh", "1.kw") for name, _ in node.shape.axes()) else self.leaf(node)
         if node.op == "taps":
             base = node.ins[0]
-            return None if _over_taps(base.shape) else self.graph.make(
-                "tap", (self.leaf(base),), base.shape, attributes=node.window
+            return (
+                None
+                if _over_taps(base.shape)
+                else self.graph.make("tap", (self.leaf(base),), base.shape, attributes=node.window)
             )
         if node in self.outer.shared or not _tap_by_tap(node):
             return None
@@ -69,7 +71,6 @@ class _Body:
             op = "tap scale" if node.op == "scale" else "tap bias"
             return self.graph.make(op, made, one_tap(node.shape), attributes=(node.number, axes))
         return self.graph.make(node.op, made, one_tap(node.shape), node.step, node.number, node.attributes)
-
 
     def _quotient(self, node: Node) -> Node | None:
         """A quotient; what has no taps is pushed away from zero once, before the loop."""

@@ -1,8 +1,8 @@
 """A kernel's micro-DAG in characters: a row for each step, a lane for each tensor that is still needed.
 
-    ○      input            C | H, W
-    ├─╮
-    │ ●    1  fc → C/4      C/4 | H, W
+○      input            C | H, W
+├─╮
+│ ●    1  fc → C/4      C/4 | H, W
 """
 
 from __future__ import annotations

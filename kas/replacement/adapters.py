@@ -29,9 +29,7 @@ class AdaptedLayer(StandIn):
     convolution of an adapter of that kind. bias: `[C_out]`, if the replaced layer had one (zeros at first).
     """
 
-    def __init__(
-        self, target: Target, templates: list[nn.Module], resize: Resize | None, margin: Margin | None = None
-    ) -> None:
+    def __init__(self, target: Target, templates: list[nn.Module], resize: Resize | None, margin: Margin | None = None) -> None:
         super().__init__()
         self.kind = target.adapter.kind
         self.margin = margin

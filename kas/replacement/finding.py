@@ -102,9 +102,7 @@ def survey(
     return _survey(model, example_input, Choice.of(names, types, rank, min_kernel, depthwise, stem), adapter, norm)
 
 
-def _survey(
-    model: nn.Module, example_input: ExampleInput, choice: Choice, adapter: Preference, norm: Norm
-) -> Survey:
+def _survey(model: nn.Module, example_input: ExampleInput, choice: Choice, adapter: Preference, norm: Norm) -> Survey:
     for argument, given, choices in (("adapter", adapter, Preference), ("norm", norm, Norm)):
         if given not in get_args(choices):
             raise KasError(f"find_targets: {argument}={given!r}; expected one of {', '.join(get_args(choices))}")
@@ -160,9 +158,7 @@ def _shared_weights(model: nn.Module) -> frozenset[str]:
                 holders.setdefault(id(parameter), []).append(name)
     shared = [names for names in holders.values() if len(names) > 1]
     candidates = {outer for names in shared for name in names for outer in (*_outer(name), name)}
-    return frozenset(
-        candidate for candidate in candidates for names in shared if 0 < _members(candidate, names) < len(names)
-    )
+    return frozenset(candidate for candidate in candidates for names in shared if 0 < _members(candidate, names) < len(names))
 
 
 def _members(name: str, names: Sequence[str]) -> int:

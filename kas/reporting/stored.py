@@ -36,7 +36,7 @@ from kas.reporting.parsing import (
 from kas.solvers import Target
 
 __all__ = [
-    "OUTCOMES", "attribute", "attributes", "broken", "faults", "is_kas", "trials",
+    "OUTCOMES", "attribute", "attributes", "broken", "faults", "is_kas", "system_attribute", "trials",
 ]  # fmt: skip
 
 OUTCOMES = (
@@ -154,6 +154,14 @@ def attributes(study: optuna.Study) -> dict[str, Any]:
     """All attributes of a study that are neither None nor broken, as `attribute` gives them. Raises as `trials`."""
     parsed = {key: _of_study(key)[0](value) for key, value in _attributes(study).items()}
     return {key: value for key, value in parsed.items() if value is not None}
+
+
+def system_attribute(study: optuna.Study, key: str, parse: Parse) -> Any:
+    """What Optuna keeps of a study under a key, as `parse` gives it; None if there is none or it is broken."""
+    try:
+        return parse(study._storage.get_study_system_attrs(study._study_id).get(key))
+    except _DAMAGE as error:
+        raise _unreadable(study, error) from None
 
 
 def broken(study: optuna.Study) -> list[str]:

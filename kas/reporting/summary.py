@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 
 from kas.reporting import pareto, stored
-from kas.reporting.parsing import loads, number, text
+from kas.reporting.parsing import listed, loads, number, text
 from kas.reporting.rows import Row, read_row, remeasured
 
 __all__ = ["CLOSE", "Original", "Summary", "summarize"]
@@ -168,8 +168,8 @@ def _front(counted: list[Row], directions: tuple[str, ...], by: int) -> tuple[Ro
 
 
 def _metric_names(study: optuna.Study, count: int) -> tuple[str, ...]:
-    names = study.metric_names or []
-    return tuple(names) if len(names) == count else tuple(f"objective {number}" for number in range(count))
+    names = stored.system_attribute(study, "study:metric_names", listed(text, count))
+    return tuple(names) if names else tuple(f"objective {number}" for number in range(count))
 
 
 def _original(reference: Mapping[str, Any]) -> Original | None:

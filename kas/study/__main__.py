@@ -8,85 +8,23 @@ from __future__ import annotations
 import io
 import os
 import sys
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from kas.language.errors import KasError
-from kas.study.commands import COMMANDS, Command
-from kas.study.commands._base import STORAGE
-from kas.study.storage.disk import disk_errors
-from kas.study.storage.masking import masked
+from kas.study.workers.interruption import Interruption
 
 __all__ = ["main"]
 
-DESCRIPTION = """\
-Kernel Architecture Search: find kernels that replace the convolutions of a network, faster on this device at nearly the
-same accuracy. Start with `run` and a study file; everything else works on a study by its name."""
-
-EPILOG = """\
-examples:
-  python -m kas.study run studies/digits.yaml              a first search, a few minutes on two cores
-  python -m kas.study run my.yaml --set training.epochs=3  a study file with one key changed
-  python -m kas.study resume digits                        go on after Ctrl-C, a crash or kill -9
-  python -m kas.study status digits                        how far it is, and the best kernels so far
-  python -m kas.study dashboard digits                     watch it in a browser
-  python -m kas.study promote digits                       train and test what is deployed, with error bars
-  python -m kas.study export digits --kernel 3f2a --to py  take a kernel home
-  python -m kas.study measure digits                       its latencies again, here, in every runtime
-  python -m kas.study keys                                 what a study file may say
-
-where things are:
-  A study lives in DIR/NAME (DIR is `runs` unless --dir is given):
-    study.db       trials, in SQLite; --storage URL puts them into any other storage of Optuna instead
-    study.yaml     the whole configuration, as it was when the study was made
-    kernels/       each kernel of the Pareto front: .json, .py, .svg and a checkpoint
-    promoted/      checkpoints of the networks that `promote` has trained
-    measurements/  what `measure` found, for each device, runtime, batch and thread count
-    report.html    the report, which needs no server
-
-exit codes:
-  0 done   1 failed   2 wrong use or bad input   130 interrupted (`resume NAME` goes on)"""
-
-
-class _Parser(ArgumentParser):
-    """What is wrong with a command line, without a password that stands in it."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        super().error(masked(message), ex)
-
-
-class _Help(RawDescriptionHelpFormatter):
-    """Descriptions and examples as they are written; options in one column."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26)
-
-
-def parser() -> ArgumentParser:
-    """The parser of the whole command line, one subcommand for each module of `kas.study.commands`."""
-    top = _Parser(prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Help)
-    subcommands = top.add_subcommands(required=True, dest="command", title="commands", metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        sub = _Parser(description=command.description, epilog=command.epilog or None, formatter_class=_Help)
-        command.add_arguments(sub)
-        subcommands.add_subcommand(name, sub, help=command.summary)
-    return top
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return its exit code; a `KasError` is one message on stderr, without a traceback."""
-    args = parser().parse_args(None if argv is None else list(argv))
-    command: Command = COMMANDS[args.command]
+    """Run one subcommand and return its exit code; a `KasError` is one message on stderr, without a traceback.
+
+    What takes time to load is loaded here: a signal while it is loaded ends the command as later ones do.
+    """
     try:
-        with disk_errors(Path(args[args.command].get("dir") or ".")):
-            return command.execute(args[args.command])
-    except KasError as error:
-        print(f"error: {masked(str(error), _storage(args[args.command]))}", file=sys.stderr)
-        return error.exit_code
+        with Interruption():
+            return _execute(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -95,9 +33,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _storage(args: Any) -> str | None:
-    """The storage that a command line or the environment names."""
-    return getattr(args, "storage", None) or os.environ.get(STORAGE)
+def _execute(argv: Sequence[str] | None) -> int:
+    from kas.language.errors import KasError
+    from kas.study.commands import COMMANDS
+    from kas.study.commands._base import STORAGE
+    from kas.study.commands._parser import parser
+    from kas.study.storage.disk import disk_errors
+    from kas.study.storage.masking import masked
+
+    args: Any = parser().parse_args(None if argv is None else list(argv))
+    given = args[args.command]
+    try:
+        with disk_errors(Path(given.get("dir") or ".")):
+            return COMMANDS[args.command].execute(given)
+    except KasError as error:
+        storage = getattr(given, "storage", None) or os.environ.get(STORAGE)
+        print(f"error: {masked(str(error), storage)}", file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -35,8 +35,7 @@ class Generations(BaseGASampler):
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
         """The parents of a generation, chosen once: the numbers that are kept are Optuna's; broken ones are chosen again."""
         key = f"{self._PARENT_CACHE_KEY_PREFIX}{generation}"
-        kept = study._storage.get_study_system_attrs(study._study_id).get(key)
-        if kept is not None and counts(kept) is None:
+        if stored.system_attribute(study, key, counts) is None:
             study._storage.set_study_system_attr(study._study_id, key, None)
         return [trial for trial in super().get_parent_population(study, generation) if not stored.faults(trial)]
 

@@ -31,9 +31,7 @@ def shiftnet() -> Kernel:
     )
 
 
-@known(
-    2022, "Yu et al., S2-MLP (arXiv 2106.07477): the shift block and its channel half", "affine of the norms, biases"
-)
+@known(2022, "Yu et al., S2-MLP (arXiv 2106.07477): the shift block and its channel half", "affine of the norms, biases")
 def s2_mlp() -> Kernel:
     return program(
         *(_NORM, {"op": "fc", "to": "C"}, {"op": "gelu"}),

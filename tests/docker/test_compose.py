@@ -12,7 +12,7 @@ import yaml
 from compose_files import DOCKER, FILES, ROOT, Missing, filled, raw, strings
 from jsonschema import Draft202012Validator, ValidationError
 
-from kas.study.__main__ import parser
+from kas.study.commands._parser import parser
 
 PASSWORD = "a secret: $x/@%"
 STORAGE = "postgresql+psycopg://kas@database:5432/kas"

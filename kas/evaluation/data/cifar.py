@@ -183,7 +183,5 @@ def _read_file(path: Path, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
     except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise KasError(f"{path} is no {layout.name} batch file: {error}; fetch the data set again") from error
     if len(images) != len(labels) or (len(labels) and not 0 <= labels.min() <= labels.max() < layout.num_classes):
-        raise KasError(
-            f"{path} is no {layout.name} batch file: {len(images)} images, {len(labels)} labels, or bad labels"
-        )
+        raise KasError(f"{path} is no {layout.name} batch file: {len(images)} images, {len(labels)} labels, or bad labels")
     return images, labels

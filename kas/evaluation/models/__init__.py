@@ -55,9 +55,7 @@ def make_model(
         offered = {"num_classes": num_classes, "input_shape": tuple(input_shape)}
         model = call_factory("model.factory", settings.factory, args, offered)
         if not isinstance(model, nn.Module):
-            raise KasError(
-                f"model.factory: {settings.factory} returned a {type(model).__name__}, not a torch.nn.Module"
-            )
+            raise KasError(f"model.factory: {settings.factory} returned a {type(model).__name__}, not a torch.nn.Module")
         return materialised(model, torch.zeros(2, *input_shape))
     if settings.name in _MODELS:
         function = _MODELS[settings.name]

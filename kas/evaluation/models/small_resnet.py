@@ -33,9 +33,7 @@ class SmallResNet(nn.Module):
 
     def __init__(self, num_classes: int, in_channels: int, width: int, blocks: list[int]) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         stages, channels = [], width
         for index, count in enumerate(blocks):
             outputs, stride = width * 2**index, 1 if index == 0 else 2

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -32,7 +30,6 @@ def _execute(args: Any) -> int:
     here = Path()
     storage = open_storage(args.storage, here)
     server = make_proxy(storage, lambda study: open_mutex(args.storage, here, study), args.host, args.port)
-    signal.signal(signal.SIGTERM, _interrupt)
     server.start()
     print(f"workers use --storage grpc://{args.host}:{args.port}  (Ctrl-C ends)", flush=True)
     try:
@@ -43,10 +40,6 @@ def _execute(args: Any) -> int:
         server.stop(grace=5).wait()
         close_storage(storage)
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 command = Command(

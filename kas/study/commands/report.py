@@ -45,16 +45,16 @@ def write(place: Place, name: str, out: Path | None = None) -> Path:
 
 
 def _drawing(record: TrialRecord, folder: StudyFolder) -> str:
-    """The kernel's drawing as SVG text; drawn now if it has not been before."""
-    from kas.study.storage.files import is_whole_svg, write_atomically
+    """The kernel's drawing as SVG text; drawn now if the folder has none that is whole."""
+    from kas.study.storage.files import is_whole_svg
 
     path = folder.kernel(str(record.hash), ".svg")
-    if not is_whole_svg(path):
-        from kas.language.kernel import Kernel
+    if is_whole_svg(path):
+        return path.read_text(encoding="utf-8")
+    from kas.language.kernel import Kernel
+    from kas.lowering.drawing import svg_text
 
-        kernel = Kernel.from_json(str(record.program))
-        write_atomically(path, kernel.draw)
-    return path.read_text(encoding="utf-8")
+    return svg_text(Kernel.from_json(str(record.program)))
 
 
 command = Command(

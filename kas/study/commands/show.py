@@ -68,8 +68,7 @@ def _execute(args: Any) -> int:
     formulas = text(kernel)
     for key, title in _TITLES.items():
         print(f"  {title:<12} {formulas[key]}")
-    drawing = Path(args.draw) if args.draw else place.dir / "drawings" / f"{kernel.hash}.svg"
-    print(f"\ndrawing {_draw(kernel, drawing)}")
+    print(f"\ndrawing {_drawn(kernel, args.draw, place)}")
     return _print_sizes(kernel, args, budget) if args.model else 0
 
 
@@ -77,6 +76,16 @@ def _known_name(kernel: Kernel) -> str | None:
     from kas import zoo
 
     return next((name for name in zoo.names(kernel.rank) if zoo.get(name).hash == kernel.hash), None)
+
+
+def _drawn(kernel: Kernel, given: str | None, place: Place) -> str:
+    """Where the drawing is. One that was not asked for may be missing, where the folder cannot be written."""
+    if given:
+        return str(_draw(kernel, Path(given)))
+    try:
+        return str(_draw(kernel, place.dir / "drawings" / f"{kernel.hash}.svg"))
+    except KasError as error:
+        return f"none: {error}"
 
 
 def _draw(kernel: Kernel, path: Path) -> Path:

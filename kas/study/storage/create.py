@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from optuna.study import StudyDirection
 import kas
 from kas.language import OPS, KasError
 from kas.reporting import stored
+from kas.reporting.parsing import identity, listed, text
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
@@ -23,6 +23,7 @@ from kas.study.storage.mutex import StudyMutex
 __all__ = ["check_folder", "create_or_join", "own_folder", "stored_config"]
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
+
 
 def create_or_join(
     config: StudyConfig,
@@ -87,20 +88,20 @@ def check_folder(folder: StudyFolder, name: str, study: optuna.Study | None, *, 
 
 
 def own_folder(study: optuna.Study, folder: StudyFolder, *, adopt: bool = False) -> None:
-    """Make the folder the study's own. Raises KasError as `check_folder` does."""
+    """Make the folder the study's own, and tidy it. Raises KasError as `check_folder` does."""
     check_folder(folder, study.study_name, study, adopt=adopt)
-    identity = str(stored.attribute(study, keys.ID))
-    if _identity(folder) != identity:
-        write_text(folder.identity, identity + "\n")
+    folder.sweep()
+    own = str(stored.attribute(study, keys.ID))
+    if _identity(folder) != own:
+        write_text(folder.identity, own + "\n")
 
 
 def _identity(folder: StudyFolder) -> str | None:
     """What `study.id` says; None if it is missing or damaged."""
     try:
-        text = folder.identity.read_text(encoding="utf-8").strip()
+        return identity(folder.identity.read_text(encoding="utf-8").strip())
     except (OSError, ValueError):
         return None
-    return text if re.fullmatch("[0-9a-f]{32}", text) else None
 
 
 def _check(study: optuna.Study, config: StudyConfig) -> None:
@@ -133,7 +134,7 @@ def _complete(study: optuna.Study, config: StudyConfig) -> None:
     for key, value in initial.items():
         if key not in there:
             study.set_user_attr(key, value)
-    if study.metric_names is None:
+    if stored.system_attribute(study, "study:metric_names", listed(text)) is None:
         cost = "latency" if config.objectives.cost == "latency" else "work"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

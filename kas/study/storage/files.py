@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 __all__ = ["StudyFolder", "is_whole_svg", "write_atomically", "write_bytes", "write_if_other", "write_json", "write_text"]
+
+
+LEFT_S = 600.0  # a file that is being written is touched more often
+_PREFIX = ".kas-"  # of a temporary file; those of a checkpoint and of a report, and of earlier releases, have other names
+_TEMPORARY = re.compile(
+    r"\.kas-.*|last\.ckpt[a-z0-9_]{8}\.tmp|\.report\.html\.[a-z0-9_]{8}|\.(origin|study|[0-9a-f]{16})-[a-z0-9_]{8}\.\w+",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,14 @@ class StudyFolder:
         names = ("trials", "reference", "kernels", "promoted", "measurements")
         return [name for name in names if any((self.root / name).glob("*"))]
 
+    def sweep(self) -> None:
+        """Remove what writes that were killed have left: temporary files of kas that nobody has touched for a while."""
+        latest = time.time() - LEFT_S
+        for path in self.root.rglob("*") if self.root.is_dir() else ():
+            with suppress(OSError):  # gone by now, or not ours to remove
+                if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < latest:
+                    path.unlink()
+
     def trial(self, key: str) -> Path:
         """The folder of the checkpoints of one kernel; `key` is its hash, so that a retry finds what the died trial left."""
         return self.root / "trials" / key
@@ -93,7 +112,7 @@ class StudyFolder:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file in the folder of `path` and move it there in one step. Returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_PREFIX}{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:

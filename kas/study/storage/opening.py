@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +56,8 @@ def open_storage(url: str | None, folder: Path, *, create: bool = True, outages:
     """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
 
     SQLite runs with a write-ahead log, `synchronous=NORMAL` and a busy timeout of 60 s. A torn last line of a journal,
-    left by a crash, is cut. `grpc://HOST:PORT` is a proxy (`kas.study.storage.proxy`) in front of one of these.
+    left by a crash, is cut. `grpc://HOST:PORT` is a proxy (`kas.study.storage.proxy`) in front of one of these. Of a file in
+    a folder that cannot be written a copy is opened, unless `create`.
     outages: what waits for a database that does not answer, from now on; none does by default.
     Raises KasError, without the password, if the storage cannot be opened or is of a kind that kas does not know.
     """
@@ -61,6 +65,10 @@ def open_storage(url: str | None, folder: Path, *, create: bool = True, outages:
     outages = outages or Outages()
     outages.reason = lambda error: _reason(error, full)
     try:
+        if full.startswith(("journal://", "sqlite")):
+            path = _path(full)
+            if not create and path.exists() and not os.access(path.parent, os.W_OK):
+                full = f"{full.partition('://')[0]}://{'' if full.startswith('journal') else '/'}{_copy(path)}"
         if full.startswith("journal://"):
             return _open_journal(_path(full), create)
         if full.startswith("sqlite"):
@@ -126,6 +134,16 @@ def _need(path: Path, create: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.exists():
         raise KasError(f"there is no storage {path}")
+
+
+def _copy(path: Path) -> Path:
+    """A copy of a storage's file (and of SQLite's log of what is not in it yet), for as long as this process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="kas-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for suffix in ("", "-wal"):
+        if (part := path.with_name(path.name + suffix)).exists():
+            shutil.copyfile(part, folder / part.name)
+    return folder / path.name
 
 
 def _open_sqlite(url: str, create: bool) -> BaseStorage:

@@ -102,9 +102,7 @@ def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listene
     return True
 
 
-def _measure_in(
-    study: optuna.Study, bench: Bench, runtime: Runtime, left: Sequence[TrialRecord], listener: Listener
-) -> None:
+def _measure_in(study: optuna.Study, bench: Bench, runtime: Runtime, left: Sequence[TrialRecord], listener: Listener) -> None:
     """Measure kernels of the front in one runtime, each kept as soon as it is there."""
     listener.message(f"measuring {len(left)} kernels of the front in {runtime.name}")
     for position, record in enumerate(left, 1):

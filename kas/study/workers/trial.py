@@ -179,9 +179,7 @@ def latency_attributes(paired: Paired) -> dict[str, Any]:
     }
 
 
-def train_on(
-    bench: Bench, network: nn.Module, folder: Path, listener: Listener, number: int | None, slot: Slot
-) -> TrainResult:
+def train_on(bench: Bench, network: nn.Module, folder: Path, listener: Listener, number: int | None, slot: Slot) -> TrainResult:
     """Train a network of the study, the original (`number` None) and candidates alike; goes on from `folder`'s checkpoint.
 
     The time limit is for candidates; without measured costs none applies, so that a run can be repeated. The log says
