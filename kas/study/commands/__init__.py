@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kas.study.commands import dashboard, export, keys, measure, promote, rediscover, report, resume, run, show, status
+from kas.study.commands import check, dashboard, export, keys, measure, promote, rediscover, report, resume, run, show, status
 from kas.study.commands import list as list_
 from kas.study.commands._base import Command
 
@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "Command"]
 COMMANDS: dict[str, Command] = {
     "run": run.command,
     "resume": resume.command,
+    "check": check.command,
     "status": status.command,
     "list": list_.command,
     "show": show.command,

@@ -24,7 +24,7 @@ def _execute(args: Any) -> int:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("study", no_wrap=True)
-    for title in ("finished", "running", "on the front", "best within 2 points"):
+    for title in ("finished", "running", "on the front", "best near original"):
         table.add_column(title, no_wrap=True, justify="right")
     table.add_column("folder", overflow="fold")
     for name in names:
@@ -43,8 +43,9 @@ def _row(place: Place, name: str) -> list[str]:
     except KasError:  # one broken study does not hide the others
         return ["unreadable", "", "", ""]
     rows = records.read(study)
-    front, original = records.front(rows), records.reference(study)
-    best = max((record.speedup or 0 for record in front if beats(record, original)), default=None)
+    metric, original = records.metric(study), records.reference(study)
+    front = records.front(rows, metric.direction)
+    best = max((record.speedup or 0 for record in front if beats(record, original, metric)), default=None)
     wanted = records.wanted(study)
     finished = sum(record.is_finished for record in rows)
     return [

@@ -15,33 +15,42 @@ from optuna.study import StudyDirection
 
 import kas
 from kas.language import OPS, KasError
+from kas.reporting.metric import Metric
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
 from kas.study.storage.mutex import StudyMutex
 
-__all__ = ["create_or_join", "own_folder", "stored_config"]
+__all__ = ["create_or_join", "has_reference", "own_folder", "stored_config"]
 
-DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 ID = "kas.id"
 
 
-def create_or_join(config: StudyConfig, storage: BaseStorage, mutex: StudyMutex) -> optuna.Study:
+def create_or_join(config: StudyConfig, storage: BaseStorage, mutex: StudyMutex, metric: Metric | None = None) -> optuna.Study:
     """The study of this name in the storage, created if it is not there. Its wanted number of trials becomes the config's.
 
-    A creation that a crash cut off is completed. Raises KasError if a study of that name differs in anything else, or
-    is not one of kas.
+    metric: the first objective; by default an accuracy. A creation that a crash cut off is completed. Raises KasError if a
+    study of that name differs in anything else, or is not one of kas.
     """
+    metric = metric or Metric()
+    directions = (StudyDirection[metric.direction.upper()], StudyDirection.MINIMIZE)
     with mutex.hold():
         if config.name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=config.name, storage=storage)
-            _check(study, config)
+            _check(study, config, directions)
         else:
-            study = optuna.create_study(study_name=config.name, storage=storage, directions=list(DIRECTIONS))
-        _complete(study, config)
+            study = optuna.create_study(study_name=config.name, storage=storage, directions=list(directions))
+        _complete(study, config, metric)
         if study.user_attrs.get(keys.TRIALS) != config.trials:
             study.set_user_attr(keys.TRIALS, config.trials)
     return study
+
+
+def has_reference(storage: BaseStorage, name: str) -> bool:
+    """Whether the storage has a study of this name whose original network is trained and timed."""
+    if name not in optuna.get_all_study_names(storage):
+        return False
+    return keys.REFERENCE in optuna.load_study(study_name=name, storage=storage).user_attrs
 
 
 def stored_config(study: optuna.Study) -> StudyConfig:
@@ -70,9 +79,9 @@ def own_folder(study: optuna.Study, folder: StudyFolder) -> None:
     write_text(mark, identity + "\n")
 
 
-def _check(study: optuna.Study, config: StudyConfig) -> None:
+def _check(study: optuna.Study, config: StudyConfig, directions: tuple[StudyDirection, ...]) -> None:
     name, attributes = study.study_name, study.user_attrs
-    if list(study.directions) != list(DIRECTIONS):
+    if list(study.directions) != list(directions):
         raise KasError(f"the storage has a study {name!r} with other objectives, which is not one of kas: choose another name")
     if keys.CONFIG not in attributes:
         if study.get_trials(deepcopy=False):
@@ -88,7 +97,7 @@ def _check(study: optuna.Study, config: StudyConfig) -> None:
         )
 
 
-def _complete(study: optuna.Study, config: StudyConfig) -> None:
+def _complete(study: optuna.Study, config: StudyConfig, metric: Metric) -> None:
     """Write what a study has from its creation on, and is not written yet; the configuration first."""
     there = study.user_attrs
     initial = {
@@ -96,6 +105,7 @@ def _complete(study: optuna.Study, config: StudyConfig) -> None:
         keys.FORMAT: FORMAT,
         keys.VERSION: kas.__version__,
         keys.OPS: list(OPS),
+        keys.TASK: metric.to_dict(),
         ID: uuid.uuid4().hex,
     }
     for key, value in initial.items():
@@ -105,4 +115,4 @@ def _complete(study: optuna.Study, config: StudyConfig) -> None:
         cost = "latency" if config.objectives.cost == "latency" else "work"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([config.objectives.accuracy, f"{cost} (x original)"])
+            study.set_metric_names([metric.name, f"{cost} (x original)"])

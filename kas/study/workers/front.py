@@ -24,6 +24,7 @@ import torch
 from kas.evaluation import OutOfMemory, Paired
 from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.data import preprocessing_of
+from kas.evaluation.inputs import sample_shape
 from kas.evaluation.networks import CHECKPOINT_FORMAT, FORMAT, Recipe
 from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
@@ -47,7 +48,7 @@ def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> No
     """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
     while bench.measures:
         pooled: dict[str, Any] = study.user_attrs.get(keys.FRONT, {})
-        members = [record for record in records.front(records.read(study)) if record.hash]
+        members = [record for record in records.front(records.read(study), records.metric(study).direction) if record.hash]
         once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
         if not once:
             return
@@ -82,7 +83,11 @@ def measure_in_other_runtimes(
 
 def _members(study: optuna.Study, kernels: Collection[str] | None) -> list[TrialRecord]:
     read = records.read(study)
-    return records.front(read) if kernels is None else [r for r in read if r.hash in kernels and r.outcome == "ok"]
+    return (
+        records.front(read, records.metric(study).direction)
+        if kernels is None
+        else [r for r in read if r.hash in kernels and r.outcome == "ok"]
+    )
 
 
 def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listener: Listener) -> bool:
@@ -101,9 +106,7 @@ def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listene
     return True
 
 
-def _measure_in(
-    study: optuna.Study, bench: Bench, runtime: Runtime, left: Sequence[TrialRecord], listener: Listener
-) -> None:
+def _measure_in(study: optuna.Study, bench: Bench, runtime: Runtime, left: Sequence[TrialRecord], listener: Listener) -> None:
     """Measure kernels of the front in one runtime, each kept as soon as it is there."""
     listener.message(f"measuring {len(left)} kernels of the front in {runtime.name}")
     for position, record in enumerate(left, 1):
@@ -153,7 +156,7 @@ def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
 
     The module is that of the target with the most MACs in the network as deployed. What is there already is left.
     """
-    for record in records.front(records.read(study)):
+    for record in records.front(records.read(study), records.metric(study).direction):
         if record.program is None or record.hash is None:
             continue
         kernel = Kernel.from_json(record.program)
@@ -198,7 +201,7 @@ def _export_weights(bench: Bench, record: TrialRecord, kernel: Kernel, path: Pat
         listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine ({trained})")
         return
     _, sizes = bench.solve(kernel)
-    made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
+    made = bench.config.model, bench.config.training.model, bench.data.num_classes, sample_shape(bench.trained.example)
     accuracy = {"split": "validation", "value": record.accuracy}
     metadata = {"format": FORMAT, "kernel": kernel.hash, "weights": "search", "accuracy": accuracy}
     data = {
