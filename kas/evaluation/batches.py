@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kas.replacement.frames import in_user_code
 from kas.language.errors import KasError
+from kas.replacement.frames import in_user_code
 
 __all__ = ["SPLITS", "Batch", "Batches", "loader_of", "repeatable"]
 

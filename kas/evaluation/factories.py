@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from kas.replacement.frames import in_user_code, user_frames
 from kas.evaluation.settings import nearest
 from kas.language.errors import KasError
+from kas.replacement.frames import in_user_code, user_frames
 
 __all__ = ["call_factory"]
 

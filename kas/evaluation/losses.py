@@ -45,10 +45,10 @@ def make_loss(settings: TrainingSettings, default: str, width: int) -> nn.Module
             raise KasError(f"training.{key} is {value}, but {name} has no {key}; leave it out, or choose another training.loss")
     arguments = {key: value for key, value in given.items() if value is not None}
     if settings.class_weights is not None:
-        key = next((key for key in _WEIGHTS if key in taken), None)
-        if key is None:
+        weights = next((key for key in _WEIGHTS if key in taken), None)
+        if weights is None:
             raise KasError(f"training.class_weights: {name} has no weights of classes; leave them out")
-        arguments[key] = torch.tensor(settings.class_weights)
+        arguments[weights] = torch.tensor(settings.class_weights)
     try:
         return kind(**{**arguments, **settings.loss_args})  # type: ignore[no-any-return]
     except (TypeError, ValueError) as error:

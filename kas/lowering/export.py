@@ -104,7 +104,7 @@ def _inputs(example: Tensor | tuple[Tensor, ...] | tuple[int, ...]) -> list[tupl
     tensors = [example] if isinstance(example, Tensor) else [one for one in example if isinstance(one, Tensor)]
     if not tensors:
         generator = torch.Generator().manual_seed(0)
-        return [(torch.randn(batch, *example, generator=generator),) for batch in BATCHES]  # type: ignore[call-overload]
+        return [(torch.randn(batch, *example, generator=generator),) for batch in BATCHES]
     given = _clones([tensor.detach().cpu() for tensor in tensors], torch.float32)
     return [tuple(samples[torch.arange(batch) % len(samples)] for samples in given) for batch in BATCHES]
 

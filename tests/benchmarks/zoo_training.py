@@ -92,7 +92,7 @@ def row(name: str, case: Case, fit: tuple[float, Any], options: argparse.Namespa
         network = kas.replace(original, kas.zoo.get(name), torch.zeros(1, *data.input_shape), targets, sizes=sizes)
         macs, params = (getattr(sizes, key) / sum(getattr(t, key) for t in targets) for key in ("macs", "params"))
     inputs, labels = next(iter(data.train_dataloader()))
-    report = check(network, original, inputs[:32], labels[:32], HealthSettings(), targets=[target.name for target in targets])
+    report = check(network, original, Batch(inputs[:32], labels[:32]), HealthSettings(), task, targets=[one.name for one in targets])
     before = loss_of(network, data)
     settings = TrainingSettings(epochs=options.epochs, lr=options.lr)
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,8 @@ class Module(pl.LightningDataModule):
 
     def __init__(self, items: Any, *, train: int = 120, validate: int = 80, batch: int = 40, **attributes: Any) -> None:
         super().__init__()
-        self.train, self.validate, self.batch = Subset(items, range(train)), Subset(items, range(train, train + validate)), batch
+        self.train, self.validate = Subset(items, range(train)), Subset(items, range(train, train + validate))
+        self.batch = batch
         for name, value in attributes.items():
             setattr(self, name, value)
 
@@ -42,7 +43,7 @@ def plain() -> Module:
 
 
 def hot() -> Module:
-    return with_labels(lambda y: one_hot(y, 10).float())
+    return with_labels(lambda y: one_hot(y, 10).float(), train=600)
 
 
 def no_validation() -> Module:

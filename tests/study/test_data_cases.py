@@ -84,7 +84,9 @@ def test_a_last_batch_of_one_runs(tmp_path: Path) -> None:
     run(tmp_path, config("last_of_one"))
 
 
-@pytest.mark.parametrize(("factory", "task"), [("multilabel", "multilabel"), ("one_label", "multilabel"), ("plain", "classification")])
+@pytest.mark.parametrize(
+    ("factory", "task"), [("multilabel", "multilabel"), ("one_label", "multilabel"), ("plain", "classification")]
+)
 def test_the_task_is_guessed_and_shown(tmp_path: Path, factory: str, task: str) -> None:
     assert any(line.startswith(f"task: {task}, ") for line in lines(tmp_path, config(factory)))
 
@@ -96,7 +98,7 @@ def test_samples_of_both_splits_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_label_that_marks_nothing_can_be_ignored(tmp_path: Path) -> None:
-    with pytest.raises(KasError, match=r"14\.\d % of them are 255; .* training\.ignore_index: 255"):
+    with pytest.raises(KasError, match=r"\d+\.\d % of them are 255; .* training\.ignore_index: 255"):
         lines(tmp_path, config("one_unlabelled"))
     said = lines(tmp_path, config("one_unlabelled", ignore_index=255))
     assert any("% ignored" in line for line in said), said
@@ -106,7 +108,10 @@ def test_a_label_that_marks_nothing_can_be_ignored(tmp_path: Path) -> None:
     ("factory", "message"),
     [
         ("no_validation", r"the validation loader has no batch: Module\.val_dataloader\(\) must yield samples"),
-        ("empty_training", r"train_dataloader raised ValueError: num_samples should be a positive integer .*\n  File .*case_data\.py"),
+        (
+            "empty_training",
+            r"train_dataloader raised ValueError: num_samples .*\n  File .*case_data\.py",
+        ),
         ("labels_from_one", r"labels run from 1 to 10, but the network has 10 outputs.*: labels start at 1; subtract 1"),
         ("negative", r"labels run from -3 to 6, but the network has 10 outputs"),
         ("several_validations", r"Module\.val_dataloader returns 2 loaders; one is expected"),

@@ -60,9 +60,9 @@ def _own(settings: DataSettings) -> Any:
         return data
     inputs, targets, _ = Batches(settings.batch).first(data, "train")
     if getattr(data, "input_shape", None) is None:
-        data.input_shape = sample_shape(inputs)
+        data.input_shape = sample_shape(inputs)  # type: ignore[attr-defined]
     if classes is None:
-        data.num_classes = _outputs(targets)
+        data.num_classes = _outputs(targets)  # type: ignore[attr-defined]
     return data
 
 

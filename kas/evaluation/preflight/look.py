@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from kas.evaluation.batches import Batch
-from kas.replacement.frames import user_frames
 from kas.evaluation.health import loss_of
 from kas.evaluation.inputs import call, fitted, head, sample_shape
 from kas.evaluation.metrics import Measure
@@ -22,6 +21,7 @@ from kas.evaluation.tasks.custom import Custom
 from kas.language.errors import KasError
 from kas.replacement.copying import cloned, copied
 from kas.replacement.example import first_tensor
+from kas.replacement.frames import user_frames
 
 __all__ = ["Findings", "look"]
 
@@ -159,7 +159,7 @@ def _constant(task: Task, measure: Measure, train: Tensor, val: Tensor) -> float
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a constant has no variance
             metric = measure.metric.clone()
-            for targets in val.split(1024):
+            for targets in torch.split(val, 1024):
                 metric.update(answer.expand(_shape(answer, targets)), targets)
             found = float(metric.compute())
     except (RuntimeError, ValueError):  # some metrics want more than one value

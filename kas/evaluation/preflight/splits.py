@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from kas.evaluation.batches import SPLITS, loader_of, repeatable
-from kas.replacement.frames import in_user_code
 from kas.evaluation.inputs import samples
 from kas.evaluation.tasks import Task
 from kas.language.errors import KasError
 from kas.replacement.example import first_tensor
+from kas.replacement.frames import in_user_code
 
 __all__ = ["Split", "read_split"]
 

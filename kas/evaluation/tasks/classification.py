@@ -53,7 +53,7 @@ class Classification(Task):
 
     def check_labels(self, labels: Tensor) -> None:
         """Raises KasError for labels outside of the classes."""
-        seen = labels.unique()
+        seen: Tensor = torch.unique(labels)
         seen = seen[seen != self._ignored]
         outside = seen[(seen < 0) | (seen >= self.width)]
         if not len(outside):

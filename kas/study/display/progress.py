@@ -172,8 +172,8 @@ class Terminal:
                 self._print(line)
         folder = StudyFolder(summary.folder)
         better = [record for record in summary.front if beats(record, summary.reference, summary.metric)]
-        reached = [record.accuracy for record in summary.front]
-        if summary.front and all(map(summary.metric.is_constant, [summary.reference and summary.reference.accuracy, *reached])):
+        reached = [one.accuracy for one in (summary.reference, *summary.front) if one is not None]
+        if summary.front and all(map(summary.metric.is_constant, reached)):
             self._print(no_better_than_constant(summary.metric, "the original and every kernel of the front are"))
         elif better:
             best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
