@@ -30,7 +30,12 @@ def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: d
     try:
         inspect.signature(function).bind(**call)
     except TypeError as error:
-        raise KasError(f"{where}: {factory} does not take these arguments ({', '.join(call) or 'none'}): {error}") from None
+        unknown = [key for key, value in offered.items() if value is None and key in parameters and key not in call]
+        hint = (
+            f" ({', '.join(unknown)} is not known: let the data module say it, or give it in the arguments)" if unknown else ""
+        )
+        given = ", ".join(call) or "none"
+        raise KasError(f"{where}: {factory} does not take these arguments ({given}): {error}{hint}") from None
     return in_user_code(f"{where}: {factory}", lambda: function(**call))
 
 

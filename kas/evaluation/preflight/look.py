@@ -82,9 +82,12 @@ def _trains(what: str, network: nn.Module, batch: Batch, task: Task) -> bool:
             shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise KasError(f"the loss of a batch is one number; this one is {shape}: let it take the mean")
         if not bool(torch.isfinite(loss)):
+            value = float(loss.detach())
             raise KasError(
-                f"the loss of the first batch is {float(loss)} for {what}: look at inputs, targets and the loss's arguments"
+                f"the loss of the first batch is {value} for {what}: look at inputs, targets and the loss's arguments"
             )
+        if not loss.requires_grad and any(parameter.requires_grad for parameter in network.parameters()):
+            raise KasError(f"no gradient goes from the loss to {what}: look for detach, item, argmax or no_grad in its forward")
         if loss.requires_grad:
             try:
                 loss.backward()  # type: ignore[no-untyped-call]
