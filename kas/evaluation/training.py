@@ -16,12 +16,12 @@ from torch import nn
 
 from kas.evaluation._callbacks import Epochs, SharedDevice, logged_score, seed_epoch
 from kas.evaluation._lightning import pl, quiet
-from kas.evaluation.batches import Batches
+from kas.evaluation.batches import Batch, Batches
 from kas.evaluation.checkpoints import AtomicCheckpoints, read_checkpoint
 from kas.evaluation.data._base import ClassificationData
 from kas.evaluation.devices import check_precision, lightning_accelerator, resolve_device
 from kas.evaluation.failures import memory_errors
-from kas.evaluation.inputs import fitted
+from kas.evaluation.inputs import fitted, head
 from kas.evaluation.learner import Learner
 from kas.evaluation.locks import DeviceLock
 from kas.evaluation.reports import EpochReport, TrainResult
@@ -31,9 +31,10 @@ from kas.language.errors import KasError
 from kas.replacement.copying import cloned, copied
 from kas.replacement.running import run
 
-__all__ = ["CHECKPOINT", "EpochReport", "TrainResult", "guessed_task", "score_on_test", "train"]
+__all__ = ["CHECKPOINT", "EpochReport", "TrainResult", "named_task", "score_on_test", "train"]
 
 CHECKPOINT = "last.ckpt"
+_FEW = 32  # samples that show what a task is
 _LOG = logging.getLogger(__name__)
 
 
@@ -65,7 +66,7 @@ def train(
     checkpoint = Path(folder).absolute() / CHECKPOINT
     where = resolve_device(device)
     check_precision(where, settings.precision)
-    task = replace(task, settings=settings) if task is not None else guessed_task(model, data, settings)
+    task = replace(task, settings=settings) if task is not None else _guessed(model, data, settings)
     module, prefix = _module(model, settings, task)
     resumed = _resume_point(checkpoint, module, settings, prefix)
     shared = SharedDevice(lock)
@@ -85,14 +86,21 @@ def train(
     return _result(epochs.history, resumed, task.measure().direction)
 
 
-def guessed_task(
-    model: nn.Module, data: Any, settings: TrainingSettings, name: str = "auto", batches: Batches | None = None
+def named_task(
+    name: str, model: nn.Module, batch: Batch, settings: TrainingSettings, batches: Batches, output: str | None = None
 ) -> Task:
-    """The task of a network on data, from their first training batch. Raises KasError as `make_task`."""
-    batches = batches or Batches()
-    inputs, targets, _ = batches.first(data, "train")
-    returned = run(copied(model).eval(), fitted(cloned(inputs), model))
-    return make_task(name, model, returned, targets, settings, batches)
+    """The task of a name, or (`auto`) the one that a training batch looks like: a few of its samples are run.
+
+    output: `model.output`. Raises KasError as `make_task`.
+    """
+    few = Batch(*(head(part, _FEW) for part in batch))
+    returned = run(copied(model).eval(), fitted(cloned(few.inputs), model))
+    return make_task(name, model, returned, few.targets, settings, batches, output)
+
+
+def _guessed(model: nn.Module, data: Any, settings: TrainingSettings) -> Task:
+    batches = Batches()
+    return named_task("auto", model, batches.first(data, "train"), settings, batches)
 
 
 def score_on_test(
@@ -109,7 +117,7 @@ def score_on_test(
     `lock` is held (shared) during each batch. Raises OutOfMemory, and KasError if the device is not there.
     """
     where = resolve_device(device)
-    task = replace(task, settings=settings) if task is not None else guessed_task(model, data, settings)
+    task = replace(task, settings=settings) if task is not None else _guessed(model, data, settings)
     module, _ = _module(model, settings, task)
     with quiet(), memory_errors("testing"), _plain_interrupt(), _lent(data, 0):
         trainer = _trainer(where, settings, [SharedDevice(lock)], progress=False)

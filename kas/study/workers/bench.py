@@ -23,13 +23,11 @@ from kas.evaluation.inputs import Shape, fitted, head, moved, random_inputs, rep
 from kas.evaluation.outputs import output_of
 from kas.evaluation.preflight import check_network
 from kas.evaluation.runtimes import Refusal, Runtime, make_runtime
-from kas.evaluation.tasks import Task, make_task
-from kas.evaluation.training import CHECKPOINT
+from kas.evaluation.tasks import Task
+from kas.evaluation.training import CHECKPOINT, named_task
 from kas.language import Infeasible, KasError, Kernel
 from kas.replacement import check_replaced, fuse, replace, replace_layers
-from kas.replacement.copying import cloned, copied
 from kas.replacement.example import first_tensor
-from kas.replacement.running import run
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
 from kas.study.storage.files import StudyFolder
@@ -172,8 +170,7 @@ class Bench:
         """What is learned, named or guessed from a real batch. Raises KasError if the targets do not fit the network."""
         assert self.first is not None, "nothing is trained here"
         model, config = self.trained.model, self.config
-        returned = run(copied(model).eval(), fitted(cloned(self.first.inputs), model))
-        return make_task(config.task, model, returned, self.first.targets, config.training, self.batches, config.model.output)
+        return named_task(config.task, model, self.first, config.training, self.batches, config.model.output)
 
     def batch(self, count: int) -> Batch:
         """The first `count` samples of a training batch, on the device."""
