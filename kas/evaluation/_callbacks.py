@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from kas.evaluation._lightning import pl
-from kas.evaluation.classifier import Classifier
+from kas.evaluation.learner import Learner
 from kas.evaluation.locks import DeviceLock
 from kas.evaluation.outcomes import TimeLimit, TrainingDiverged
 from kas.evaluation.reports import EpochReport
 from kas.evaluation.worktime import WorkClock
+from kas.language.errors import KasError
 
-__all__ = ["Epochs", "SharedDevice", "seed_epoch"]
+__all__ = ["Epochs", "SharedDevice", "logged_score", "seed_epoch"]
 
 _LOG = logging.getLogger(__name__)
 _CHECK_EVERY = 25  # batches between looks at the loss: each look makes a GPU wait
@@ -60,7 +61,10 @@ class SharedDevice(pl.Callback):
 
 
 class Epochs(pl.Callback):
-    """Seeds, watches, saves and reports each epoch. `history` has one report an epoch, also of those before a resume."""
+    """Seeds, watches, saves and reports each epoch. `history` has one report an epoch, also of those before a resume.
+
+    logged: the name under which a module that is no Learner logs its metric.
+    """
 
     def __init__(
         self,
@@ -70,11 +74,14 @@ class Epochs(pl.Callback):
         time_limit_s: float | None,
         device: SharedDevice,
         on_epoch: Callable[[EpochReport], None] | None,
+        logged: str | None = None,
     ) -> None:
         self.history: list[EpochReport] = []
         self._checkpoint, self._seed, self._on_epoch = checkpoint, seed, on_epoch
         self._time_limit_s, self._device = time_limit_s, device
         self._clock = WorkClock()
+        self._logged = logged
+        self._losses: list[float] = []  # of a module that is no Learner
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": [report.to_dict() for report in self.history], "seed": self._seed}
@@ -85,9 +92,13 @@ class Epochs(pl.Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         seed_epoch(self._seed, trainer.current_epoch)
         self._device.waited = 0.0
+        self._losses = []
         self._clock = WorkClock()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not isinstance(pl_module, Learner):
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+            self._losses += [] if loss is None else [float(loss)]
         if (batch_idx + 1) % _CHECK_EVERY == 0 or pl_module.device.type == "cpu":
             self._check_loss(trainer, pl_module)
         self._check_time(trainer)
@@ -100,9 +111,9 @@ class Epochs(pl.Callback):
         report = EpochReport(
             epoch=trainer.current_epoch,
             epochs=trainer.max_epochs,
-            accuracy=pl_module.score(),
-            train_loss=pl_module.train_loss,
-            val_loss=pl_module.val_loss,
+            accuracy=self._score(trainer, pl_module),
+            train_loss=self._train_loss(pl_module),
+            val_loss=pl_module.val_loss if isinstance(pl_module, Learner) else math.nan,
             seconds=self._seconds(),
         )
         if not math.isfinite(report.accuracy):
@@ -113,9 +124,15 @@ class Epochs(pl.Callback):
         if self._on_epoch is not None:
             self._on_epoch(report)
 
-    def _check_loss(self, trainer: Any, module: Classifier) -> None:
-        if not math.isfinite(module.train_loss):
-            raise TrainingDiverged(f"the training loss was {module.train_loss} in epoch {trainer.current_epoch}")
+    def _score(self, trainer: Any, module: Any) -> float:
+        return module.score() if isinstance(module, Learner) else logged_score(trainer, str(self._logged))
+
+    def _train_loss(self, module: Any) -> float:
+        return module.train_loss if isinstance(module, Learner) else sum(self._losses) / max(1, len(self._losses))
+
+    def _check_loss(self, trainer: Any, module: Any) -> None:
+        if not math.isfinite(loss := self._train_loss(module)):
+            raise TrainingDiverged(f"the training loss was {loss} in epoch {trainer.current_epoch}")
 
     def _check_time(self, trainer: Any) -> None:
         spent = sum(report.seconds for report in self.history) + self._seconds()
@@ -128,6 +145,19 @@ class Epochs(pl.Callback):
     def _seconds(self) -> float:
         """Seconds of own work in this epoch, the wait for the device not counted."""
         return max(0.0, self._clock.seconds() - self._device.waited)
+
+
+def logged_score(trainer: Any, name: str) -> float:
+    """What a LightningModule of the user's logged; in a test, `test` takes the place of `val` in the name.
+
+    Raises KasError, with what it did log, if that is not among it.
+    """
+    logged = trainer.callback_metrics
+    name = name if name in logged or not trainer.testing else name.replace("val", "test")
+    if name not in logged:
+        known = ", ".join(logged) or "nothing"
+        raise KasError(f"training.metric is {name!r}, which the LightningModule does not log for an epoch; it logs {known}")
+    return float(logged[name])
 
 
 def seed_epoch(seed: int, epoch: int) -> None:

@@ -20,10 +20,10 @@ from kas.replacement.adapters import adapt
 from kas.replacement.blocks import axes_of_target
 from kas.solvers.targets import Preference, Target
 
-__all__ = ["MEASURED", "Judge", "cheaper_by_work", "choose_adapters", "faster"]
+__all__ = ["MEASURED", "STAND_INS", "Judge", "cheaper_by_work", "choose_adapters", "faster"]
 
 MEASURED = 6  # adapters that are timed, at most
-_STAND_INS = {2: "depthwise_separable", 1: "depthwise_separable1d", 0: "linear"}  # typical of kernels, and of one size
+STAND_INS = {2: "depthwise_separable", 1: "depthwise_separable1d", 0: "linear"}  # typical of kernels, and of one size
 _PAIRS, _SECONDS = 5, 5.0  # of each comparison
 
 Judge = Callable[[Target], Preference]
@@ -99,7 +99,7 @@ def _adapted(target: Target, module: nn.Module) -> nn.Module:
 
 
 def _kernel(target: Target) -> Kernel:
-    return zoo.get(_STAND_INS[target.rank])
+    return zoo.get(STAND_INS[target.rank])
 
 
 def _example(model: nn.Module, target: Target, batch: int) -> Tensor:

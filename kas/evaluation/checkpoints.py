@@ -18,10 +18,18 @@ __all__ = ["AtomicCheckpoints", "read_checkpoint", "torch_bytes"]
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a temporary file in the same folder, flushes it to the disk, then renames it. Reads weights only."""
+    """Writes a temporary file in the same folder, flushes it to the disk, then renames it. Reads weights only.
+
+    prefix: what the names of a module's own weights get in the file, so that every file has the network under `model.`.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__()
+        self.prefix = prefix
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         target = Path(path)
+        checkpoint = {**checkpoint, "state_dict": {self.prefix + key: value for key, value in checkpoint["state_dict"].items()}}
         target.parent.mkdir(parents=True, exist_ok=True)
         data = torch_bytes(checkpoint)
         handle, name = tempfile.mkstemp(prefix=target.name, suffix=".tmp", dir=target.parent)
@@ -37,7 +45,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
             Path(name).unlink(missing_ok=True)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
+        loaded = read_checkpoint(Path(path))
+        state = {key.removeprefix(self.prefix): value for key, value in loaded["state_dict"].items()}
+        return {**loaded, "state_dict": state}
 
 
 def torch_bytes(data: Any) -> bytes:

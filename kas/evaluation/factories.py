@@ -4,46 +4,39 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from kas.evaluation.settings import nearest
 from kas.language.errors import KasError
+from kas.replacement.frames import in_user_code, user_frames
 
 __all__ = ["call_factory"]
 
 
 def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: dict[str, Any]) -> Any:
-    """Import `factory`, call it with `arguments` and with those of `offered` that it takes.
+    """Import `factory`, call it with `arguments` and with those of `offered` that it names (`**anything` names none).
 
     `where` is the key of the study file, for messages. Raises KasError if there is no such module or function, or if it
-    does not take the arguments, and for what the user's code itself raises: the error, and where.
+    does not take the arguments, and, with the user's frames, for what the function itself raises.
     """
-    try:
-        return _call(where, factory, arguments, offered)
-    except KasError:
-        raise
-    except (Exception, SystemExit) as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"it ends with sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-        raise KasError(f"{where}: {factory} fails at {place.filename}, line {place.lineno}: {what}") from error
-
-
-def _call(where: str, factory: str, arguments: dict[str, Any], offered: dict[str, Any]) -> Any:
     function = _find(where, factory)
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in callables have no signature
-        return function(**arguments)
-    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    extra = {key: value for key, value in offered.items() if key in parameters or takes_all}
+        return in_user_code(f"{where}: {factory}", lambda: function(**arguments))
+    extra = {key: value for key, value in offered.items() if key in parameters and value is not None}
     call = {**extra, **arguments}
     try:
         inspect.signature(function).bind(**call)
     except TypeError as error:
-        raise KasError(f"{where}: {factory} does not take these arguments ({', '.join(call) or 'none'}): {error}") from None
-    return function(**call)
+        unknown = [key for key, value in offered.items() if value is None and key in parameters and key not in call]
+        hint = (
+            f" ({', '.join(unknown)} is not known: let the data module say it, or give it in the arguments)" if unknown else ""
+        )
+        given = ", ".join(call) or "none"
+        raise KasError(f"{where}: {factory} does not take these arguments ({given}): {error}{hint}") from None
+    return in_user_code(f"{where}: {factory}", lambda: function(**call))
 
 
 def _find(where: str, factory: str) -> Callable[..., Any]:
@@ -56,6 +49,10 @@ def _find(where: str, factory: str) -> Callable[..., Any]:
         raise KasError(
             f"{where}: there is no module {module_name} (of {factory}); it must be importable, "
             f"for instance lie in the folder that the command is started from"
+        ) from error
+    except Exception as error:  # the module's own
+        raise KasError(
+            f"{where}: importing {module_name} raised {type(error).__name__}: {error}{user_frames(error)}"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):

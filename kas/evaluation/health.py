@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kas.evaluation.classifier import logits_of
+from kas.evaluation.batches import Batch
 from kas.evaluation.failures import memory_errors
-from kas.evaluation.inputs import fitted
+from kas.evaluation.inputs import call, fitted
+from kas.evaluation.outputs import output_of
 from kas.evaluation.settings import HealthSettings
+from kas.evaluation.tasks import OwnModule, Task
+from kas.replacement.copying import cloned
 
-__all__ = ["HealthReport", "check"]
+__all__ = ["HealthReport", "check", "loss_of"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,13 @@ class _Probe:
 def check(
     candidate: nn.Module,
     original: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
+    batch: Batch,
     settings: HealthSettings,
+    task: Task,
     *,
     targets: Iterable[str] = (),
 ) -> HealthReport:
-    """Compare `candidate` with `original`, both untrained, on inputs [N, ...] and labels [N]; neither is changed.
+    """Compare `candidate` with `original`, both untrained, on a batch of a task, by its loss; neither is changed.
 
     `targets` are the names of the modules that were replaced, the same in both networks. Numbers of the report, all
     relative to the original: `gradient_norm` (whole network), `min_gradient` (smallest weight against the median
@@ -62,12 +66,12 @@ def check(
     """
     names = list(targets)
     with memory_errors("checking health"):
-        ours = _probe(candidate, inputs, labels, names)
+        ours = _probe(candidate, batch, task, names)
         if not ours.finite_forward:
             return HealthReport(False, "the output is not finite", {})
         if not ours.finite_backward:
             return HealthReport(False, "a gradient is not finite", {})
-        theirs = _probe(original, inputs, labels, names)
+        theirs = _probe(original, batch, task, names)
     numbers = _compare(ours, theirs, names)
     for failed, reason in _rules(settings):
         if failed(numbers):
@@ -137,17 +141,18 @@ def _smallest(gradients: dict[str, float]) -> float:
     return _ratio(values[0], values[len(values) // 2]) if values else 1.0
 
 
-def _probe(network: nn.Module, inputs: Tensor, labels: Tensor, names: list[str]) -> _Probe:
+def _probe(network: nn.Module, batch: Batch, task: Task, names: list[str]) -> _Probe:
     """One forward and backward pass of a copy in training mode, in the same random state for every network."""
     probe = _Probe()
-    copied = copy.deepcopy(network).to(inputs.device).train()
+    device = batch.targets.device
+    copied = copy.deepcopy(network).to(device).train()
     modules = dict(copied.named_modules())
     hooks = [modules[name].register_forward_hook(_recorder(probe, name)) for name in names]
-    devices = [inputs.device] if inputs.device.type == "cuda" else []
+    devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(0)
-        logits = logits_of(copied(fitted(inputs.clone(), copied)))  # a network may change its input
-        loss = nn.functional.cross_entropy(logits.float(), labels)
+        logits = task.output(call(copied, fitted(cloned(batch.inputs), copied)))  # a network may change its input
+        loss = loss_of(copied, task, batch, logits)
         probe.finite_forward = bool(logits.isfinite().all()) and bool(loss.isfinite())
         if probe.finite_forward and loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -158,16 +163,27 @@ def _probe(network: nn.Module, inputs: Tensor, labels: Tensor, names: list[str])
     return probe
 
 
+def loss_of(network: nn.Module, task: Task, batch: Batch, output: Tensor) -> Tensor:
+    """The loss of a batch in a task: of an output, or, of a LightningModule that trains itself, of its own step."""
+    if not isinstance(task, OwnModule):
+        loss: Tensor = task.loss().to(output.device)(output, task.for_loss(batch.targets, output))
+        return loss
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing is logged without a trainer
+        step: Any = network.training_step(cloned(batch.raw), 0)  # type: ignore[operator]
+    return step["loss"] if isinstance(step, dict) else step  # type: ignore[no-any-return]
+
+
 def _recorder(probe: _Probe, name: str) -> Callable[..., None]:
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
-        probe.scale[name], probe.dependence[name] = _spread(logits_of(output))
+        probe.scale[name], probe.dependence[name] = _spread(output_of(output))
 
     return record
 
 
 def _spread(output: Tensor) -> tuple[float, float]:
     """Root mean square of [N, ...], and the root mean variance over the samples relative to it."""
-    values = output.detach().double().flatten(1)
+    values = output.detach().double().reshape(len(output), -1)
     scale = float(values.square().mean().sqrt())
     return scale, _ratio(float(values.var(0, unbiased=False).mean().sqrt()), scale) if scale > 0 else 0.0
 

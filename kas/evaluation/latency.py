@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
@@ -18,6 +18,7 @@ from kas.evaluation.preparing import Hopeless, Prepared, alone, prepare, seconds
 from kas.evaluation.runtimes import Runtime, make_runtime
 from kas.evaluation.settings import CostSettings, MemoryFormat, RuntimeName
 from kas.language.errors import KasError
+from kas.replacement.example import first_tensor
 
 __all__ = ["Paired", "Prepared", "compare", "latency", "prepare"]
 
@@ -66,7 +67,7 @@ class Paired:
 def latency(
     original: nn.Module,
     candidate: nn.Module,
-    example: Tensor,
+    example: Any,
     runtime: RuntimeName = "onnxruntime",
     *,
     memory_format: MemoryFormat = "auto",
@@ -112,7 +113,7 @@ def latency(
 def compare(
     original: nn.Module | Prepared,
     candidate: nn.Module | Prepared,
-    example_input: Tensor,
+    example_input: Any,
     settings: CostSettings,
     *,
     lock: DeviceLock | None = None,
@@ -124,7 +125,7 @@ def compare(
     already must be so for this runtime and thread count. `lock` is held alone while passes are timed. A candidate that is
     clearly slower than `settings.max_ratio` is given up early. Raises Refusal, KasError if the runtime is missing, OutOfMemory.
     """
-    device = example_input.device
+    device = first_tensor(example_input).device
     runtime = runtime or make_runtime(settings.runtime, device)
     with memory_errors("measuring latency"), cpu_threads(settings.threads):
         first = _ready(original, example_input, settings, runtime, lock, float("inf"))
@@ -142,7 +143,7 @@ def compare(
 
 def _ready(
     network: nn.Module | Prepared,
-    example: Tensor,
+    example: Any,
     settings: CostSettings,
     runtime: Runtime,
     lock: DeviceLock | None,

@@ -1,51 +1,119 @@
-"""The accuracy objective: top 1, or any other classification metric of torchmetrics that is the better the higher it is."""
+"""The first objective: a metric of torchmetrics by its name, or the user's own, with the direction in which it is better."""
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from kas.evaluation._lightning import pl  # noqa: F401  torchmetrics imports torchvision, which this makes importable
-from kas.evaluation.settings import nearest
+from kas.evaluation.factories import call_factory
+from kas.evaluation.settings import TrainingSettings, nearest
 from kas.language.errors import KasError
 
 import torchmetrics.classification  # isort: skip
+import torchmetrics.regression  # isort: skip
 from torchmetrics import Metric  # isort: skip
 
-__all__ = ["make_metric", "metric_names"]
+__all__ = ["Measure", "make_measure", "metric_names"]
 
-_PREFIX = "Multiclass"
-
-
-def metric_names() -> list[str]:
-    """`accuracy`, and the multi-class metrics of torchmetrics, also those that are refused as an objective."""
-    every = torchmetrics.classification.__all__
-    return ["accuracy", *(name.removeprefix(_PREFIX) for name in every if name.startswith(_PREFIX))]
+_HOMES = (torchmetrics.classification, torchmetrics.regression, torchmetrics)
+_CLASSES = ("num_classes", "num_labels")
 
 
-def make_metric(name: str, num_classes: int) -> Metric:
-    """`accuracy`, or the multi-class metric of that name (`F1Score`, `AUROC`, `Recall` …), of logits [N, classes].
+@dataclass(frozen=True)
+class Measure:
+    """A metric, what it is called, its direction (`maximize` or `minimize`), and whether it is a share of 1.
 
-    Raises KasError if torchmetrics has none of that name, higher is not better, or it is not one number.
+    metric: None where a LightningModule logs it by itself.
     """
-    if name == "accuracy":
-        return torchmetrics.classification.MulticlassAccuracy(num_classes=num_classes, average="micro")
-    if name not in metric_names():
+
+    metric: Metric | None
+    name: str
+    direction: str
+    share: bool
+
+
+def metric_names(family: str) -> list[str]:
+    """The metrics of torchmetrics for a family (`Multiclass`, `Multilabel`, `Binary`; of numbers: ""), with those refused."""
+    if not family:
+        return list(torchmetrics.regression.__all__)
+    every = torchmetrics.classification.__all__
+    return ["accuracy", *(name.removeprefix(family) for name in every if name.startswith(family))]
+
+
+def make_measure(
+    settings: TrainingSettings, default: str, family: str, width: int, tried: tuple[Tensor, Tensor] | None
+) -> Measure:
+    """`training.metric`, or `default`, with `training.metric_args`: a new one.
+
+    family: as in `metric_names`. width: outputs of the network. tried: predictions and targets that must give one number.
+    Raises KasError if torchmetrics has none of that name, it has no direction, or is not one number.
+    """
+    name = settings.metric or default
+    if not name:
         raise KasError(
-            f"training.metric is {name!r}, which torchmetrics.classification does not have{nearest(name, metric_names())}"
+            "task custom needs training.metric, a name of torchmetrics or package.module:function, and training.loss"
         )
+    offered = {"ignore_index": settings.ignore_index, **dict.fromkeys(_CLASSES, width)}
+    if ":" in name:
+        metric = call_factory("training.metric", name, settings.metric_args, offered)
+        if not isinstance(metric, Metric):
+            raise KasError(f"training.metric: {name} returned a {type(metric).__name__}; a torchmetrics.Metric is expected")
+    else:
+        metric = _named(name, family, settings.metric_args, offered)
+    direction = _direction(metric, name, settings.direction)
+    if tried is not None and ":" not in name and (numbers := _numbers(metric, tried, name)) != 1:
+        raise KasError(
+            f"training.metric {name} is not one number, but {numbers}; choose another, such as {default}, or arguments with "
+            f"which it is, in training.metric_args"
+        )
+    lower, upper = metric.plot_lower_bound, metric.plot_upper_bound
+    return Measure(metric, name.partition(":")[2] or name, direction, (lower, upper) == (0.0, 1.0))
+
+
+def _named(name: str, family: str, given: dict[str, Any], offered: dict[str, Any]) -> Metric:
+    title = "Accuracy" if name == "accuracy" else name
+    kind = next((found for home in _HOMES if (found := getattr(home, family + title, None)) is not None), None)
+    kind = kind or next((found for home in _HOMES if (found := getattr(home, title, None)) is not None), None)
+    if not (isinstance(kind, type) and issubclass(kind, Metric)):
+        known = metric_names(family)
+        raise KasError(f"training.metric is {name!r}, which torchmetrics does not have for this task{nearest(name, known)}")
+    taken = inspect.signature(kind).parameters
+    arguments = {key: value for key, value in offered.items() if key in taken and value is not None}
+    if name == "accuracy" and "average" in taken:
+        arguments["average"] = "micro"
     try:
-        metric: Metric = getattr(torchmetrics.classification, _PREFIX + name)(num_classes=num_classes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of how much memory some metrics take
+            return kind(**{**arguments, **given})
     except (TypeError, ValueError) as error:
         raise KasError(f"training.metric {name} cannot be used, it needs further arguments: {error}") from error
-    if not metric.higher_is_better:
-        raise KasError(f"training.metric {name} is not the better the higher it is; choose one that is, such as F1Score")
-    if _numbers(metric, num_classes) != 1:
-        raise KasError(f"training.metric {name} is not one number, but one for each class; choose another, such as F1Score")
-    return metric
 
 
-def _numbers(metric: Metric, num_classes: int) -> int:
-    """How many numbers a metric gives, tried on one sample of each class."""
-    tried = metric.clone()
-    tried.update(torch.eye(num_classes), torch.arange(num_classes))
-    return int(torch.as_tensor(tried.compute()).numel())
+def _direction(metric: Metric, name: str, wanted: str | None) -> str:
+    if wanted is not None:
+        return wanted
+    if metric.higher_is_better is None:
+        raise KasError(
+            f"training.metric {name} has no direction (better or worse); say training.direction: maximize or minimize, or "
+            f"choose one that has"
+        )
+    return "maximize" if metric.higher_is_better else "minimize"
+
+
+def _numbers(metric: Metric, tried: tuple[Tensor, Tensor], name: str) -> int:
+    """How many numbers a metric gives."""
+    trial = metric.clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so few samples
+        try:
+            trial.update(*tried)
+            found = trial.compute()
+        except Exception as error:  # of many kinds: whatever a metric meets
+            raise KasError(f"training.metric {name} does not take this task's predictions: {error}") from error
+    return int(torch.as_tensor(found).numel()) if isinstance(found, (Tensor, float, int)) else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kas.evaluation.devices import cpu_threads, synchronize
 from kas.evaluation.failures import memory_errors
@@ -17,6 +17,7 @@ from kas.evaluation.locks import DeviceLock
 from kas.evaluation.runtimes import Runtime, make_runtime
 from kas.evaluation.settings import CostSettings
 from kas.language.errors import KasError
+from kas.replacement.example import first_tensor
 
 __all__ = ["Hopeless", "Prepared", "alone", "prepare", "seconds"]
 
@@ -49,14 +50,15 @@ class Hopeless(Exception):
 
 def prepare(
     network: nn.Module,
-    example: Tensor,
+    example: Any,
     settings: CostSettings,
     runtime: Runtime | None = None,
     *,
     lock: DeviceLock | None = None,
     patience_s: float = float("inf"),
 ) -> Prepared:
-    """The network ready to run on `example` ([N, ...], on the device to measure on), in eval mode, without gradients.
+    """The network ready to run on `example` ([N, ...], or several inputs; on the device to measure on), in eval mode,
+    without gradients.
 
     runtime: by default the settings'. The network is left as it is (a copy runs). `memory_format: auto` times a few passes in
     each format and keeps the better; compile times them in eager torch, since compiling twice costs more than it tells.
@@ -66,13 +68,14 @@ def prepare(
     does, so that no measurement runs beside them and trainings go on. Passes are timed while it is held alone.
     Raises Refusal, KasError if the runtime is missing, OutOfMemory, and Hopeless if a first pass takes over `patience_s`.
     """
-    runtime = runtime or make_runtime(settings.runtime, example.device)
+    device = first_tensor(example).device
+    runtime = runtime or make_runtime(settings.runtime, device)
     if missing := runtime.missing():
         raise KasError(missing)
     with cpu_threads(settings.threads), memory_errors("measuring latency"):
         formats = _formats(settings.memory_format, runtime, example)
         if len(formats) > 1:
-            judge = make_runtime("eager", example.device) if runtime.costly else runtime
+            judge = make_runtime("eager", device) if runtime.costly else runtime
             formats = [_better(network, example, judge, formats, lock, patience_s)]
         with _shared(lock):
             run = runtime.prepare(network, example, formats[0])
@@ -103,14 +106,14 @@ def alone(lock: DeviceLock | None) -> AbstractContextManager[None]:
     return lock.exclusive() if lock is not None else nullcontext()
 
 
-def _formats(wanted: str, runtime: Runtime, example: Tensor) -> list[str]:
+def _formats(wanted: str, runtime: Runtime, example: Any) -> list[str]:
     """The memory formats to choose from, the usual one first."""
-    possible = [name for name in runtime.memory_formats if name == "contiguous" or example.dim() == 4]
+    possible = [name for name in runtime.memory_formats if name == "contiguous" or first_tensor(example).ndim == 4]
     return possible if wanted == "auto" else [wanted if wanted in possible else possible[0]]
 
 
 def _better(
-    network: nn.Module, example: Tensor, judge: Runtime, formats: list[str], lock: DeviceLock | None, patience_s: float
+    network: nn.Module, example: Any, judge: Runtime, formats: list[str], lock: DeviceLock | None, patience_s: float
 ) -> str:
     """The memory format in which the quickest pass is the quickest; formats take turns, the usual one wins a tie."""
     with _shared(lock):
@@ -120,7 +123,7 @@ def _better(
         deadline = time.perf_counter() + _LOOKS_S
         for look in range(1 + _LOOKS):
             for which, run in enumerate(runs):
-                spent = seconds(run, 1, example.device)
+                spent = seconds(run, 1, first_tensor(example).device)
                 if look == 0 and spent > patience_s:
                     raise Hopeless(spent, formats[which])
                 best[which] = min(best[which], spent)

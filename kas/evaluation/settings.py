@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kas.evaluation._checks import above, at_least, count, is_factory, literals, nearest, within
+from kas.language.errors import KasError
 
 __all__ = [
     "CostSettings",
@@ -15,6 +16,7 @@ __all__ = [
     "MemoryFormat",
     "ModelSettings",
     "RuntimeName",
+    "TaskName",
     "TrainingSettings",
     "nearest",
 ]
@@ -23,6 +25,8 @@ DataName = Literal["digits", "mnist5k", "mnist5k_columns", "cluttered", "cifar10
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 OptimizerName = Literal["adamw", "sgd"]
 InitialWeights = Literal["scratch", "original"]
+TaskName = Literal["auto", "classification", "multilabel", "segmentation", "regression", "custom"]
+Direction = Literal["maximize", "minimize"]
 RuntimeName = Literal["eager", "compile", "onnxruntime"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 
@@ -44,8 +48,11 @@ class DataSettings:
         test_samples: The same for the test, which `promote` alone looks at.
         augment: Random shifts, crops and flips of the training images, whatever suits the data set.
         workers: Loader processes (imagefolder alone; the other sets are held in memory and need none).
-        factory: "package.module:function" that returns your own LightningDataModule, with the attribute num_classes.
+        factory: "package.module:function" that returns your own LightningDataModule. Its attributes num_classes (outputs
+            of the network) and input_shape (of one sample) are handed to the network; what is missing is read off a batch.
         factory_args: Keyword arguments of factory.
+        batch: Where the parts of a batch are that is not a pair, as in {inputs: image, targets: label}: keys or positions.
+            inputs: a list for several positional arguments of the network, a mapping for named ones.
     """
 
     name: DataName = "digits"
@@ -61,8 +68,11 @@ class DataSettings:
     workers: int = 0
     factory: str | None = None
     factory_args: dict[str, Any] = field(default_factory=dict)
+    batch: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.batch and set(self.batch) != {"inputs", "targets"}:
+            raise KasError(f"data.batch is {self.batch!r}; it must be a mapping with the keys inputs and targets")
         literals("data", self)
         for key in ("size", "batch_size", "eval_batch_size", "train_samples", "val_samples", "test_samples"):
             count("data", key, getattr(self, key), 1)
@@ -78,13 +88,16 @@ class ModelSettings:
         name: small_resnet, small_convnext, small_vit, small_conv1d, mlp or any torchvision classifier (resnet18, ...).
             Unused with a factory.
         factory: "package.module:function" that returns your own network (with its weights).
-            It is given num_classes and input_shape if it takes them.
+            It is given num_classes and input_shape if it names them.
         args: Keyword arguments of the network, such as width, blocks and stages of small_resnet.
+        output: Key (or position) of the output to train, where the network returns several. null: the first of a tuple, the
+            key out or logits of a dictionary.
     """
 
     name: str = "small_resnet"
     factory: str | None = None
     args: dict[str, Any] = field(default_factory=dict)
+    output: str | None = None
 
     def __post_init__(self) -> None:
         is_factory("model.factory", self.factory)
@@ -101,13 +114,20 @@ class TrainingSettings:
         weight_decay: Decay of weights with two or more axes; norms and biases have none.
         momentum: Momentum of sgd (Nesterov).
         warmup: Fraction of all steps in which the learning rate rises; it then falls along a cosine.
-        label_smoothing: Probability mass spread over all classes.
+        label_smoothing: Probability mass spread over all classes, where the loss has it.
         gradient_clip: Largest norm of a step's gradient; 0 does not clip.
         precision: 32-true, bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true.
         init: scratch, or original: unreplaced layers start from the trained original's weights.
         time_limit_s: Seconds of own work after which a candidate's training is a timeout; waits for device and cores are none.
         model: Overrides of model.args for the (narrower) network that is trained; {} trains the model itself.
-        metric: accuracy (top 1), or the class name of a torchmetrics classification metric, such as F1Score.
+        loss: A loss of torch.nn, such as L1Loss, or "package.module:function" that returns one. null: the task's own.
+        loss_args: Keyword arguments of loss.
+        class_weights: A weight for each class (of labels: for their positives) in the loss. null: none.
+        ignore_index: The label of what has no label, which loss and metric leave out. null: there is none.
+        metric: accuracy (top 1), a class of torchmetrics, such as F1Score or MeanAbsoluteError, "package.module:function"
+            that returns a torchmetrics.Metric, or the name that a LightningModule logs. null: the task's own.
+        metric_args: Keyword arguments of metric, such as {average: macro}.
+        direction: maximize or minimize the metric. null: what the metric says of itself.
     """
 
     epochs: int = 6
@@ -122,12 +142,23 @@ class TrainingSettings:
     init: InitialWeights = "scratch"
     time_limit_s: float | None = None
     model: dict[str, Any] = field(default_factory=dict)
-    metric: str = "accuracy"
+    loss: str | None = None
+    loss_args: dict[str, Any] = field(default_factory=dict)
+    class_weights: list[float] | None = None
+    ignore_index: int | None = None
+    metric: str | None = None
+    metric_args: dict[str, Any] = field(default_factory=dict)
+    direction: Direction | None = None
 
     def __post_init__(self) -> None:
         self.model = dict(self.model or {})
         count("training", "epochs", self.epochs, 1)
         literals("training", self)
+        for key in ("loss", "metric"):
+            if ":" in (getattr(self, key) or ""):
+                is_factory(f"training.{key}", getattr(self, key))
+        for weight in self.class_weights or ():
+            at_least("training", "class_weights", weight, 0)
         above("training", "lr", self.lr)
         above("training", "time_limit_s", self.time_limit_s)
         for key in ("weight_decay", "gradient_clip"):

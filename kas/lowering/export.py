@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,9 +42,7 @@ _ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 METADATA_FILE = "kas.json"
 ONNX_PREFIX = "kas."
 
-_ANY_BATCH = ({0: torch.export.Dim("batch")},)
-
-Run = Callable[[Tensor], Tensor]
+Run = Callable[..., Tensor]
 
 
 class Exported(NamedTuple):
@@ -66,7 +64,7 @@ class Exported(NamedTuple):
 
 def export_module(
     module: nn.Module,
-    example: Tensor | tuple[int, ...],
+    example: Tensor | tuple[Tensor, ...] | tuple[int, ...],
     path: Path,
     form: str,
     metadata: Mapping[str, Any] | None = None,
@@ -75,7 +73,8 @@ def export_module(
 
     The module stays as it is; a copy is exported, in float32, on the CPU, in evaluation mode.
 
-    example: a batch of inputs, whose samples the check uses, or the shape of one sample, for normal inputs.
+    example: a batch of inputs, whose samples the check uses (a tuple: of a module that takes `*inputs`), or the shape of one
+        sample, for normal inputs.
     metadata: JSON types by name. ONNX has `kas.NAME` among its metadata properties, texts as they are and all else as JSON;
         an exported program the extra file `kas.json` with all of it.
 
@@ -90,24 +89,29 @@ def export_module(
         parameter.data = parameter.data.contiguous()
     inputs = _inputs(example)
     with torch.no_grad(), _quiet():
-        expected = [module(x.clone()) for x in inputs]
+        expected = [module(*_clones(batch)) for batch in inputs]
         run = FORMATS[form](_program(module, inputs[BATCHES.index(_TRACED)]), path, metadata or {})
-        found = [run(x.clone()) for x in inputs]
-        exact = [module.double()(x.double() if x.is_floating_point() else x.clone()) for x in inputs]
+        found = [run(*_clones(batch)) for batch in inputs]
+        exact = [module.double()(*_clones(batch, torch.float64)) for batch in inputs]
     result = Exported(_difference(expected, found), _difference(exact, expected))
     if not result.equal:
         raise KasError(f"{path}: its output differs from torch's by {result.difference:.2g} of the largest element")
     return result
 
 
-def _inputs(example: Tensor | tuple[int, ...]) -> list[Tensor]:
-    """The same inputs every time, one for each batch size: samples of the example in turn, or normal ones."""
-    if isinstance(example, Tensor):
-        samples = example.detach().cpu()
-        samples = samples.float() if samples.is_floating_point() else samples
-        return [samples[torch.arange(batch) % len(samples)] for batch in BATCHES]
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(batch, *example, generator=generator) for batch in BATCHES]
+def _inputs(example: Tensor | tuple[Tensor, ...] | tuple[int, ...]) -> list[tuple[Tensor, ...]]:
+    """The same inputs every time, for each batch size: samples of the example in turn, or normal ones."""
+    tensors = [example] if isinstance(example, Tensor) else [one for one in example if isinstance(one, Tensor)]
+    if not tensors:
+        generator = torch.Generator().manual_seed(0)
+        return [(torch.randn(batch, *example, generator=generator),) for batch in BATCHES]
+    given = _clones([tensor.detach().cpu() for tensor in tensors], torch.float32)
+    return [tuple(samples[torch.arange(batch) % len(samples)] for samples in given) for batch in BATCHES]
+
+
+def _clones(inputs: Sequence[Tensor], dtype: torch.dtype | None = None) -> list[Tensor]:
+    """Copies of inputs, floating ones in a type."""
+    return [one.to(dtype, copy=True) if dtype and one.is_floating_point() else one.clone() for one in inputs]
 
 
 def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
@@ -123,12 +127,18 @@ def _difference(expected: list[Tensor], found: list[Tensor]) -> float:
     return worst
 
 
-def _program(module: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+def _program(module: nn.Module, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     try:
-        return torch.export.export(module, (example,), dynamic_shapes=_ANY_BATCH, strict=False)
+        return torch.export.export(module, example, dynamic_shapes=_any_batch(len(example)), strict=False)
     except Exception as error:  # of many kinds: whatever tracing meets
-        shape = list(example.shape[1:])
-        raise KasError(f"torch.export does not take this module at inputs of {shape}: {reason(error)}") from error
+        shapes = " and ".join(str(list(one.shape[1:])) for one in example)
+        raise KasError(f"torch.export does not take this module at inputs of {shapes}: {reason(error)}") from error
+
+
+def _any_batch(inputs: int) -> Any:
+    """The batch axis of each input as the exporter takes it: of a module of one input, or of `*inputs`."""
+    each = ({0: torch.export.Dim("batch")},) * inputs
+    return each if inputs == 1 else (each,)
 
 
 def _to_program(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
@@ -140,7 +150,8 @@ def _to_program(program: torch.export.ExportedProgram, path: Path, metadata: Map
 def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, Any]) -> Run:
     try:
         example = tuple(program.example_inputs[0])
-        options: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"], "dynamic_shapes": _ANY_BATCH}
+        names = [one["name"] for one in metadata.get("inputs", ({"name": "input"},))]
+        options: dict[str, Any] = {"input_names": names, "output_names": ["output"], "dynamic_shapes": _any_batch(len(example))}
         written = torch.onnx.export(program, example, dynamo=True, verbose=False, **options)
     except Exception as error:  # ConversionError and whatever a conversion meets
         raise KasError(f"ONNX does not take this module: {reason(error)}") from error
@@ -153,9 +164,9 @@ def _to_onnx(program: torch.export.ExportedProgram, path: Path, metadata: Mappin
 
 
 class OnnxSession:
-    """An ONNX file of one input and one output, in onnxruntime, on the CPU, with torch's thread count.
+    """An ONNX file of one output, in onnxruntime, on the CPU, with torch's thread count.
 
-    metadata: the properties of the file. takes: the shape and type of its input, for people.
+    metadata: the properties of the file. takes: the shape and type of its (first) input, for people.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,13 +177,14 @@ class OnnxSession:
         settings.intra_op_num_threads = torch.get_num_threads()
         self._session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self._inputs = [given.name for given in self._session.get_inputs()]
         given = self._session.get_inputs()[0]
-        self._input = given.name
         self.takes = f"[{', '.join(map(str, given.shape))}] {given.type}"
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """`[N, ...] -> [N, ...]`, both on the CPU."""
-        return torch.from_numpy(self._session.run(None, {self._input: inputs.numpy()})[0])
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """`[N, ...] -> [N, ...]`, all on the CPU."""
+        given = {name: tensor.numpy() for name, tensor in zip(self._inputs, inputs, strict=True)}
+        return torch.from_numpy(self._session.run(None, given)[0])
 
 
 FORMATS: dict[str, Callable[[torch.export.ExportedProgram, Path, Mapping[str, Any]], Run]] = {
@@ -201,4 +213,5 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*The axis name: batch will not be used.*")  # of further inputs: it is one
         yield

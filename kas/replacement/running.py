@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kas.language.errors import KasError
 from kas.replacement.copying import cloned, copied
 from kas.replacement.example import ExampleInput, arguments, describe_input, first_tensor
+from kas.replacement.frames import user_frames
 
 __all__ = ["materialised", "run"]
 
@@ -27,7 +28,8 @@ def run(model: nn.Module, example_input: ExampleInput) -> Any:
             return model(*args, **kwargs)
         except Exception as error:
             where = f"{type(model).__name__} does not run on the example input {describe_input(example_input)}"
-            raise KasError(f"{where}: {type(error).__name__}: {error}{_hint(model, example_input)}") from error
+            reason = f"{type(error).__name__}: {error}{_hint(model, example_input)}"
+            raise KasError(f"{where}: {reason}{user_frames(error)}") from error
 
 
 def materialised(model: nn.Module, example_input: ExampleInput) -> nn.Module:
@@ -49,6 +51,8 @@ def _hint(model: nn.Module, example_input: ExampleInput) -> str:
     """What an example of another type or on another device than the weights should be."""
     weight = next((p for p in model.parameters() if p.is_floating_point()), None)
     example = first_tensor(example_input)
+    if example.dtype == torch.uint8:
+        return ". Its inputs are uint8, from 0 to 255: let the data set return floats, as in image.float() / 255"
     if weight is None or not example.is_floating_point():
         return ""
     if weight.dtype != example.dtype:

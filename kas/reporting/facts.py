@@ -23,14 +23,14 @@ def sentence(summary: Summary) -> str:
         return "No kernel has been evaluated to the end yet."
     best = summary.best
     if best is None or not best.values:
-        return "No kernel is cheaper than the original at nearly its accuracy yet."
+        return f"No kernel is cheaper than the original at nearly its {summary.metric.name} yet."
     lead = best.values[0] - summary.original.accuracy
     gain = f"{wording.speedup(best.speedup or 1 / best.values[1])} as fast as the original"
     if not summary.measured:
         gain = f"{best.values[1]:.2f} of the work"
     spread = f" (spread {wording.spread(best.speedup_range)})" if best.speedup_range else ""
     elsewhere = "".join(f"; in {name} {wording.speedup(value)}" for name, value in best.speedups.items())
-    said = f"{gain}{spread} at {wording.difference(lead, summary.share)} of accuracy, trial {best.number}"
+    said = f"{gain}{spread} at {wording.difference(lead, summary.share)} of {summary.metric.name}, trial {best.number}"
     return f"Best kernel: {said}{elsewhere}."
 
 
@@ -43,6 +43,7 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     found = [
         ("Network", _network(loads(config.get("model")), loads(loads(config.get("cost")).get("model")))),
         ("Data", _named(loads(config.get("data")))),
+        ("Task", _task(summary)),
         ("Replaced", naming.replaced(summary.attributes.get("kas.targets"))),
         ("Budget", ", ".join(f"{key} {value}" for key, value in loads(config.get("budget")).items())),
         ("Device", original.device if original else None),
@@ -70,6 +71,14 @@ def _network(model: Mapping[str, Any], deployed: Mapping[str, Any]) -> str:
 
 def _named(section: Mapping[str, Any]) -> str:
     return text(section.get("factory")) or text(section.get("name")) or ""
+
+
+def _task(summary: Summary) -> str:
+    metric = summary.metric
+    if metric.task is None:
+        return ""
+    constant = "" if metric.constant is None else f", a constant answer gets {metric.text(metric.constant)}"
+    return f"{metric.task}, {metric.name} ({'higher' if metric.direction == 'maximize' else 'lower'} is better{constant})"
 
 
 def _cost(summary: Summary) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kas.reporting import wording
 from kas.reporting.rows import Row
-from kas.reporting.summary import CLOSE, Summary
+from kas.reporting.summary import Summary
 
 __all__ = ["CARD_COLOURS", "REPORT_COLOURS", "front_figure", "hypervolume_figure"]
 
@@ -169,21 +169,23 @@ def _original_point(summary: Summary, colours: Palette) -> dict[str, Any]:
 
 
 def _original_marks(summary: Summary, colours: Palette) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Lines through the original, and, for accuracies, the region of kernels that are faster and nearly as accurate."""
+    """Lines through the original, and the region of kernels that are faster and nearly as good."""
     assert summary.original is not None
     level = summary.original.accuracy
     shapes = [
         _line(colours, x0=1, x1=1, y0=0, y1=1, yref="paper", layer="above"),
         _line(colours, x0=0, x1=1, xref="paper", y0=level, y1=level),
     ]
-    if not summary.share:
-        return shapes, []
-    (left, _), (_, top) = _ranges(summary)
-    region = {"x0": left, "x1": 1, "y0": level - CLOSE, "y1": top}
+    (left, _), (bottom, top) = _ranges(summary)
+    margin = summary.metric.margin(level)
+    ends = (level - margin, top) if summary.metric.direction == "maximize" else (bottom, level + margin)
+    region = {"x0": left, "x1": 1, "y0": ends[0], "y1": ends[1]}
     shapes.insert(0, {"type": "rect", "layer": "below", "fillcolor": colours["good"], "line": {"width": 0}, **region})
     words = "faster" if summary.measured else "cheaper"
-    text = f"{words}, within {100 * CLOSE:.0f} points"
-    place = {"x": 0.01, "xref": "paper", "xanchor": "left", "y": 0.985, "yref": "paper", "yanchor": "top"}
+    text = f"{words}, {summary.metric.within}"
+    upper = summary.metric.direction == "maximize"
+    vertical = {"y": 0.985 if upper else 0.015, "yref": "paper", "yanchor": "top" if upper else "bottom"}
+    place = {"x": 0.01, "xref": "paper", "xanchor": "left", **vertical}
     return shapes, [_label(text, colours, **place)]
 
 
@@ -194,7 +196,7 @@ def _ranges(summary: Summary) -> tuple[tuple[float, float], tuple[float, float]]
     ends = []
     for axis, original in ((0, 1.0), (1, summary.original.accuracy)):
         seen = [place[axis] for place in places] + [original]
-        margin = 0.07 * (max(seen) - min(seen)) + 0.02
+        margin = 0.07 * (max(seen) - min(seen)) + (summary.metric.margin(original) if axis else 0.02)
         ends.append((min(seen) - margin, max(seen) + margin))
     return ends[0], ends[1]
 

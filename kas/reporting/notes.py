@@ -20,6 +20,7 @@ from kas.language.errors import KasError
 from kas.reporting import wording
 from kas.reporting.facts import facts, sentence
 from kas.reporting.figures import CARD_COLOURS, front_figure
+from kas.reporting.metric import Metric
 from kas.reporting.parsing import number, text
 from kas.reporting.rows import Row, Timing
 from kas.reporting.summary import Summary, summarize
@@ -42,10 +43,10 @@ _FRONT_LIMIT = 20
 _CARD_POINTS = 400
 
 
-def trial_note(attributes: Mapping[str, Any]) -> str:
+def trial_note(attributes: Mapping[str, Any], metric: str = "accuracy") -> str:
     """A trial in markdown from its user attributes: what came out, the numbers, the program. Missing ones are left out."""
     outcome = text(attributes.get("outcome"))
-    parts = [f"**{_inline(outcome.replace('_', ' '))}**" if outcome else "", _reason(attributes), _numbers(attributes)]
+    parts = [f"**{_inline(outcome.replace('_', ' '))}**" if outcome else "", _reason(attributes), _numbers(attributes, metric)]
     program, error = text(attributes.get("program")), text(attributes.get("error"))
     if program:
         parts.append(_fenced(readable_program(program), "json"))
@@ -58,7 +59,9 @@ def save_trial_note(trial: optuna.Trial) -> None:
     """Write the note of a running trial from the user attributes that it has by now; later calls replace it."""
     from optuna_dashboard import save_note
 
-    save_note(trial, trial_note(trial.user_attrs))
+    study = trial.study
+    metric = Metric.of(study.user_attrs, [one.name for one in study.directions], study.metric_names)
+    save_note(trial, trial_note(trial.user_attrs, metric.name))
 
 
 def study_note(summary: Summary) -> str:
@@ -82,11 +85,17 @@ def save_front_card(study: optuna.Study) -> None:
     import plotly.graph_objects as go
     from optuna_dashboard import save_plotly_graph_object
 
-    figure = front_figure(summarize(study), CARD_COLOURS)
+    summary = summarize(study)
+    figure = front_figure(summary, CARD_COLOURS)
     for trace in figure["data"]:
         if trace["name"] == "trials":
             trace.update({key: trace[key][-_CARD_POINTS:] for key in ("x", "y", "text")})
-    figure["layout"]["title"] = {"text": "Accuracy against cost", "font": {"size": 15}, "x": 0.03, "xanchor": "left"}
+    figure["layout"]["title"] = {
+        "text": f"{summary.metric.name} against cost",
+        "font": {"size": 15},
+        "x": 0.03,
+        "xanchor": "left",
+    }
     figure["layout"]["margin"] |= {"t": 80}  # the title, then the legend
     save_plotly_graph_object(study, go.Figure(figure), graph_object_id=CARD)
 
@@ -135,7 +144,7 @@ def _reason(attributes: Mapping[str, Any]) -> str:
     return _inline(reason) if reason else ""
 
 
-def _numbers(attributes: Mapping[str, Any]) -> str:
+def _numbers(attributes: Mapping[str, Any], metric: str) -> str:
     """The measured values as a list."""
     values = {name: number(attributes.get(name)) for name in ("accuracy", "latency_ms", "speedup", "macs", "params")}
     low, high = number(attributes.get("ratio_low")), number(attributes.get("ratio_high"))
@@ -143,7 +152,7 @@ def _numbers(attributes: Mapping[str, Any]) -> str:
     then = number(attributes.get("original_latency_ms"))
     original = f", the original {wording.milliseconds(then)}" if then else ""
     shown = [
-        ("accuracy", wording.plain(values["accuracy"])),
+        (_inline(metric), wording.plain(values["accuracy"])),
         ("latency", wording.milliseconds(values["latency_ms"]) + original),
         ("speed-up", wording.speedup(values["speedup"]) + spread),
         ("MACs", wording.count(values["macs"])),
@@ -160,7 +169,7 @@ def _front_table(summary: Summary) -> str:
     """
     others = list(summary.runtimes)[1:]
     latency = ("latency", "original then", "speed-up", *(_cell(other) for other in others))
-    columns = ("accuracy", *(latency if summary.measured else ("work",)), "trial")
+    columns = (_cell(summary.metric.name), *(latency if summary.measured else ("work",)), "trial")
     lines = [_line("", *columns), _line("---", *["---:"] * len(columns))]
     if summary.original is not None:
         ones = ["1.00×"] * (1 + len(others))

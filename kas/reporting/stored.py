@@ -68,6 +68,15 @@ def _targets(value: Any) -> Mapping[str, Any] | None:
     return found
 
 
+def _shapes(value: Any) -> Any:
+    """The shape of one input, or of several by name or in order."""
+    several = list(value.values()) if isinstance(value, dict) else value
+    if counts(several) is not None:
+        return value
+    sound = isinstance(several, list) and len(several) < 100 and all(counts(one) is not None for one in several)
+    return value if sound else None
+
+
 _NUMBERS = (
     "latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup", "accuracy", "work",
 )  # fmt: skip
@@ -129,7 +138,11 @@ _STUDY: dict[str, tuple[Parse, str]] = {
         "measurements by the kernel's hash",
     ),
     "kas.runtimes": (each(each(nullable(is_a(str)))), "what is known of the runtimes"),
-    "kas.input": (fields("shape", "classes", shape=counts, classes=count), "a shape and a number of classes"),
+    "kas.input": (fields("shape", shape=_shapes, classes=count, dtype=is_a(str)), "shapes of inputs and a number of classes"),
+    "kas.task": (
+        fields("name", name=text, direction=is_a(str), share=is_a(bool), task=is_a(str), constant=number),
+        "the metric and its task",
+    ),
 }
 _CLAIM = (fields("owner", "beat", owner=_OWNER, beat=count), "a process and its beats")
 

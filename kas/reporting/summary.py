@@ -17,19 +17,18 @@ from typing import Any
 import optuna
 
 from kas.reporting import pareto, stored
+from kas.reporting.metric import Metric
 from kas.reporting.parsing import listed, loads, number, text
 from kas.reporting.rows import Row, read_row, remeasured
 
-__all__ = ["CLOSE", "Original", "Summary", "summarize"]
+__all__ = ["Original", "Summary", "summarize"]
 
-SHARES = ("maximize", "minimize")  # accuracy, a share of 1, against cost
 SHARE_REFERENCE_POINT = (0.0, 2.0)  # accuracy 0, twice the original's cost: one volume for all studies, comparable
-CLOSE = 0.02  # "nearly the accuracy of the original": within two points
 
 
 @dataclass(frozen=True)
 class Original:
-    """The network that kernels are compared with. Accuracy 0 to 1, latency in ms, MACs a sample."""
+    """The network that kernels are compared with. Accuracy: the study's metric; latency in ms, MACs a sample."""
 
     accuracy: float
     latency_ms: float | None = None
@@ -42,8 +41,8 @@ class Original:
 class Summary:
     """A whole study: rows in trial order, the front from the cheapest kernel on (not of kas: the best first objective).
 
-    `share`: the first objective is an accuracy from 0 to 1. `hypervolume`: pairs of trial number and volume so far.
-    `broken`: what of it is left out, and why.
+    `metric`: the first objective (of a kas study). `share`: it is a share of 1. `hypervolume`: pairs of trial
+    number and volume so far. `broken`: what of it is left out, and why.
     """
 
     name: str
@@ -55,12 +54,16 @@ class Summary:
     config: Mapping[str, Any]
     attributes: Mapping[str, Any]
     is_kas: bool
-    share: bool
+    metric: Metric
     reference: tuple[float, ...]
     hypervolume: tuple[tuple[int, float], ...]
     first: datetime | None
     last: datetime | None
     broken: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> bool:
+        return self.metric.share
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -108,16 +111,11 @@ class Summary:
         return pareto.hypervolume([(self.original.accuracy, 1.0)], self.directions, self.reference)
 
     def beats(self, row: Row) -> bool:
-        """Whether the row costs less than the original beyond the measured spread, and is within 2 points of it.
-
-        For a metric that is not a share of 1, "within" means not worse.
-        """
+        """Whether the row costs less than the original beyond the measured spread, and is near it (`Metric.is_close`)."""
         if self.original is None or row.values is None:
             return False
         cost = row.ratio_high if row.ratio_high is not None else row.values[1]
-        sign = 1.0 if self.directions[0] == "maximize" else -1.0
-        loss = sign * (self.original.accuracy - row.values[0])
-        return cost < 1.0 and loss <= (CLOSE + 1e-9 if self.share else 0.0)
+        return cost < 1.0 and self.metric.is_close(row.values[0], self.original.accuracy)
 
     @property
     def best(self) -> Row | None:
@@ -132,14 +130,17 @@ def summarize(study: optuna.Study) -> Summary:
     directions = tuple(direction.name.lower() for direction in study.directions)
     is_kas = stored.is_kas(study)
     config = loads(attributes.get("kas.config"))
-    metric = text(loads(config.get("training")).get("metric")) or "accuracy"
-    share = is_kas and directions == SHARES and "accuracy" in metric
+    metric = Metric.of(attributes, directions, study.metric_names) if is_kas else Metric(share=False)
     trials = stored.trials(study) if is_kas else study.get_trials(deepcopy=False)
     again = loads(attributes.get("kas.front")) if is_kas else {}
     rows = tuple(remeasured(read_row(trial), again) for trial in trials)
     counted = [row for row in rows if row.counts]
     values = [row.values for row in counted if row.values is not None]
-    reference = SHARE_REFERENCE_POINT if share else tuple(pareto.reference_point(values, directions))
+    reference = (
+        SHARE_REFERENCE_POINT
+        if metric.share and metric.direction == "maximize"
+        else tuple(pareto.reference_point(values, directions))
+    )
     history = pareto.hypervolume_history(values, directions, reference)
     return Summary(
         name=study.study_name,
@@ -152,7 +153,7 @@ def summarize(study: optuna.Study) -> Summary:
         config=config,
         attributes=attributes,
         is_kas=is_kas,
-        share=share,
+        metric=metric,
         reference=reference,
         hypervolume=tuple((row.number, volume) for row, volume in zip(counted, history, strict=True)),
         first=min((trial.datetime_start for trial in trials if trial.datetime_start), default=None),

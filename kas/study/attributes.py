@@ -28,7 +28,7 @@ UNFINISHED_OUTCOMES = ("duplicate", "error")
 # of a study
 CONFIG, FORMAT, VERSION, OPS = "kas.config", "kas.format", "kas.version", "kas.ops"
 REFERENCE, TARGETS, TRIALS, FRONT = "kas.reference", "kas.targets", "kas.trials", "kas.front"
-RUNTIMES, INPUT, ID = "kas.runtimes", "kas.input", "kas.id"
+RUNTIMES, INPUT, ID, TASK = "kas.runtimes", "kas.input", "kas.id", "kas.task"
 
 # of a trial
 OUTCOME, REASON, VALUES, OWNER, PROGRAM = "outcome", "reason", "values", "owner", "program"

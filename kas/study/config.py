@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
-from kas.evaluation.settings import CostSettings, DataSettings, HealthSettings, ModelSettings, TrainingSettings
+from kas.evaluation.settings import CostSettings, DataSettings, HealthSettings, ModelSettings, TaskName, TrainingSettings
 from kas.language.errors import KasError
 from kas.solvers.limits import parse_budget
 from kas.study import schema
@@ -40,6 +40,8 @@ class StudyConfig:
         seed: Seed of the search, of the weights and of the order of the data.
         trials: How many finished trials the study shall have in all, the known kernels included.
         device: auto (CUDA if there is one), cpu, cuda, cuda:1, mps.
+        task: What is learned. auto: guessed from one batch, and shown. custom: a loss and a metric of your own, or a
+            LightningModule that trains itself.
         data: What the networks are trained and validated on.
         model: The network whose convolutions are replaced.
         training: How the original and every candidate are trained.
@@ -56,6 +58,7 @@ class StudyConfig:
     seed: int = 0
     trials: int = 24
     device: DeviceName | str = "auto"
+    task: TaskName = "auto"
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)

@@ -84,10 +84,10 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """The two objectives: an accuracy to raise and a cost to lower.
+    """The two objectives: a metric of what the network does, such as an accuracy, and a cost to lower.
 
     Args:
-        accuracy: The name of the first objective; the metric itself is `training.metric`.
+        accuracy: What the first objective is called. accuracy: by the name of its metric, `training.metric`.
         cost: latency: measured on this device, against the original in the same process. work: the analytic
             macs + elementwise/2; then nothing measured decides anything, and a run can be repeated exactly.
     """

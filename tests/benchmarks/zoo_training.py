@@ -26,7 +26,9 @@ from torch import nn
 
 import kas
 from kas.evaluation import check, make_data, make_model, train
+from kas.evaluation.batches import Batch
 from kas.evaluation.settings import DataSettings, HealthSettings, ModelSettings, TrainingSettings
+from kas.evaluation.tasks import TASKS
 from kas.language.kernel import Kernel
 from kas.solvers.targets import Target
 
@@ -92,7 +94,8 @@ def row(name: str, case: Case, fit: tuple[float, Any], options: argparse.Namespa
         network = kas.replace(original, kas.zoo.get(name), torch.zeros(1, *data.input_shape), targets, sizes=sizes)
         macs, params = (getattr(sizes, key) / sum(getattr(t, key) for t in targets) for key in ("macs", "params"))
     inputs, labels = next(iter(data.train_dataloader()))
-    report = check(network, original, inputs[:32], labels[:32], HealthSettings(), targets=[target.name for target in targets])
+    batch, task = Batch(inputs[:32], labels[:32]), TASKS["classification"](TrainingSettings(), data.num_classes)
+    report = check(network, original, batch, HealthSettings(), task, targets=[target.name for target in targets])
     before = loss_of(network, data)
     settings = TrainingSettings(epochs=options.epochs, lr=options.lr)
     with tempfile.TemporaryDirectory() as folder:

@@ -177,8 +177,8 @@ def test_missing_data_names_the_folder_and_the_fix(tmp_path: Path) -> None:
 class _Own(pl.LightningDataModule):
     num_classes = 3
 
-    def val_dataloader(self) -> list[Any]:
-        return [(torch.zeros(2, 5, 7), torch.zeros(2, dtype=torch.int64))]
+    def train_dataloader(self) -> Any:
+        return torch.utils.data.DataLoader([(torch.zeros(5, 7), 0)] * 2, batch_size=2)
 
 
 def own(size: int = 1) -> Any:

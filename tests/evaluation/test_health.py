@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from kas.evaluation import OutOfMemory, check, make_model
-from kas.evaluation.settings import HealthSettings, ModelSettings
+from kas.evaluation.batches import Batch
+from kas.evaluation.settings import HealthSettings, ModelSettings, TrainingSettings
+from kas.evaluation.tasks import TASKS
 
+TASK = TASKS["classification"](TrainingSettings(), 10)
 TARGETS = ["stages.0.0.conv2", "stages.1.0.conv2"]
 
 
@@ -23,9 +26,9 @@ def original() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def batch() -> tuple[Tensor, Tensor]:
+def batch() -> Batch:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(32, 1, 12, 12, generator=generator), torch.arange(32) % 10
+    return Batch(torch.randn(32, 1, 12, 12, generator=generator), torch.arange(32) % 10)
 
 
 class Wrapped(nn.Module):
@@ -58,15 +61,15 @@ def replaced(original: nn.Module, after: Callable[[Tensor], Tensor]) -> nn.Modul
     return model  # type: ignore[no-any-return]
 
 
-def test_the_original_and_a_grouped_version_are_healthy(original: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+def test_the_original_and_a_grouped_version_are_healthy(original: nn.Module, batch: Batch) -> None:
     before = copy.deepcopy(original.state_dict())
-    report = check(original, original, *batch, HealthSettings(), targets=TARGETS)
+    report = check(original, original, batch, HealthSettings(), TASK, targets=TARGETS)
     assert report.ok
     assert report.reason == ""
     assert all(value == pytest.approx(1) for key, value in report.numbers.items() if key != "min_gradient")
     grouped: Any = copy.deepcopy(original)
     grouped.stages[1][0].conv2 = nn.Conv2d(16, 16, 3, padding=1, groups=4, bias=True)
-    assert check(grouped, original, *batch, HealthSettings(), targets=TARGETS).ok
+    assert check(grouped, original, batch, HealthSettings(), TASK, targets=TARGETS).ok
     assert all(torch.equal(value, before[key]) for key, value in original.state_dict().items())
     assert all(parameter.grad is None for parameter in original.parameters())
 
@@ -84,25 +87,25 @@ def test_the_original_and_a_grouped_version_are_healthy(original: nn.Module, bat
         (lambda x: x * 1e-5, "the scale is insane: 1e-05 times the original's"),
     ],
 )
-def test_unhealthy(original: nn.Module, batch: tuple[Tensor, Tensor], after: Any, reason: str) -> None:
-    report = check(replaced(original, after), original, *batch, HealthSettings(), targets=TARGETS)
+def test_unhealthy(original: nn.Module, batch: Batch, after: Any, reason: str) -> None:
+    report = check(replaced(original, after), original, batch, HealthSettings(), TASK, targets=TARGETS)
     assert not report.ok
     assert report.reason.startswith(reason)
 
 
-def test_limits_are_settings(original: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+def test_limits_are_settings(original: nn.Module, batch: Batch) -> None:
     model = replaced(original, lambda x: x * 1e5)
-    assert check(model, original, *batch, HealthSettings(max_scale=1e6, min_gradient=0), targets=TARGETS).ok
+    assert check(model, original, batch, HealthSettings(max_scale=1e6, min_gradient=0), TASK, targets=TARGETS).ok
 
 
-def test_an_original_with_dead_weights_does_not_condemn(original: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+def test_an_original_with_dead_weights_does_not_condemn(original: nn.Module, batch: Batch) -> None:
     dead: Any = copy.deepcopy(original)
     nn.init.zeros_(dead.stages[0][0].bn2.weight)  # a common initialisation: the convolutions before it have no gradient
     grouped: Any = copy.deepcopy(dead)
     grouped.stages[1][0].conv2 = nn.Conv2d(16, 16, 3, padding=1, groups=4, bias=False)
-    assert check(grouped, dead, *batch, HealthSettings(), targets=TARGETS).ok
+    assert check(grouped, dead, batch, HealthSettings(), TASK, targets=TARGETS).ok
 
 
-def test_out_of_memory_is_typed(original: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+def test_out_of_memory_is_typed(original: nn.Module, batch: Batch) -> None:
     with pytest.raises(OutOfMemory, match="out of memory while checking health"):
-        check(replaced(original, lambda x: torch.empty(2**56)), original, *batch, HealthSettings())
+        check(replaced(original, lambda x: torch.empty(2**56)), original, batch, HealthSettings(), TASK)

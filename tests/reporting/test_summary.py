@@ -11,6 +11,8 @@ from optuna.trial import TrialState, create_trial
 from reporting_studies import REFERENCE, kas_study, kas_trial, plain_study
 
 from kas.reporting.facts import facts, sentence
+from kas.reporting.figures import CARD_COLOURS, front_figure
+from kas.reporting.metric import Metric
 from kas.reporting.rows import Row
 from kas.reporting.summary import summarize
 
@@ -160,11 +162,27 @@ def test_another_metric_than_accuracy_is_no_share() -> None:
     study = kas_study(0)
     study.set_user_attr("kas.config", json.dumps({"training": {"metric": "psnr"}}))
     study.set_user_attr("kas.reference", {**REFERENCE, "accuracy": 31.5})
-    study.add_trial(create_trial(values=[31.4, 0.5], user_attrs={"outcome": "ok"}))
-    study.add_trial(create_trial(values=[31.6, 0.8], user_attrs={"outcome": "ok"}))
+    for value in (30.8, 30.9, 31.6):  # within 2 % is from 30.87 on
+        study.add_trial(create_trial(values=[value, 0.5], user_attrs={"outcome": "ok"}))
     summary = summarize(study)
     assert not summary.share
-    assert [summary.beats(row) for row in summary.rows] == [False, True]
+    assert [summary.beats(row) for row in summary.rows] == [False, True, True]
+
+
+def test_of_an_error_the_least_is_best() -> None:
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    study.set_user_attr("kas.task", Metric("MeanSquaredError", "minimize", False, "regression", 0.4).to_dict())
+    study.set_user_attr("kas.reference", {**REFERENCE, "accuracy": 0.2})
+    for values in ((0.1, 0.9), (0.203, 0.5), (0.21, 0.4), (0.3, 0.6)):
+        study.add_trial(create_trial(values=list(values), user_attrs={"outcome": "ok"}))
+    summary = summarize(study)
+    assert [row.values for row in summary.front] == [(0.21, 0.4), (0.203, 0.5), (0.1, 0.9)]
+    assert summary.best is not None
+    assert summary.best.values == (0.203, 0.5)
+    assert "+0.003 of MeanSquaredError" in sentence(summary)
+    assert ("Task", "regression, MeanSquaredError (lower is better, a constant answer gets 0.4)") in facts(summary)
+    region = front_figure(summary, CARD_COLOURS)["layout"]["shapes"][0]
+    assert (region["type"], region["y1"]) == ("rect", pytest.approx(0.204))
 
 
 def test_three_thousand_trials_are_read() -> None:

@@ -13,11 +13,11 @@ from unittest.mock import patch
 
 import torch
 from evaluation_folders import write_cifar10, write_cifar100, write_imagefolder
+from kas.evaluation.classifier import Classifier
 from torch import Tensor, nn
 
 from kas import zoo
 from kas.evaluation import latency, preparing
-from kas.evaluation.classifier import Classifier
 from kas.study.config import StudyConfig
 from kas.study.display.events import Silent
 from kas.study.storage.files import StudyFolder

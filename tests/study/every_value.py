@@ -68,7 +68,14 @@ OTHER: dict[str, list[Any]] = {
     "training.gradient_clip": [0.0],
     "training.time_limit_s": [120.0],
     "training.model": [{"width": 8}],
-    "training.metric": ["F1Score"],
+    "data.batch": [{"inputs": 0, "targets": 1}],
+    "model.output": ["0"],
+    "training.loss": ["L1Loss"],
+    "training.loss_args": [{"reduction": "mean"}],
+    "training.class_weights": [[1.0] * 10],
+    "training.ignore_index": [3],
+    "training.metric": ["F1Score", "HammingDistance", "val_error"],
+    "training.metric_args": [{"average": "macro"}],
     "cost.model": [{"width": 8}],
     "cost.size": [12],
     "cost.warmup": [1],
@@ -112,6 +119,27 @@ OTHER: dict[str, list[Any]] = {
 
 # What a value means something with, or cannot be had without: (start of a key, value, values of other keys).
 NEEDS: list[tuple[str, Any, dict[str, Any]]] = [
+    ("task", "multilabel", {"data.factory": "own:labels"}),
+    ("task", "segmentation", {"model.factory": "own:positions", "data.factory": "own:masks"}),
+    ("task", "regression", {"data.factory": "own:numbers"}),
+    ("task", "custom", {"model.factory": "own:module", "training.metric": "val_error", "training.direction": "minimize"}),
+    ("model.output", "0", {"model.factory": "own:several", "task": "auto"}),
+    ("model.factory", "own:positions", {"model.name": "small_resnet", "model.args": {"width": 8}}),
+    ("model.factory", "own:module", {"model.name": "small_resnet", "model.args": {"width": 8}, "data.name": "digits"}),
+    ("model.factory", "own:several", {"model.name": "small_resnet", "model.args": {"width": 8}, "data.name": "digits"}),
+    ("data.factory", "own:labels", {"data.factory_args": {"size": 8}, "training.metric": None, "training.loss": None}),
+    ("data.factory", "own:masks", {"data.factory_args": {"size": 8}, "training.metric": None, "training.loss": None}),
+    ("data.factory", "own:numbers", {"data.factory_args": {"size": 8}, "training.metric": None, "training.loss": "L1Loss"}),
+    ("training.loss", "L1Loss", {"task": "regression", "training.label_smoothing": 0.0}),
+    ("training.label_smoothing", 0.1, {"training.loss": None, "task": "auto"}),
+    ("training.class_weights", [1.0] * 10, {"training.loss": None, "task": "auto", "data.name": "digits"}),
+    ("training.ignore_index", 3, {"training.loss": None, "task": "auto"}),
+    ("training.metric", "F1Score", {"task": "auto"}),
+    ("training.metric", "HammingDistance", {"task": "auto"}),
+    ("training.metric", "val_error", {"task": "custom"}),
+    ("training.metric_args", ANY, {"training.metric": "F1Score"}),
+    ("training.direction", "maximize", {"training.metric": "F1Score"}),
+    ("training.direction", "minimize", {"task": "custom"}),
     ("cost.", ANY, {"objectives.cost": "latency"}),  # otherwise nothing is measured
     ("targets.adapter", "auto", {"objectives.cost": "latency"}),  # what is cheaper is measured
     ("cost.runtime", "compile", {"cost.memory_format": "contiguous", "trials": 1}),  # seconds for each network
@@ -165,7 +193,10 @@ NEEDS: list[tuple[str, Any, dict[str, Any]]] = [
 
 # Of a user: a data module and a network, which a study file names.
 OWN = """\
+import pytorch_lightning as pl
+import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from kas.evaluation.data import make_data
 from kas.evaluation.settings import DataSettings
 
@@ -175,6 +206,60 @@ def data(size):
 def network(num_classes, input_shape, width):
     layers = [nn.Conv2d(input_shape[0], width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes))
+
+class Several(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x), x
+
+def several(num_classes, input_shape, width):
+    return Several(network(num_classes, input_shape, width))
+
+def positions(width):
+    return nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 2, 3, padding=1))
+
+class Module(pl.LightningModule):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x)
+
+    def training_step(self, batch, index):
+        return nn.functional.cross_entropy(self(batch[0]).float(), batch[1])
+
+    def validation_step(self, batch, index):
+        self.log("val_error", (self(batch[0]).argmax(1) != batch[1]).float().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+def module(num_classes, input_shape, width):
+    return Module(network(num_classes, input_shape, width))
+
+class Own(pl.LightningDataModule):
+    def __init__(self, targets, size):
+        super().__init__()
+        images = torch.randn(60, 1, size, size, generator=torch.Generator().manual_seed(0))
+        self.samples = TensorDataset(images, targets(images))
+
+    def train_dataloader(self):
+        return DataLoader(self.samples, 30)
+
+    val_dataloader = train_dataloader
+
+def labels(size):
+    return Own(lambda images: (images.flatten(1)[:, :3] > 0).float(), size)
+
+def masks(size):
+    return Own(lambda images: (images[:, 0] > 0).long(), size)
+
+def numbers(size):
+    return Own(lambda images: images.mean((1, 2, 3)), size)
 """
 
 

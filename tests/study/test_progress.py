@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kas.reporting.metric import Metric
 from kas.study.display.events import StudyStarted, StudySummary
 from kas.study.display.overview import beats
 from kas.study.display.progress import Terminal, remaining_s, trial_line
@@ -142,7 +143,7 @@ def test_the_end_gives_its_reason(tmp_path: Path) -> None:
     ],
 )
 def test_beating_the_original(record: TrialRecord, expected: bool) -> None:
-    assert beats(record, REFERENCE) is expected
+    assert beats(record, REFERENCE, Metric()) is expected
 
 
 def test_a_retry_and_a_cut_off_row_say_so() -> None:

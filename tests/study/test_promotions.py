@@ -20,6 +20,7 @@ from kas import zoo
 from kas.evaluation._lightning import pl
 from kas.language.errors import KasError
 from kas.reporting.errorbars import mean_and_sd, paired_difference
+from kas.reporting.metric import Metric
 from kas.study.config import StudyConfig
 from kas.study.display.promotion import PromotionTerminal, promotion_table, standings
 from kas.study.storage.claims import Claims
@@ -154,7 +155,7 @@ def shown(width: int) -> list[str]:
     speedups = {KERNEL: dict.fromkeys(RUNTIMES, 12.34), OTHER: {"eager": 0.5}}
     out = io.StringIO()
     console = Console(file=out, width=width)
-    console.print(promotion_table(standings(results(), [KERNEL, OTHER], 2, speedups), "accuracy", RUNTIMES, width))
+    console.print(promotion_table(standings(results(), [KERNEL, OTHER], 2, speedups), Metric(), RUNTIMES, width))
     return out.getvalue().splitlines()
 
 

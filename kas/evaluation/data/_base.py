@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kas.evaluation._lightning import pl
 from kas.language.errors import KasError
 
-__all__ = ["ClassificationData", "balanced", "has_test_split", "preprocessing_of"]
+__all__ = ["ClassificationData", "balanced", "has_test_split", "plain_shape", "preprocessing_of"]
 
 
 class ClassificationData(pl.LightningDataModule):
@@ -49,7 +49,14 @@ def preprocessing_of(data: pl.LightningDataModule) -> dict[str, Any]:
     said = said() if callable(said) else said
     if said is not None and not isinstance(said, dict):
         raise KasError(f"{type(data).__name__}.preprocessing is a {type(said).__name__}; it must be a dict of JSON types")
-    return {"input_shape": [int(size) for size in data.input_shape], **(said or {})}  # type: ignore[attr-defined]
+    return {"input_shape": plain_shape(data.input_shape), **(said or {})}  # type: ignore[attr-defined]
+
+
+def plain_shape(shape: Any) -> Any:
+    """A shape, or several of them, as JSON types."""
+    if isinstance(shape, dict):
+        return {str(name): plain_shape(one) for name, one in shape.items()}
+    return [plain_shape(one) for one in shape] if isinstance(shape, (tuple, list)) else int(shape)
 
 
 def balanced(labels: npt.NDArray[Any], count: int | None, key: str) -> npt.NDArray[np.int64]:

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from kas.evaluation.factories import call_factory
+from kas.evaluation.inputs import Shape, random_inputs
 from kas.evaluation.models.from_torchvision import from_torchvision, torchvision_names
 from kas.evaluation.models.mlp import mlp
 from kas.evaluation.models.small_conv1d import small_conv1d
@@ -42,21 +42,29 @@ def model_names() -> list[str]:
 
 
 def make_model(
-    settings: ModelSettings, num_classes: int, input_shape: tuple[int, ...], overrides: dict[str, Any] | None = None
+    settings: ModelSettings,
+    num_classes: int | None,
+    input_shape: Shape,
+    overrides: dict[str, Any] | None = None,
+    example: Any = None,
 ) -> nn.Module:
     """A new network for samples of `input_shape`; `overrides` (training.model, cost.model) win over `settings.args`.
 
     Weights are drawn from torch's global generator: seed it to have the same ones. Lazy layers of the user's have run once,
-    on zeros. Raises KasError if the name or an
-    argument is unknown, or if the user's factory does not fit.
+    on the example (by default on random inputs). num_classes: how many outputs it shall have; None: not known. Raises
+    KasError if the name or an argument is unknown, or if the user's factory does not fit.
     """
     args = {**settings.args, **(overrides or {})}
     if settings.factory is not None:
-        offered = {"num_classes": num_classes, "input_shape": tuple(input_shape)}
+        offered = {"num_classes": num_classes, "input_shape": input_shape}
         model = call_factory("model.factory", settings.factory, args, offered)
         if not isinstance(model, nn.Module):
             raise KasError(f"model.factory: {settings.factory} returned a {type(model).__name__}, not a torch.nn.Module")
-        return materialised(model, torch.zeros(2, *input_shape))
+        return materialised(model, random_inputs(input_shape, 2) if example is None else example)
+    if num_classes is None:
+        raise KasError(
+            f"model {settings.name} needs to know how many outputs to have: give the data module the attribute num_classes"
+        )
     if settings.name in _MODELS:
         function = _MODELS[settings.name]
         _check_args(settings.name, function, args)

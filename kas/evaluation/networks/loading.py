@@ -25,27 +25,33 @@ CHECKPOINT_FORMAT = "kas.checkpoint/1"  # the weights of the front's networks, `
 class LoadedNetwork(nn.Module):
     """A network that was written for inference, `[N, ...] -> [N, ...]`; it has no other mode than evaluation.
 
+    Of several inputs it takes one after the other, or each by its name.
+
     Attributes:
         kas_metadata: what the file says of the network, as JSON types.
     """
 
-    def __init__(self, path: Path, run: Callable[[Tensor], Tensor], metadata: dict[str, Any]) -> None:
+    def __init__(self, path: Path, run: Callable[..., Tensor], metadata: dict[str, Any]) -> None:
         super().__init__()
         self.path, self.kas_metadata, self.training = path, metadata, False
         self.run = run  # a submodule, where it is a module
         try:
-            self._shape = tuple(metadata["input"]["shape"][1:])
-            self._dtype = str(metadata["input"]["dtype"])
+            described = metadata["inputs"] if "inputs" in metadata else [metadata["input"]]
+            self._takes = {str(one["name"]): (tuple(one["shape"][1:]), str(one["dtype"])) for one in described}
         except (KeyError, TypeError, IndexError) as error:
             raise KasError(f"{path}: is damaged: its metadata does not say what it takes ({error!r})") from error
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Raises KasError for inputs of another shape or type than the file was made for; the batch may be any."""
-        dtype = str(inputs.dtype).removeprefix("torch.")
-        if tuple(inputs.shape[1:]) != self._shape or dtype != self._dtype:
-            wanted = ", ".join(map(str, ("N", *self._shape)))
-            raise KasError(f"{self.path}: takes [{wanted}] {self._dtype}, not {list(inputs.shape)} {dtype}")
-        return self.run(inputs)
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+        """Raises KasError for inputs of another number, shape or type than the file was made for; the batch may be any."""
+        given = dict(zip(self._takes, inputs, strict=False)) | named
+        if len(inputs) + len(named) != len(self._takes) or given.keys() != self._takes.keys():
+            raise KasError(f"{self.path}: takes the inputs {', '.join(self._takes)}, not {len(inputs) + len(named)} others")
+        for name, (shape, dtype) in self._takes.items():
+            own, found = given[name], str(given[name].dtype).removeprefix("torch.")
+            if tuple(own.shape[1:]) != shape or found != dtype:
+                wanted = ", ".join(map(str, ("N", *shape)))
+                raise KasError(f"{self.path}: takes [{wanted}] {dtype}, not {list(own.shape)} {found}")
+        return self.run(*(given[name] for name in self._takes))
 
     def train(self, mode: bool = True) -> LoadedNetwork:
         """Raises KasError if `mode`: what is trained on is exported as a state dict."""
@@ -93,7 +99,7 @@ def _from_onnx(path: Path, _: nn.Module | None) -> nn.Module:
     except Exception as error:  # onnxruntime raises whatever the damaged bytes lead to
         raise KasError(f"{path}: cannot be read as ONNX: {reason(error)}") from error
     metadata = checked(metadata, path)
-    return LoadedNetwork(path, lambda inputs: session(inputs.detach().cpu()), metadata)
+    return LoadedNetwork(path, lambda *inputs: session(*(one.detach().cpu() for one in inputs)), metadata)
 
 
 def _from_program(path: Path, _: nn.Module | None) -> nn.Module:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kas.evaluation.checkpoints import torch_bytes
+from kas.evaluation.inputs import Shape, random_inputs
 from kas.evaluation.models import make_model
 from kas.evaluation.settings import ModelSettings
 from kas.language.errors import KasError
@@ -33,7 +34,7 @@ class Recipe:
 
     name, factory, args: as in a study's `model`, with the overrides of this network. A factory is a text for people: no
         file makes kas import it.
-    num_classes, input_shape: what the network was made for; the shape is that of one sample.
+    num_classes, input_shape: what the network was made for; the shape is that of one sample (several: of each input).
     program: of the kernel, as canonical JSON; None for the original network as it is.
     groups, values, targets: the kernel's sizes, and the layers (or blocks) that it replaces, as `Target.to_dict` gives them.
     """
@@ -41,8 +42,8 @@ class Recipe:
     name: str
     factory: str | None
     args: dict[str, Any]
-    num_classes: int
-    input_shape: tuple[int, ...]
+    num_classes: int | None
+    input_shape: Shape
     program: str | None = None
     groups: int = 1
     values: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -53,8 +54,8 @@ class Recipe:
         cls,
         settings: ModelSettings,
         overrides: Mapping[str, Any],
-        num_classes: int,
-        input_shape: Sequence[int],
+        num_classes: int | None,
+        input_shape: Shape,
         targets: Sequence[Target] = (),
         kernel: Kernel | None = None,
         groups: int = 1,
@@ -66,7 +67,7 @@ class Recipe:
             settings.factory,
             {**settings.args, **overrides},
             num_classes,
-            tuple(int(size) for size in input_shape),
+            input_shape,
             None if kernel is None else kernel.to_json(),
             groups,
             {name: dict(sizes) for name, sizes in (values or {}).items()},
@@ -81,7 +82,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
         """What `to_dict` wrote. Raises TypeError for anything else."""
-        return cls(**{**data, "input_shape": tuple(data["input_shape"])})
+        return cls(**{**data, "input_shape": _tuples(data["input_shape"])})
 
     def original(self) -> nn.Module:
         """The original network with fresh weights. Raises KasError if kas does not know it by name."""
@@ -95,8 +96,14 @@ class Recipe:
             return copy.deepcopy(original)
         sizes = SimpleNamespace(groups=self.groups, values=self.values)
         targets = [Target.from_dict(target) for target in self.targets]
-        example = torch.zeros(2, *self.input_shape)
+        example = random_inputs(self.input_shape, 2)
         return replace(original, Kernel.from_json(self.program), example, targets=targets, sizes=sizes, check=False)
+
+
+def _tuples(shape: Any) -> Shape:
+    if isinstance(shape, dict):
+        return {str(name): _tuples(one) for name, one in shape.items()}
+    return tuple(_tuples(one) for one in shape) if isinstance(shape, (list, tuple)) else int(shape)
 
 
 def write_state(path: Path, network: nn.Module, recipe: Recipe, metadata: Mapping[str, Any]) -> None:

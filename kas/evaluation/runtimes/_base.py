@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree
 
 from kas.evaluation.failures import memory_errors
 from kas.language.errors import KasError
 from kas.lowering.export import reason
+from kas.replacement.example import first_tensor
 
 __all__ = ["Refusal", "Runtime", "quiet"]
 
@@ -46,26 +48,28 @@ class Runtime(ABC):
         """Its name and version for the record: `onnxruntime 1.32.0 (CPU)`."""
 
     @abstractmethod
-    def _prepare(self, network: nn.Module, example: Tensor) -> Callable[[], Any]:
+    def _prepare(self, network: nn.Module, example: Any) -> Callable[[], Any]:
         """A call that runs `network` once on `example`: a copy in eval mode, and both in their memory format."""
 
-    def prepare(self, network: nn.Module, example: Tensor, memory_format: str = "contiguous") -> Callable[[], Any]:
-        """A call that runs the network once on `example` ([N, ...], on the device to measure on), without gradients.
+    def prepare(self, network: nn.Module, example: Any, memory_format: str = "contiguous") -> Callable[[], Any]:
+        """A call that runs the network once on `example` ([N, ...], or several inputs; on the device to measure on), without
+        gradients.
 
         The network and the example are left as they are; a network that changes its input gets the same one at each pass,
         which is part of the pass. Torch's thread count at this moment is the one that the call uses. Raises Refusal, and
         KasError if the example is on another device than the runtime's.
         """
-        if example.device.type != self.device.type:
-            raise KasError(f"{self.name} runs on {self.device} here, but the example is on {example.device}")
-        copied = copy.deepcopy(network).to(example.device).eval().requires_grad_(False)
+        device = first_tensor(example).device
+        if device.type != self.device.type:
+            raise KasError(f"{self.name} runs on {self.device} here, but the example is on {device}")
+        copied = copy.deepcopy(network).to(device).eval().requires_grad_(False)
         if memory_format == "channels_last":
-            copied, example = copied.to(memory_format=torch.channels_last), example.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            copied, example = copied.to(memory_format=torch.channels_last), _channels_last(example)  # type: ignore[call-overload]
         else:  # the modules of kernels arrange their own weights
             for layer in [module for module in copied.modules() if isinstance(module, nn.modules.conv._ConvNd)]:
                 layer.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-            example = example.contiguous()
-        own = example.clone()
+            example = _pytree.tree_map_only(Tensor, Tensor.contiguous, example)
+        own = _pytree.tree_map_only(Tensor, Tensor.clone, example)
         return _restoring(self._prepare(copied, own), own, example)
 
     @contextmanager
@@ -80,18 +84,27 @@ class Runtime(ABC):
             raise Refusal(f"{self.name} does not take {type(network).__name__}: {reason(error)}") from error
 
 
-def _restoring(run: Callable[[], Any], own: Tensor, example: Tensor) -> Callable[[], Any]:
+def _channels_last(example: Any) -> Any:
+    def change(tensor: Tensor) -> Tensor:
+        return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor.contiguous()
+
+    return _pytree.tree_map_only(Tensor, change, example)
+
+
+def _restoring(run: Callable[[], Any], own: Any, example: Any) -> Callable[[], Any]:
     """The call, after which `own`, its input, is the example again, if the first pass has changed it in place."""
-    own.copy_(example)  # preparing may have run it
+    pairs = list(zip(_pytree.tree_leaves(own), _pytree.tree_leaves(example), strict=True))
+    for mine, given in pairs:  # preparing may have run it
+        mine.copy_(given)
     changes: bool | None = None
 
     def again() -> Any:
         nonlocal changes
         result = run()
         if changes is None:
-            changes = not torch.equal(own, example)
-        if changes:
-            own.copy_(example)
+            changes = not all(torch.equal(mine, given) for mine, given in pairs)
+        for mine, given in pairs if changes else ():
+            mine.copy_(given)
         return result
 
     return again

@@ -9,9 +9,10 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kas.evaluation.runtimes._base import Runtime, quiet
+from kas.replacement.example import arguments
 
 __all__ = ["Compile"]
 
@@ -41,8 +42,8 @@ class Compile(Runtime):
     def version(self) -> str:
         return f"inductor of torch {torch.__version__}"
 
-    def _prepare(self, network: nn.Module, example: Tensor) -> Callable[[], Any]:
-        call = _own(network)
+    def _prepare(self, network: nn.Module, example: Any) -> Callable[[], Any]:
+        call, (args, kwargs) = _own(network), arguments(example)
         with self._refusing(network):
             from torch._dynamo import config as dynamo
             from torch._inductor import config as inductor
@@ -51,7 +52,7 @@ class Compile(Runtime):
 
             def run() -> Any:
                 with torch.no_grad():  # frozen weights are for inference alone
-                    return compiled(example)
+                    return compiled(*args, **kwargs)
 
             # The thread count is written into the code: as a setting it is also part of the key that finds compiled code again.
             settings = {"freezing": True, "cpp.threads": torch.get_num_threads()}
@@ -68,7 +69,7 @@ def _own(network: nn.Module) -> FunctionType:
     fill its cache, all others would run in eager torch without a word, and none would ever be freed.
     """
 
-    def call(x: Tensor) -> Any:
-        return network(x)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return network(*args, **kwargs)
 
     return FunctionType(call.__code__.replace(), call.__globals__, closure=call.__closure__)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kas.evaluation.runtimes._base import Runtime
+from kas.replacement.example import arguments
 
 __all__ = ["Eager"]
 
@@ -24,9 +25,11 @@ class Eager(Runtime):
     def version(self) -> str:
         return f"torch {torch.__version__}"
 
-    def _prepare(self, network: nn.Module, example: Tensor) -> Callable[[], Any]:
+    def _prepare(self, network: nn.Module, example: Any) -> Callable[[], Any]:
+        args, kwargs = arguments(example)
+
         def run() -> Any:
             with torch.inference_mode():
-                return network(example)
+                return network(*args, **kwargs)
 
         return run

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kas.evaluation.runtimes._base import Refusal, Runtime
 from kas.replacement._torchvision import ensure_importable
+from kas.replacement.example import arguments
 
 __all__ = ["OnnxRuntime"]
 
@@ -45,17 +46,18 @@ class OnnxRuntime(Runtime):
     def _provider(self) -> str:
         return "CUDAExecutionProvider" if self.device.type == "cuda" else "CPUExecutionProvider"
 
-    def _prepare(self, network: nn.Module, example: Tensor) -> Callable[[], Any]:
+    def _prepare(self, network: nn.Module, example: Any) -> Callable[[], Any]:
         with self._refusing(network), torch.no_grad():
             ensure_importable()  # of torchvision, which the exporter looks at
-            program = torch.export.export(network, (example,), strict=False)
+            args, kwargs = arguments(example)
+            program = torch.export.export(network, args, kwargs, strict=False)
             size = sum(tensor.nbytes for tensor in [*program.state_dict.values(), *program.constants.values()])
             if size > _LARGEST:
                 raise Refusal(f"onnxruntime does not take {type(network).__name__}: its weights are over 2 GB")
-            written = torch.onnx.export(program, (example,), dynamo=True, verbose=False)
+            written = torch.onnx.export(program, args, kwargs=kwargs, dynamo=True, verbose=False)
             assert written is not None
             session = self._session(written.model_proto.SerializeToString())
-            binding = self._bound(session, example)
+            binding = self._bound(session, [*args, *kwargs.values()])
 
         def run() -> Any:
             session.run_with_iobinding(binding)
@@ -81,14 +83,15 @@ class OnnxRuntime(Runtime):
             raise Refusal(f"onnxruntime cannot start its CUDA provider on {self.device}; is its CUDA version that of torch?")
         return session
 
-    def _bound(self, session: Any, example: Tensor) -> Any:
-        """Input and outputs on the device, so that a run copies neither."""
+    def _bound(self, session: Any, example: list[Tensor]) -> Any:
+        """Inputs and outputs on the device, so that a run copies neither."""
         import onnxruntime
 
         binding = session.io_binding()
         place = (self.device.type, self.device.index or 0)
-        value = onnxruntime.OrtValue.ortvalue_from_numpy(example.numpy(force=True), *place)
-        binding.bind_ortvalue_input(session.get_inputs()[0].name, value)
+        for given, tensor in zip(session.get_inputs(), example, strict=True):
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(tensor.numpy(force=True), *place)
+            binding.bind_ortvalue_input(given.name, value)
         for output in session.get_outputs():
             binding.bind_output(output.name, *place)
         return binding

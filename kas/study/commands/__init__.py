@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from kas.study.commands import dashboard, export, keys, measure, promote, proxy, rediscover, report, resume, run, show, status
+from kas.study.commands import (
+    check,
+    dashboard,
+    export,
+    init,
+    keys,
+    measure,
+    promote,
+    proxy,
+    rediscover,
+    report,
+    resume,
+    run,
+    show,
+    status,
+)
 from kas.study.commands import list as list_
 from kas.study.commands._base import Command
 
 __all__ = ["COMMANDS", "Command"]
 
 COMMANDS: dict[str, Command] = {
+    "init": init.command,
+    "check": check.command,
     "run": run.command,
     "resume": resume.command,
     "status": status.command,

@@ -18,6 +18,8 @@ same accuracy. Start with `run` and a study file; everything else works on a stu
 
 EPILOG = """\
 examples:
+  python -m kas.study init my.yaml                         a study file of your own to begin with
+  python -m kas.study check my.yaml                        look at network and data, train nothing
   python -m kas.study run studies/digits.yaml              a first search, a few minutes on two cores
   python -m kas.study run my.yaml --set training.epochs=3  a study file with one key changed
   python -m kas.study resume digits                        go on after Ctrl-C, a crash or kill -9

@@ -25,7 +25,7 @@ def _execute(args: Any) -> int:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("study", no_wrap=True)
-    for title in ("finished", "running", "on the front", "best within 2 points"):
+    for title in ("finished", "running", "on the front", "best near original"):
         table.add_column(title, no_wrap=True, justify="right")
     table.add_column("folder", overflow="fold")
     wrong: list[str] = []
@@ -51,8 +51,9 @@ def _row(place: Place, name: str, wrong: list[str]) -> list[str]:
         wrong.append(f"{name}: {masked(str(error), place.storage)}")
         return ["unreadable", "", "", ""]
     wrong += [f"{name}: {line}" for line in promotions.broken(study)]
-    front, original = records.front(rows), records.reference(study)
-    best = max((record.speedup or 0 for record in front if beats(record, original)), default=None)
+    metric, original = records.metric(study), records.reference(study)
+    front = records.front(rows, metric.direction)
+    best = max((record.speedup or 0 for record in front if beats(record, original, metric)), default=None)
     wanted = records.wanted(study)
     finished = sum(record.is_finished for record in rows)
     return [

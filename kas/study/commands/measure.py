@@ -136,7 +136,7 @@ def _kernels(study: optuna.Study, starts: list[str]) -> list[TrialRecord]:
 
     read = records.read(study)
     if not starts:
-        front = [record for record in records.front(read) if record.program]
+        front = [record for record in records.front(read, records.metric(study).direction) if record.program]
         if not front:
             raise KasError(f"study {study.study_name} has no kernel on its front yet; go on with `resume {study.study_name}`")
         return front

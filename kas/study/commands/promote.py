@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import optuna
 
     from kas.language.kernel import Kernel
+    from kas.reporting.metric import Metric
     from kas.study.config import StudyConfig
 
 __all__ = ["command"]
@@ -32,8 +33,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HASH",
-        help="a kernel's hash, or its start, or the name of a known kernel; may be repeated (default: the front within two "
-        "points of the original)",
+        help="a kernel's hash, or its start, or the name of a known kernel; may be repeated (default: the front near the "
+        "original, within two points of a share)",
     )
     parser.add_argument("--seeds", type=whole, default=3, metavar="N", help="trainings of each network (default: 3)")
     parser.add_argument("--epochs", type=whole, metavar="N", help="passes over the training data (default: training.epochs)")
@@ -56,44 +57,50 @@ def _execute(args: Any) -> int:
         raise KasError(
             f"study {args.name} has no original to compare with yet; run it first: python -m kas.study resume {args.name}"
         )
-    kernels = _chosen(study, args.kernel)
+    kernels, metric = _chosen(study, args.kernel), records.metric(study)
     config = study_config(study, place.folder(args.name))
-    return _promote(args, place, config, kernels, args.epochs or config.training.epochs)
+    return _promote(args, place, config, kernels, metric, args.epochs or config.training.epochs)
 
 
 def _chosen(study: optuna.Study, names: Sequence[str]) -> dict[str, Kernel]:
-    """The kernels to promote, by hash: those named, or the front within two points of the original."""
+    """The kernels to promote, by hash: those named, or the front near the original."""
     from kas import zoo
     from kas.language.kernel import Kernel
     from kas.study.commands._kernels import find_trial
-    from kas.study.display.overview import CLOSE
     from kas.study.storage import records
 
     if names:
         hashes = [zoo.get(name).hash if name in zoo.names() else name for name in names]
         programs = [find_trial(study, start).user_attrs["program"] for start in hashes]
     else:
-        front, original = records.front(records.read(study)), records.reference(study)
+        metric, original = records.metric(study), records.reference(study)
+        front = records.front(records.read(study), metric.direction)
         if not front:
             raise KasError(f"study {study.study_name} has no kernel on its front yet; search on, or name kernels with --kernel")
-        least = (original.accuracy if original else 0.0) - CLOSE
-        programs = [record.program for record in front if record.program and (record.accuracy or 0.0) >= least]
+        programs = [
+            record.program
+            for record in front
+            if record.program
+            and original
+            and record.accuracy is not None
+            and metric.is_close(record.accuracy, original.accuracy)
+        ]
         if not programs:
             raise KasError(
-                f"no kernel on the front of study {study.study_name} is within two points of the original's accuracy; "
+                f"no kernel on the front of study {study.study_name} is {metric.within} of the original's {metric.name}; "
                 f"name those to promote with --kernel"
             )
     kernels = [Kernel.from_json(program) for program in programs]
     return {kernel.hash: kernel for kernel in kernels}
 
 
-def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Kernel], epochs: int) -> int:
+def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Kernel], metric: Metric, epochs: int) -> int:
     from kas.study.display.progress import make_console
     from kas.study.display.promotion import PromotionTerminal
     from kas.study.workers.promoting import work_on
     from kas.study.workers.supervisor import Supervisor
 
-    terminal = PromotionTerminal(make_console(stderr=args.json))
+    terminal = PromotionTerminal(make_console(stderr=args.json), metric)
     folder = place.folder(config.name)
     work = partial(work_on, config, folder, place.storage, kernels, args.seeds, epochs, args.workers)
     try:
@@ -101,14 +108,14 @@ def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Ke
     finally:
         terminal.close()
     if code == 0:
-        _show(args, place, config, list(kernels), epochs)
+        _show(args, place, metric, list(kernels), epochs)
     if code == 130:
         words = ["promote", args.name, f"--seeds={args.seeds}", f"--epochs={epochs}", *(f"--kernel={key}" for key in kernels)]
         print(f"interrupted; go on with: {' '.join(['python -m kas.study', *words, *place.shown()])}", file=sys.stderr)
     return code
 
 
-def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epochs: int) -> None:
+def _show(args: Any, place: Place, metric: Metric, kernels: list[str], epochs: int) -> None:
     from kas.study.display.progress import make_console
     from kas.study.display.promotion import promotion_table, speedups, standings
     from kas.study.storage.promotions import promotions
@@ -122,8 +129,10 @@ def _show(args: Any, place: Place, config: StudyConfig, kernels: list[str], epoc
         return
     console = make_console()
     console.print()
-    console.print(promotion_table(rows, config.training.metric, runtimes, console.width))
-    console.print("n: seeds; ±: standard deviation, and the 95 % interval of the difference, in points; then how much faster")
+    console.print(promotion_table(rows, metric, runtimes, console.width))
+    console.print(
+        "n: seeds; ±: standard deviation, and the 95 % interval of the difference, of a share in points; then how much faster"
+    )
     for row in rows:
         for reason in row.failed:
             console.print(f"{row.name or row.kernel}, {reason}", markup=False)

@@ -16,13 +16,12 @@ from kas.study.commands._studies import open_study, study_names
 if TYPE_CHECKING:
     from kas.study.config import StudyConfig
 
-__all__ = ["command"]
+__all__ = ["add_study_file", "command"]
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
+def add_study_file(parser: ArgumentParser) -> None:
+    """Add STUDY.yaml and --set."""
     parser.add_argument("study", metavar="STUDY.yaml", type=str, help="the study file")
-    add_amounts(parser)
-    parser.add_argument("--seed", type=whole, default=None, metavar="N", help="the same as --set seed=N")
     parser.add_argument(
         "--set",
         type=str,
@@ -31,6 +30,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="one key of the study file, with its section, as training.epochs=3 or budget.params=0.5; may be repeated",
     )
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_study_file(parser)
+    add_amounts(parser)
+    parser.add_argument("--seed", type=whole, default=None, metavar="N", help="the same as --set seed=N")
     add_place(parser)
 
 

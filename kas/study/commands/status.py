@@ -48,8 +48,9 @@ def _execute(args: Any) -> int:
         console.print("the original network is not trained and timed yet")
         return 0
     console.print()
-    cost, measured, front = records.cost_name(study), runtimes(study), records.front(records.read(study))
-    console.print(front_table(original, front, cost, list(measured), console.width))
+    cost, measured, metric = records.cost_name(study), runtimes(study), records.metric(study)
+    front = records.front(records.read(study), metric.direction)
+    console.print(front_table(original, front, cost, list(measured), console.width, metric))
     for line in legend(cost, measured):
         console.print(line, markup=False)
     return 0
@@ -62,9 +63,10 @@ command = Command(
     execute=_execute,
     epilog="""\
 keys of --json:
-  name, finished, running, trials (wanted), outcomes {outcome: rows}, original {accuracy, latency_ms},
+  name, finished, running, trials (wanted), outcomes {outcome: rows},
+  metric {name, direction, share, task, constant (what a constant answer gets)}, original {accuracy, latency_ms},
   broken [what is left out, as it is not as kas writes it],
   front [{hash, accuracy, latency_ms, macs, params, speedup, json, runtimes {name: speedup}}]
-  Accuracy is a fraction from 0 to 1; speedup is original over kernel, from the same paired measurement; in runtimes, null
-  is a runtime that does not take the network.""",
+  accuracy is the metric, a fraction from 0 to 1 where it is a share; speedup is original over kernel, from the
+  same paired measurement; in runtimes, null is a runtime that does not take the network.""",
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from kas.reporting.metric import Metric
 from kas.study.storage.records import Reference, TrialRecord
 
 __all__ = ["Listener", "Silent", "StudyStarted", "StudySummary"]
@@ -16,7 +17,7 @@ __all__ = ["Listener", "Silent", "StudyStarted", "StudySummary"]
 class StudyStarted:
     """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`.
 
-    replaced: what is replaced in the network as deployed, in words.
+    replaced: what is replaced in the network as deployed, in words. metric: the first objective.
     """
 
     name: str
@@ -29,6 +30,7 @@ class StudyStarted:
     epochs: int
     workers: int = 1
     replaced: str = ""
+    metric: Metric = field(default_factory=Metric)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class StudySummary:
     exit_code: int
     reason: str | None = None
     runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metric: Metric = field(default_factory=Metric)
 
 
 class Listener(Protocol):

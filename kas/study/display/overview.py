@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from kas.reporting import wording
 from kas.reporting.measurements import Measurement
+from kas.reporting.metric import Metric
 from kas.study.storage.records import Reference, TrialRecord
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["CLOSE", "DROPPED", "SLOWER", "beats", "elsewhere", "front_table", "legend", "measurement_table", "speedup_spread"]
+__all__ = ["DROPPED", "SLOWER", "beats", "elsewhere", "front_table", "legend", "measurement_table", "speedup_spread"]
 
-CLOSE = 0.02  # "nearly the accuracy of the original": within two points
 DROPPED = ("params", "MACs", "original then", "trial", "spread", "vs original", "latency")  # where a terminal is narrow
 SLOWER = "↓"
+ACCURACY = Metric()
 _GAP = 2  # between columns
 
 
-def beats(record: TrialRecord, reference: Reference | None) -> bool:
-    """Whether a kernel is cheaper than the original beyond the measured spread and within two points of its accuracy."""
+def beats(record: TrialRecord, reference: Reference | None, metric: Metric) -> bool:
+    """Whether a kernel is cheaper than the original beyond the measured spread and near it (`Metric.is_close`)."""
     cost = record.ratio_high if record.ratio_high is not None else record.cost
     if reference is None or record.accuracy is None or cost is None:
         return False
-    return cost < 1.0 and record.accuracy >= reference.accuracy - CLOSE
+    return cost < 1.0 and metric.is_close(record.accuracy, reference.accuracy)
 
 
 def speedup_spread(record: TrialRecord) -> tuple[float, float] | None:
@@ -41,6 +42,7 @@ def front_table(
     cost: str,
     runtimes: Sequence[str] = (),
     width: int | None = None,
+    metric: Metric = ACCURACY,
 ) -> Table:
     """The original network, then the kernels of the front; in bold those that beat it. `cost`: `latency` or `work`.
 
@@ -52,12 +54,12 @@ def front_table(
     fast as it was when the original's own row was measured.
     """
     others = runtimes[1:] if cost == "latency" else ()
-    rows = [_cells(record, reference, cost, others) for record in front]
+    rows = [_cells(record, reference, cost, others, metric) for record in front]
     if reference is not None:
-        rows.insert(0, _original(reference, cost, others))
+        rows.insert(0, _original(reference, cost, others, metric))
     names, table = _table(rows, DROPPED, width)
     for record, cells in zip([None, *front] if reference is not None else front, rows, strict=True):
-        bold = record is not None and beats(record, reference)
+        bold = record is not None and beats(record, reference, metric)
         table.add_row(*(cells[name] for name in names), style="bold" if bold else None, end_section=record is None)
     return table
 
@@ -130,12 +132,12 @@ def _width(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
     return sum(max([len(name), *(len(row[name]) for row in rows)]) for name in names) + _GAP * (len(names) - 1)
 
 
-def _original(reference: Reference, cost: str, others: Sequence[str]) -> dict[str, str]:
+def _original(reference: Reference, cost: str, others: Sequence[str], metric: Metric) -> dict[str, str]:
     latency = {"latency": wording.milliseconds(reference.latency_ms), "original then": "", "speed-up": wording.speedup(1.0)}
     return {
         "kernel": "original",
         "trial": "",
-        "accuracy": wording.accuracy(reference.accuracy),
+        metric.name: metric.text(reference.accuracy),
         "vs original": "",
         **({**latency, "spread": ""} if cost == "latency" else {"work": "1.00×"}),
         **dict.fromkeys(others, wording.speedup(1.0)),
@@ -144,7 +146,9 @@ def _original(reference: Reference, cost: str, others: Sequence[str]) -> dict[st
     }
 
 
-def _cells(record: TrialRecord, reference: Reference | None, cost: str, others: Sequence[str]) -> dict[str, str]:
+def _cells(
+    record: TrialRecord, reference: Reference | None, cost: str, others: Sequence[str], metric: Metric
+) -> dict[str, str]:
     known = reference is not None and record.accuracy is not None
     gain = (record.accuracy or 0) - reference.accuracy if known and reference else None
     measured = {
@@ -157,8 +161,8 @@ def _cells(record: TrialRecord, reference: Reference | None, cost: str, others: 
     return {
         "kernel": (record.hash or "")[:12],
         "trial": str(record.number),
-        "accuracy": wording.accuracy(record.accuracy),
-        "vs original": wording.difference(gain),
+        metric.name: metric.text(record.accuracy),
+        "vs original": metric.difference(gain),
         **(measured if cost == "latency" else work),
         **{name: _elsewhere(record.runtimes.get(name, {})) for name in others},
         "MACs": wording.count(record.macs),

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kas.reporting import wording
+from kas.reporting.metric import Metric
 from kas.study.display.events import Silent, StudyStarted, StudySummary
-from kas.study.display.overview import beats, elsewhere, front_table, legend
+from kas.study.display.overview import ACCURACY, beats, elsewhere, front_table, legend
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.records import Reference, TrialRecord
 
@@ -27,7 +28,9 @@ __all__ = ["Terminal", "make_console", "remaining_s", "trial_line"]
 _STYLES = {"ok": "green", "error": "bold red", "duplicate": "dim"}
 
 
-def trial_line(record: TrialRecord, reference: Reference | None, cost: str, *, own: bool = True) -> Text:
+def trial_line(
+    record: TrialRecord, reference: Reference | None, cost: str, *, own: bool = True, metric: Metric = ACCURACY
+) -> Text:
     """One ended trial: number, outcome, kernel, accuracy, cost against the original, or the reason."""
     outcome = record.outcome or "cut off"
     line = Text(f"trial {record.number:>4}  ")
@@ -35,8 +38,8 @@ def trial_line(record: TrialRecord, reference: Reference | None, cost: str, *, o
     line.append(f" {(record.hash or '')[:8]:<8}  ")
     if outcome == "ok":
         gain = None if reference is None or record.accuracy is None else record.accuracy - reference.accuracy
-        line.append(f"accuracy {wording.accuracy(record.accuracy):>7} ({wording.difference(gain)})  ")
-        line.append(_cost(record, cost), style="bold green" if beats(record, reference) else "")
+        line.append(f"{metric.name} {metric.text(record.accuracy):>7} ({metric.difference(gain)})  ")
+        line.append(_cost(record, cost), style="bold green" if beats(record, reference, metric) else "")
     else:
         line.append(_first_line(record.reason or ""))
     if record.retry_of is not None:
@@ -55,6 +58,14 @@ def _cost(record: TrialRecord, cost: str) -> str:
 
 def _first_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "")
+
+
+def no_better_than_constant(metric: Metric, who: str) -> str:
+    """The sentence for networks that have learned nothing."""
+    return (
+        f"{who} no better than a constant answer ({metric.name} {metric.text(metric.constant)}): such a comparison says "
+        f"nothing; train longer, look at data and targets, or choose another training.metric"
+    )
 
 
 def remaining_s(seconds: float, done: int, left: int) -> float | None:
@@ -105,9 +116,11 @@ class Terminal(Silent):
         self._current = ""
         latency = "" if reference.latency_ms is None else f", latency {wording.milliseconds(reference.latency_ms)}"
         self._print(
-            f"original: accuracy {wording.accuracy(reference.accuracy)}{latency}, "
+            f"original: {self._metric.name} {self._metric.text(reference.accuracy)}{latency}, "
             f"{wording.count(reference.macs)} MACs in the layers to replace, on {reference.device}"
         )
+        if self._metric.is_constant(reference.accuracy):
+            self._print(no_better_than_constant(self._metric, "the original network is"))
         self._begun = self._clock()
 
     def trial_started(self, number: int, retry_of: int | None) -> None:
@@ -124,7 +137,7 @@ class Terminal(Silent):
 
     def epoch(self, number: int | None, epoch: int, epochs: int, accuracy: float | None) -> None:
         """Show the epoch in the live line."""
-        reached = "" if accuracy is None else f", accuracy {wording.accuracy(accuracy)}"
+        reached = "" if accuracy is None else f", {self._metric.name} {self._metric.text(accuracy)}"
         self._current = f"{_whose(number)}: training, epoch {epoch} of {epochs}{reached}"
 
     def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
@@ -134,7 +147,7 @@ class Terminal(Silent):
         self._bar.update(self._task, total=wanted, completed=finished, left=left)
         self._current = "" if own else self._current
         cost = self._study.cost if self._study else "latency"
-        line = trial_line(record, self._reference, cost, own=own)
+        line = trial_line(record, self._reference, cost, own=own, metric=self._metric)
         if self._live is None:
             line.append(f"  [{finished}/{wanted}{', ' + left if left else ''}]")
         self._print(line)
@@ -151,21 +164,31 @@ class Terminal(Silent):
         self._print(f"{summary.finished} of {summary.wanted} trials are finished")
         if summary.reference is not None:
             self._print("Pareto front, the original first" if summary.front else "no kernel is on the front yet")
-            self._print(front_table(summary.reference, summary.front, cost, list(summary.runtimes), self.console.width))
+            table = front_table(
+                summary.reference, summary.front, cost, list(summary.runtimes), self.console.width, summary.metric
+            )
+            self._print(table)
             for line in legend(cost, summary.runtimes) if summary.front else ():
                 self._print(line)
         folder = StudyFolder(summary.folder)
-        better = [record for record in summary.front if beats(record, summary.reference)]
-        if better:
+        better = [record for record in summary.front if beats(record, summary.reference, summary.metric)]
+        reached = [one.accuracy for one in (summary.reference, *summary.front) if one is not None]
+        if summary.front and all(map(summary.metric.is_constant, reached)):
+            self._print(no_better_than_constant(summary.metric, "the original and every kernel of the front are"))
+        elif better:
             best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
             gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
             others = f"; {others}" if (others := elsewhere(best)) else ""
-            self._print(f"best within 2 points of the original: {best.hash} ({gain}{others})")
+            self._print(f"best {summary.metric.within} of the original: {best.hash} ({gain}{others})")
         for name, path in (("kernels", folder.kernels), ("log", folder.log)):
             if Path(path).exists():
                 self._print(f"{name:<8} {path}")
         if summary.reason:
             self._print(summary.reason)
+
+    @property
+    def _metric(self) -> Metric:
+        return self._study.metric if self._study else ACCURACY
 
     def close(self) -> None:
         """End the live line; harmless if there is none."""

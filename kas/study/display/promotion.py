@@ -12,7 +12,9 @@ from rich.text import Text
 
 from kas.reporting import wording
 from kas.reporting.errorbars import mean_and_sd, paired_difference
+from kas.reporting.metric import Metric
 from kas.study.display.events import Listener, Silent
+from kas.study.display.overview import ACCURACY
 from kas.study.storage import records
 from kas.study.storage.promotions import ORIGINAL, Promotion, promotions
 from kas.study.storage.status import runtime_name
@@ -122,10 +124,11 @@ def speedups(study: optuna.Study, kernels: Sequence[str]) -> dict[str, dict[str,
     return found
 
 
-def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[str], width: int) -> Table:
+def promotion_table(rows: Sequence[Standing], metric: Metric, runtimes: Sequence[str], width: int) -> Table:
     """The standings as a table of at most `width` columns (80 or more); from 100 on with parameters and MACs.
 
-    Behind ± is the standard deviation of the test score, and half of the 95 % interval of the difference in points.
+    Behind ± is the standard deviation of the test score, and half of the 95 % interval of the difference, both
+    in points of a share.
     """
     from rich import box
     from rich.table import Table
@@ -133,7 +136,7 @@ def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[st
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("kernel", overflow="fold", max_width=23)
     table.add_column("n", justify="right", no_wrap=True)
-    for name in (f"test\n{metric}", "to original"):
+    for name in (f"test\n{metric.name}", "to original"):
         table.add_column(name, justify="right", no_wrap=True)
     counts = ("params", "MACs") if width >= _WIDE else ()
     for name in (*counts, *runtimes):
@@ -143,8 +146,8 @@ def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[st
         table.add_row(
             row.name or row.kernel[:12],
             str(len(row.seeds)),
-            _with_bar(wording.accuracy(row.mean), row.sd),
-            _difference(row),
+            _with_bar(metric.text(row.mean), row.sd, metric),
+            _difference(row, metric),
             *(numbers[name] for name in counts),
             *(wording.speedup(1.0 if row.kernel == ORIGINAL else row.speedup.get(name)) for name in runtimes),
             end_section=row.kernel == ORIGINAL,
@@ -152,19 +155,21 @@ def promotion_table(rows: Sequence[Standing], metric: str, runtimes: Sequence[st
     return table
 
 
-def _with_bar(text: str, half: float | None) -> str:
-    """A percentage (or difference) with ± behind it, `97.8 ± 0.4 %`."""
+def _with_bar(text: str, half: float | None, metric: Metric) -> str:
+    """A value (or difference) with ± behind it, `97.8 ± 0.4 %`."""
     if half is None:
         return text
+    if not metric.share:
+        return f"{text} ± {half:.2g}"
     number, unit = text.rsplit(" ", 1)
     return f"{number} ± {100 * half:.1f} {unit}"
 
 
-def _difference(row: Standing) -> str:
+def _difference(row: Standing, metric: Metric) -> str:
     if row.difference is None:
         return "" if row.kernel == ORIGINAL else wording.NOTHING
     half = None if row.difference_high is None else row.difference_high - row.difference
-    return _with_bar(wording.difference(row.difference).replace("points", "pt"), half).removesuffix(" pt")
+    return _with_bar(metric.difference(row.difference).replace("points", "pt"), half, metric).removesuffix(" pt")
 
 
 def _known(key: str) -> str | None:
@@ -193,8 +198,8 @@ class PromotionListener(Listener, Protocol):
 class PromotionTerminal(Silent):
     """Shows a promotion to a person: a line for each training; in a terminal also the running epoch, below the lines."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, metric: Metric = ACCURACY) -> None:
+        self.console, self._metric = console, metric
         self._status: Status | None = None
 
     def promotion_started(self, summary: str) -> None:
@@ -207,7 +212,7 @@ class PromotionTerminal(Silent):
 
     def unit_epoch(self, kernel: str, seed: int, epoch: int, epochs: int, accuracy: float) -> None:
         """Show it."""
-        self._below(f"{kernel}, seed {seed}: epoch {epoch} of {epochs}, validation {wording.accuracy(accuracy)}")
+        self._below(f"{kernel}, seed {seed}: epoch {epoch} of {epochs}, validation {self._metric.text(accuracy)}")
 
     def stage(self, number: int | None, name: str, detail: str = "") -> None:
         """Show what is measured."""
@@ -215,7 +220,7 @@ class PromotionTerminal(Silent):
 
     def unit_finished(self, result: Promotion) -> None:
         """A line."""
-        scores = f"validation {wording.accuracy(result.validation):>7}   test {wording.accuracy(result.test):>7}"
+        scores = f"validation {self._metric.text(result.validation):>7}   test {self._metric.text(result.test):>7}"
         said = scores if result.reason is None else f"failed: {result.reason}"
         self.message(f"{result.kernel:<16}  seed {result.seed}  {said}  ({wording.duration(result.seconds)})")
 

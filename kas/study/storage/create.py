@@ -14,44 +14,54 @@ from optuna.study import StudyDirection
 import kas
 from kas.language import OPS, KasError
 from kas.reporting import stored
+from kas.reporting.metric import Metric
 from kas.reporting.parsing import identity, listed, text
 from kas.study import attributes as keys
 from kas.study.config import FORMAT, StudyConfig, differences
 from kas.study.storage.files import StudyFolder, write_text
 from kas.study.storage.mutex import StudyMutex
 
-__all__ = ["check_folder", "create_or_join", "own_folder", "stored_config"]
-
-DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
+__all__ = ["check_folder", "create_or_join", "has_reference", "own_folder", "stored_config"]
 
 
 def create_or_join(
     config: StudyConfig,
     storage: BaseStorage,
     mutex: StudyMutex,
+    metric: Metric | None = None,
     before: Callable[[optuna.Study | None], object] = lambda study: None,
 ) -> optuna.Study:
     """The study of this name in the storage, created if it is not there. Its wanted number of trials becomes the config's.
 
+    metric: the first objective; by default an accuracy.
     before: called with the study that is there (None: there is none) before anything is written; what it raises ends this.
     A creation that a crash cut off is completed. Raises KasError if a study of that name differs in anything else, or
     is not one of kas.
     """
+    first = metric or Metric()
+    directions = (StudyDirection[first.direction.upper()], StudyDirection.MINIMIZE)
 
     def section() -> optuna.Study:
         there = config.name in optuna.get_all_study_names(storage)
         study = optuna.load_study(study_name=config.name, storage=storage) if there else None
         if study is not None:
-            _check(study, config)
+            _check(study, config, directions)
         before(study)
         if study is None:
-            study = optuna.create_study(study_name=config.name, storage=storage, directions=list(DIRECTIONS))
-        _complete(study, config)
+            study = optuna.create_study(study_name=config.name, storage=storage, directions=list(directions))
+        _complete(study, config, first)
         if stored.attribute(study, keys.TRIALS) != config.trials:
             study.set_user_attr(keys.TRIALS, config.trials)
         return study
 
     return mutex.do(section)
+
+
+def has_reference(storage: BaseStorage, name: str) -> bool:
+    """Whether the storage has a study of this name whose original network is trained and timed."""
+    if name not in optuna.get_all_study_names(storage):
+        return False
+    return stored.attribute(optuna.load_study(study_name=name, storage=storage), keys.REFERENCE) is not None
 
 
 def stored_config(study: optuna.Study) -> StudyConfig:
@@ -104,9 +114,9 @@ def _identity(folder: StudyFolder) -> str | None:
         return None
 
 
-def _check(study: optuna.Study, config: StudyConfig) -> None:
+def _check(study: optuna.Study, config: StudyConfig, directions: tuple[StudyDirection, ...]) -> None:
     name = study.study_name
-    if list(study.directions) != list(DIRECTIONS):
+    if list(study.directions) != list(directions):
         raise KasError(f"the storage has a study {name!r} with other objectives, which is not one of kas: choose another name")
     if stored.attribute(study, keys.CONFIG) is None:
         if study.get_trials(deepcopy=False) and stored.attribute(study, keys.ID) is None:
@@ -121,7 +131,7 @@ def _check(study: optuna.Study, config: StudyConfig) -> None:
         )
 
 
-def _complete(study: optuna.Study, config: StudyConfig) -> None:
+def _complete(study: optuna.Study, config: StudyConfig, metric: Metric) -> None:
     """Write what a study has from its creation on, and is not written yet; the configuration first."""
     there = stored.attributes(study)
     initial = {
@@ -129,6 +139,7 @@ def _complete(study: optuna.Study, config: StudyConfig) -> None:
         keys.FORMAT: FORMAT,
         keys.VERSION: kas.__version__,
         keys.OPS: list(OPS),
+        keys.TASK: metric.to_dict(),
         keys.ID: uuid.uuid4().hex,
     }
     for key, value in initial.items():
@@ -138,4 +149,4 @@ def _complete(study: optuna.Study, config: StudyConfig) -> None:
         cost = "latency" if config.objectives.cost == "latency" else "work"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([config.objectives.accuracy, f"{cost} (x original)"])
+            study.set_metric_names([metric.name, f"{cost} (x original)"])

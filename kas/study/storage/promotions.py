@@ -93,13 +93,16 @@ def broken(study: optuna.Study) -> list[str]:
     return [*stored.broken(study), *lines]
 
 
-def chosen(found: Iterable[Promotion], kernel: str) -> Promotion | None:
+def chosen(found: Iterable[Promotion], kernel: str, direction: str = "maximize") -> Promotion | None:
     """The result of a kernel (or "original") to deploy: that with the best *validation* score; None if there is none.
+
+    direction: in which the metric is better.
 
     The test score chooses nothing, so it stays an honest estimate. Ties go to the longer schedule, then the first seed.
     """
     candidates = [one for one in found if one.kernel == kernel and one.validation is not None]
-    return max(candidates, key=lambda one: (one.validation or 0.0, one.epochs, -one.seed), default=None)
+    sign = 1.0 if direction == "maximize" else -1.0
+    return max(candidates, key=lambda one: (sign * (one.validation or 0.0), one.epochs, -one.seed), default=None)
 
 
 def store(study: optuna.Study, promotion: Promotion) -> None:

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from kas.reporting import pareto, stored
+from kas.reporting.metric import Metric
 from kas.reporting.parsing import count, loads, text
 from kas.study import attributes as keys
 from kas.study.storage.liveness import is_alive
@@ -20,20 +21,19 @@ __all__ = [
     "cost_name",
     "finished",
     "front",
+    "metric",
     "read",
     "reference",
     "running",
     "wanted",
 ]
 
-DIRECTIONS = ("maximize", "minimize")
-
 
 @dataclass(frozen=True)
 class TrialRecord:
     """What is known about one trial. None: not known (yet), or not measured.
 
-    accuracy: a fraction, 0 to 1. latency_ms, original_latency_ms: medians of the network with the kernel and of the
+    accuracy: the study's metric. latency_ms, original_latency_ms: medians of the network with the kernel and of the
     original, from the same paired measurement. ratio: candidate over original, ratio_low and ratio_high its quartiles;
     speedup: original over candidate. runtime, runtime_version: what both ran in. original_format, memory_format: contiguous or
     channels_last, of the original and of the network with the kernel. cost: the second objective. macs, params: of what
@@ -86,7 +86,7 @@ class TrialRecord:
 class Reference:
     """The original network, trained and timed as a candidate is.
 
-    accuracy: a fraction. latency_ms: median of a forward pass of the network as deployed; None if cost is the analytic
+    accuracy: the study's metric. latency_ms: median of a forward pass of the network as deployed; None if cost is the analytic
     work. macs, params, work: of the layers that are replaced. seconds: of its training. device: where it was measured,
     runtime, runtime_version, memory_format: in what.
     """
@@ -143,13 +143,25 @@ def reference(study: optuna.Study) -> Reference | None:
     return None if data is None else Reference.from_dict(data)
 
 
-def front(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The non-dominated `ok` kernels, the cheapest first. The original is no trial and so never among them."""
+def front(records: Sequence[TrialRecord], direction: str = "maximize") -> list[TrialRecord]:
+    """The non-dominated `ok` kernels, the cheapest first. The original is no trial and so never among them.
+
+    direction: of the first objective, `metric(study).direction`.
+    """
     candidates = [record for record in records if record.outcome == "ok" and record.state == "COMPLETE"]
-    points = [(record.accuracy or 0.0, record.cost if record.cost is not None else float("inf")) for record in candidates]
-    members = [candidates[position] for position in pareto.front(points, DIRECTIONS)]
+    worst = float("-inf") if direction == "maximize" else float("inf")
+    points = [
+        (worst if record.accuracy is None else record.accuracy, float("inf") if record.cost is None else record.cost)
+        for record in candidates
+    ]
+    members = [candidates[position] for position in pareto.front(points, (direction, "minimize"))]
     distinct = {record.hash or str(record.number): record for record in reversed(members)}
     return sorted(distinct.values(), key=lambda record: (record.cost or 0.0, record.number))
+
+
+def metric(study: optuna.Study) -> Metric:
+    """The first objective: its name, direction and what a constant answer gets."""
+    return Metric.of(stored.attributes(study), [direction.name for direction in study.directions], study.metric_names)
 
 
 def cost_name(study: optuna.Study) -> str:

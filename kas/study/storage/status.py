@@ -53,6 +53,7 @@ def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
         "running": records.running(trials),
         "trials": records.wanted(study),
         "outcomes": dict(sorted(Counter(record.outcome for record in read if record.outcome).items())),
+        "metric": records.metric(study).to_dict(),
         "original": {
             "accuracy": original.accuracy if original else None,
             "latency_ms": original.latency_ms if original else None,
@@ -69,6 +70,6 @@ def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
                 "json": str(place.kernel(str(record.hash), ".json")),
                 "runtimes": {own: record.speedup, **{name: record.runtimes.get(name, {}).get("speedup") for name in others}},
             }
-            for record in records.front(read)
+            for record in records.front(read, records.metric(study).direction)
         ],
     }

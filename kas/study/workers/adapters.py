@@ -9,6 +9,7 @@ from dataclasses import replace
 import optuna
 
 from kas.evaluation.adapters import Judge, cheaper_by_work, choose_adapters, faster
+from kas.evaluation.inputs import samples
 from kas.language import KasError
 from kas.reporting import stored
 from kas.solvers import Target
@@ -64,5 +65,5 @@ def _cheapest(bench: Bench) -> dict[str, list[Target]]:
 def _judge(bench: Bench, network: Network) -> Judge:
     if not bench.measures:
         return cheaper_by_work
-    batch, cost = len(network.example), bench.config.cost
+    batch, cost = samples(network.example), bench.config.cost
     return faster(network.model, batch, bench.device, cost, bench.runtime(), bench.lock)

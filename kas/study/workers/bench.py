@@ -8,41 +8,34 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kas.evaluation import DeviceLock, Prepared, describe_device, make_data, make_model, prepare, resolve_device
+from kas.evaluation.batches import Batch, Batches
 from kas.evaluation.checkpoints import load_model
-from kas.evaluation.classifier import logits_of
 from kas.evaluation.devices import check_precision
 from kas.evaluation.failures import memory_errors
-from kas.evaluation.inputs import fitted
-from kas.evaluation.metrics import make_metric
+from kas.evaluation.inputs import Shape, fitted, head, moved, random_inputs, repeated, sample_shape
+from kas.evaluation.outputs import output_of
+from kas.evaluation.preflight import check_network
 from kas.evaluation.runtimes import Refusal, Runtime, make_runtime
-from kas.evaluation.training import CHECKPOINT
+from kas.evaluation.tasks import Task
+from kas.evaluation.training import CHECKPOINT, named_task
 from kas.language import Infeasible, KasError, Kernel
-from kas.replacement import check_replaced, find_targets, fuse, replace, replace_layers
+from kas.replacement import check_replaced, fuse, replace, replace_layers
+from kas.replacement.example import first_tensor
 from kas.solvers import Sizes, Target, solve
 from kas.study.config import StudyConfig
-from kas.study.settings import TargetSettings
 from kas.study.storage.depot import Depot
 from kas.study.storage.files import StudyFolder
+from kas.study.workers.originals import Network, adopted, check_shape, chosen_targets, replaced_work, resized
 
 __all__ = ["Bench", "Network", "replaced_work"]
-
-
-@dataclass(frozen=True)
-class Network:
-    """An original network in its initial state, on the CPU, an example input [N, ...] for it, and its targets."""
-
-    model: nn.Module
-    example: Tensor
-    targets: tuple[Target, ...]
 
 
 class Bench:
@@ -58,7 +51,7 @@ class Bench:
     ) -> None:
         """`workers`: how many processes of this machine train at a time; they share its CPU cores.
 
-        data: where nothing is trained, what takes the place of the study's data: `input_shape` and `num_classes`.
+        data: where nothing is trained, what takes the place of the study's data: `input_shape`, `num_classes` and `dtype`.
         alive: called after each batch of a training, and while the device's lock is waited for.
         """
         self.alive = alive
@@ -70,11 +63,13 @@ class Bench:
         check_precision(self.device, config.training.precision)
         self.device_name = describe_device(self.device)
         self._originals: dict[str, Prepared] = {}
+        self.batches = Batches(config.data.batch)
         self.data = make_data(config.data) if data is None else data
-        make_metric(config.training.metric, self.data.num_classes)
-        shape = tuple(int(size) for size in self.data.input_shape)
+        self.first = self.batches.first(self.data, "train", config.seed) if data is None else None
+        shape = self.data.input_shape if self.first is None else sample_shape(self.first.inputs)
+        check_shape(self.data, shape)
         self.trained = self._network(config.training.model, shape, batch=2)
-        self.deployed = self._network(config.cost.model, _resized(shape, config.cost.size), batch=config.cost.batch_size)
+        self.deployed = self._network(config.cost.model, resized(shape, config.cost.size), batch=config.cost.batch_size)
 
     @cached_property
     def lock(self) -> DeviceLock:
@@ -85,7 +80,7 @@ class Bench:
     def adopt(self, targets: Mapping[str, Sequence[Target]]) -> None:
         """Take over the adapters of a study's targets (`stored_targets`): whatever is solved or built then has these."""
         self.deployed, self.trained = (
-            replace_fields(network, targets=_adopted(network.targets, targets.get(name, ())))
+            replace_fields(network, targets=adopted(network.targets, targets.get(name, ())))
             for name, network in (("deployed", self.deployed), ("trained", self.trained))
         )
 
@@ -128,7 +123,8 @@ class Bench:
         Raises KasError if it cannot be fused.
         """
         network = network.to(self.device)
-        return fuse(network, self.deployed.example[:2].to(self.device)) if self.config.cost.fused else network
+        example = moved(head(self.deployed.example, 2), self.device)
+        return fuse(network, example) if self.config.cost.fused else network
 
     def runtime(self, name: str | None = None) -> Runtime:
         """A runtime by its name, on the study's device; by default the study's."""
@@ -140,9 +136,9 @@ class Bench:
             raise KasError(f"cost.runtime: {missing}")
 
     @cached_property
-    def measured_example(self) -> Tensor:
-        """The example input of the deployed network, on the device."""
-        return self.deployed.example.to(self.device)
+    def measured_example(self) -> Any:
+        """The example inputs of the deployed network, on the device."""
+        return moved(self.deployed.example, self.device)
 
     def timed_original(self, runtime: str | None = None) -> Prepared:
         """The deployed original as it is timed in a runtime (by default the study's), prepared once.
@@ -168,7 +164,7 @@ class Bench:
 
     def fresh_original(self) -> nn.Module:
         """The original of the trained kind, freshly initialised, for the reference's training."""
-        return self._make(self.config.training.model, tuple(self.trained.example.shape[1:]))
+        return self._make(self.config.training.model, sample_shape(self.trained.example))
 
     @cached_property
     def trained_original(self) -> nn.Module:
@@ -181,62 +177,42 @@ class Bench:
             )
         return load_model(self.fresh_original(), path)
 
-    def batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """The first validation-style batch of training samples, [count, ...] and labels [count], on the device."""
-        self.data.prepare_data()
-        self.data.setup("fit")
-        generator_state = torch.random.get_rng_state()
-        torch.manual_seed(self.config.seed)
-        inputs, labels = next(iter(self.data.train_dataloader()))
-        torch.random.set_rng_state(generator_state)
-        return inputs[:count].to(self.device), labels[:count].to(self.device)
+    @cached_property
+    def task(self) -> Task:
+        """What is learned, named or guessed from a real batch. Raises KasError if the targets do not fit the network."""
+        assert self.first is not None, "nothing is trained here"
+        model, config = self.trained.model, self.config
+        return named_task(config.task, model, self.first, config.training, self.batches, config.model.output)
+
+    def batch(self, count: int) -> Batch:
+        """The first `count` samples of a training batch, on the device."""
+        assert self.first is not None, "nothing is trained here"
+        return Batch(*(moved(head(part, count), self.device) for part in self.first))
 
     def _replace(self, network: Network, model: nn.Module, kernel: Kernel, sizes: Sizes) -> nn.Module:
         torch.manual_seed(self.config.seed)
-        example, targets = network.example[:2], list(network.targets)
+        example, targets = head(network.example, 2), list(network.targets)
         return replace(model, kernel, example, targets=targets, sizes=sizes, check=False)  # `_network` has checked it
 
-    def _network(self, overrides: dict[str, Any], shape: tuple[int, ...], batch: int) -> Network:
+    def _network(self, overrides: dict[str, Any], shape: Shape, batch: int) -> Network:
+        example = self._example(shape, batch)
         model = self._make(overrides, shape)
-        example = fitted(torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)), model)
-        targets = _targets(model, example[:2], self.config.targets)
+        check_network(model)
+        example = fitted(example, model)
+        few = head(example, 2)
+        targets = chosen_targets(model, few, self.config.targets)
         empty = replace_layers(model, targets, lambda target: nn.Identity())
-        logits_of(check_replaced(empty, targets, example[:2]))
+        output_of(check_replaced(empty, targets, few), self.config.model.output)
         return Network(model, example, tuple(targets))
 
-    def _make(self, overrides: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    def _example(self, shape: Shape, batch: int) -> Any:
+        """Real samples, where they are of that shape; else random ones of their type."""
+        if self.first is not None and sample_shape(self.first.inputs) == shape:
+            return repeated(self.first.inputs, batch)
+        dtype = str(getattr(self.data, "dtype", "float32")) if self.first is None else None
+        real = getattr(torch, dtype) if dtype else first_tensor(self.first.inputs).dtype  # type: ignore[union-attr]
+        return random_inputs(shape, batch, real)
+
+    def _make(self, overrides: dict[str, Any], shape: Shape) -> nn.Module:
         torch.manual_seed(self.config.seed)
-        return make_model(self.config.model, self.data.num_classes, shape, overrides)
-
-
-def replaced_work(targets: Sequence[Target]) -> float:
-    """The work (macs + elementwise/2, per sample) of the original layers: their MACs, as for the solver's budget."""
-    return float(sum(target.macs for target in targets))
-
-
-def _resized(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
-    return shape if size is None else (shape[0], *(size for _ in shape[1:]))
-
-
-def _adopted(targets: Sequence[Target], stored: Sequence[Target]) -> tuple[Target, ...]:
-    prefer = {target.name: target.prefer for target in stored}
-    return tuple(replace_fields(target, prefer=prefer.get(target.name, target.prefer)) for target in targets)
-
-
-def _targets(model: nn.Module, example: Tensor, settings: TargetSettings) -> list[Target]:
-    """The targets of the rank that has most of the work; a kernel has one rank."""
-    found = find_targets(
-        model,
-        example,
-        names=settings.names,
-        types=settings.types,
-        rank=settings.rank,
-        min_kernel=settings.min_kernel,
-        depthwise=settings.depthwise,
-        stem=settings.stem,
-        adapter="projection" if settings.adapter == "projection" else "copies",
-        norm=settings.norm,
-    )
-    ranks = {target.rank for target in found}
-    rank = max(ranks, key=lambda rank: sum(target.macs for target in found if target.rank == rank))
-    return [target for target in found if target.rank == rank]
+        return make_model(self.config.model, self.data.num_classes, shape, overrides, self._example(shape, 2))

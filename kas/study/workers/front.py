@@ -23,6 +23,7 @@ import optuna
 from kas.evaluation import OutOfMemory, Paired
 from kas.evaluation.checkpoints import read_checkpoint, torch_bytes
 from kas.evaluation.data import preprocessing_of
+from kas.evaluation.inputs import sample_shape
 from kas.evaluation.networks import CHECKPOINT_FORMAT, FORMAT, Recipe
 from kas.evaluation.runtimes import RUNTIMES, Refusal, Runtime, make_runtime
 from kas.evaluation.training import CHECKPOINT
@@ -48,7 +49,7 @@ def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> No
     """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
     while bench.measures:
         pooled: dict[str, Any] = stored.attribute(study, keys.FRONT) or {}
-        members = [record for record in records.front(records.read(study)) if record.hash]
+        members = [record for record in records.front(records.read(study), records.metric(study).direction) if record.hash]
         once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
         if not once:
             return
@@ -83,7 +84,11 @@ def measure_in_other_runtimes(
 
 def _members(study: optuna.Study, kernels: Collection[str] | None) -> list[TrialRecord]:
     read = records.read(study)
-    return records.front(read) if kernels is None else [r for r in read if r.hash in kernels and r.outcome == "ok"]
+    return (
+        records.front(read, records.metric(study).direction)
+        if kernels is None
+        else [r for r in read if r.hash in kernels and r.outcome == "ok"]
+    )
 
 
 def _takes_original(study: optuna.Study, bench: Bench, runtime: Runtime, listener: Listener) -> bool:
@@ -153,7 +158,7 @@ def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     The module is that of the target with the most MACs in the network as deployed. What is there already is left, unless it
     is damaged.
     """
-    for record in records.front(records.read(study)):
+    for record in records.front(records.read(study), records.metric(study).direction):
         if record.program is None or record.hash is None:
             continue
         kernel = Kernel.from_json(record.program)
@@ -205,7 +210,7 @@ def _export_weights(
         listener.message(f"no weights for {record.hash}: its checkpoint is not on this machine, or damaged ({trained})")
         return
     _, sizes = bench.solve(kernel)
-    made = bench.config.model, bench.config.training.model, bench.data.num_classes, bench.trained.example.shape[1:]
+    made = bench.config.model, bench.config.training.model, bench.data.num_classes, sample_shape(bench.trained.example)
     accuracy = {"split": "validation", "value": record.accuracy}
     metadata = {"format": FORMAT, "kernel": kernel.hash, "weights": "search", "accuracy": accuracy}
     data = {

@@ -42,10 +42,19 @@ def make_bench(study: optuna.Study, config: StudyConfig, folder: StudyFolder) ->
     The targets have the adapters that the study decided on. Raises KasError as `Bench` does.
     """
     known = stored.attribute(study, keys.INPUT)
-    data = known and SimpleNamespace(input_shape=tuple(known["shape"]), num_classes=known["classes"])
+    data = known and SimpleNamespace(
+        input_shape=_shape(known["shape"]), num_classes=known["classes"], dtype=known.get("dtype", "float32")
+    )
     bench = Bench(config, folder, data=data)
     bench.adopt(stored_targets(study))
     return bench
+
+
+def _shape(stored: Any) -> Any:
+    """A shape, or several, as `plain_shape` stored it."""
+    if isinstance(stored, dict):
+        return {name: _shape(one) for name, one in stored.items()}
+    return tuple(_shape(one) for one in stored) if isinstance(stored, list) else int(stored)
 
 
 def measure_here(bench: Bench, runtime: str, kernels: Sequence[TrialRecord], progress: Progress) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from torch import nn
 
 from kas.evaluation import EpochReport, TrainingDiverged, make_data, make_model, train
 from kas.evaluation.checkpoints import load_model
-from kas.evaluation.data import has_test_split
+from kas.evaluation.data import has_test_split, plain_shape
 from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
+from kas.evaluation.inputs import head, sample_shape
 from kas.evaluation.training import CHECKPOINT, score_on_test
 from kas.language import KasError, Kernel
 from kas.replacement import replace as with_kernel
+from kas.replacement.example import first_tensor
 from kas.study.display.promotion import PromotionListener
 from kas.study.storage.claims import Claims
 from kas.study.storage.promotions import ORIGINAL, Promotion, promotions, store
@@ -53,16 +55,16 @@ def deployed_data(bench: Bench) -> Any:
     """
     config = bench.config
     data = bench.data if config.cost.size is None else make_data(replace(config.data, size=config.cost.size))
-    wanted, given = tuple(bench.deployed.example.shape[1:]), tuple(int(size) for size in data.input_shape)
+    wanted, given = sample_shape(bench.deployed.example), data.input_shape
     if not has_test_split(data):
         raise KasError(
             f"the data module of {config.data.factory} has no test split: give it a test_dataloader, over samples that neither "
             f"train_dataloader nor val_dataloader has"
         )
-    if given != wanted:
+    if plain_shape(given) != plain_shape(wanted):
         raise KasError(
-            f"cost.size is {config.cost.size}, but the data module of {config.data.factory} gives {list(given)}: let the "
-            f"function take `settings` and make them of settings.size, or leave cost.size out"
+            f"cost.size is {config.cost.size}, but the data module of {config.data.factory} gives {plain_shape(given)}: let "
+            f"the function take `settings` and make them of settings.size, or leave cost.size out"
         )
     return data
 
@@ -112,7 +114,7 @@ class Promoter:
 
     def summary(self) -> str:
         """What is promoted, in one line."""
-        done, shape = len(self.units) - len(self._left()), "x".join(str(int(size)) for size in self._data.input_shape)
+        done, shape = len(self.units) - len(self._left()), "x".join(map(str, _first_shape(self._bench)))
         had = f", {done} of them done" if done else ""
         return (
             f"promote {self._study.study_name}: {len(self._kernels)} kernels and the original at {shape}, "
@@ -163,7 +165,7 @@ class Promoter:
             test=None,
             seconds=0.0,
             device=self._bench.device_name,
-            shape=tuple(int(size) for size in self._data.input_shape),
+            shape=_first_shape(self._bench),
             groups=1 if sizes is None else sizes.groups,
             values={} if sizes is None else {name: dict(values) for name, values in sizes.values.items()},
             macs=sum(target.macs for target in self._bench.deployed.targets) if sizes is None else sizes.macs,
@@ -180,6 +182,7 @@ class Promoter:
         def on_epoch(report: EpochReport) -> None:
             self._listener.unit_epoch(unit.key, unit.seed, report.epoch + 1, report.epochs, report.accuracy)
 
+        device, lock, alive = str(bench.device), bench.lock, bench.alive
         with memory_errors("building the network"):
             network = self._start(unit)
         with cpu_threads(bench.training_threads):
@@ -189,16 +192,15 @@ class Promoter:
                 self._settings,
                 folder=folder,
                 seed=unit.seed,
-                device=str(bench.device),
-                lock=bench.lock,
+                device=device,
+                lock=lock,
                 on_epoch=on_epoch,
-                on_batch=bench.alive,
+                on_batch=alive,
+                task=bench.task,
             )
             if trained.resumed_from_epoch is not None:
                 self._listener.message(f"{unit} went on from epoch {trained.resumed_from_epoch} of {trained.epochs}")
-            test = score_on_test(
-                network, self._data, self._settings, device=str(bench.device), lock=bench.lock, on_batch=bench.alive
-            )
+            test = score_on_test(network, self._data, self._settings, device=device, lock=lock, on_batch=alive, task=bench.task)
         _log.info("%s: test %.4f", unit, test)
         accuracy = round(trained.accuracy, 6)
         return replace(result, validation=accuracy, test=round(test, 6), seconds=round(trained.seconds, 3))
@@ -231,12 +233,17 @@ class Promoter:
 def _original(bench: Bench, seed: int) -> nn.Module:
     """The deployed original, its weights drawn from `seed`."""
     torch.manual_seed(seed)
-    shape = tuple(int(size) for size in bench.deployed.example.shape[1:])
-    return make_model(bench.config.model, bench.data.num_classes, shape, bench.config.cost.model)
+    example = bench.deployed.example
+    return make_model(bench.config.model, bench.data.num_classes, sample_shape(example), bench.config.cost.model, example)
+
+
+def _first_shape(bench: Bench) -> tuple[int, ...]:
+    """The shape of a sample of the deployed network's (first) input."""
+    return tuple(first_tensor(bench.deployed.example).shape[1:])
 
 
 def _replaced(bench: Bench, model: nn.Module, kernel: Kernel, groups: int, values: Any, seed: int) -> nn.Module:
     """`model` with the kernel, its weights drawn from `seed`."""
     torch.manual_seed(seed)
     sizes: Any = SimpleNamespace(groups=groups, values=values)
-    return with_kernel(model, kernel, bench.deployed.example[:2], targets=list(bench.deployed.targets), sizes=sizes)
+    return with_kernel(model, kernel, head(bench.deployed.example, 2), targets=list(bench.deployed.targets), sizes=sizes)

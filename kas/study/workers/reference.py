@@ -50,7 +50,7 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
     except TrainingDiverged as error:
         raise KasError(
             f"the original network cannot be trained as the study file says: {error}; "
-            f"lower training.lr, or choose another training.precision"
+            f"lower training.lr, or choose another training.precision (or training.metric, if that is what is not finite)"
         ) from error
     targets = bench.deployed.targets
     reference = Reference(

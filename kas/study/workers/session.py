@@ -18,7 +18,7 @@ from kas.study.config import StudyConfig
 from kas.study.display.events import Listener, StudyStarted, StudySummary
 from kas.study.storage import promotions, records, status
 from kas.study.storage.claims import Claims
-from kas.study.storage.create import check_folder, create_or_join, own_folder
+from kas.study.storage.create import check_folder, create_or_join, has_reference, own_folder
 from kas.study.storage.depot import open_depot
 from kas.study.storage.disk import disk_errors
 from kas.study.storage.files import StudyFolder
@@ -76,7 +76,7 @@ def run_study(
     """
     from kas.study.workers.adapters import settle_adapters
     from kas.study.workers.bench import Bench
-    from kas.study.workers.preflight import check_budget
+    from kas.study.workers.preflight import check_budget, look_first, objective
     from kas.study.workers.seeding import study_sampler
 
     place = StudyFolder(folder)
@@ -84,6 +84,8 @@ def run_study(
     bench.depot = open_depot(artifacts)
     bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
+    fresh = url is None and not (folder / "study.db").exists()
+    findings = look_first(bench) if fresh else None  # before anything is written
     sampler, left_out = study_sampler(config, bench)
     outages = Outages(listener.message, listener.alive, PATIENCE_S)
 
@@ -100,7 +102,9 @@ def run_study(
         stack.callback(close_storage, storage)
         mutex = open_mutex(url, folder, config.name, outages)
         stack.callback(mutex.close)
-        study = create_or_join(config, storage, mutex, before)
+        if findings is None and not has_reference(storage, config.name):
+            findings = look_first(bench)
+        study = create_or_join(config, storage, mutex, objective(bench, findings), before)
         own_folder(study, place, adopt=adopt)
         stack.enter_context(logging_to(place.log, url))
         session = _Session(bench, place, masked(storage_url(url, folder)), study, storage, mutex, listener)
@@ -110,7 +114,7 @@ def run_study(
             first = settle_adapters(study, bench, Claims(study, mutex), lambda: session.wait(interruption))
             if bench.deployed.targets != found:
                 sampler, left_out = study_sampler(config, bench)
-            session.announce(left_out if first else ())
+            session.announce([*(findings.lines if findings else ()), *(left_out if first else ())])
             result = session.work(interruption, sampler)
         except (KeyboardInterrupt, SystemExit) as error:
             interruption.check(error)
@@ -189,15 +193,17 @@ class _Session:
             finished=records.finished(self.study),
             reference=records.reference(self.study),
             records=read,
-            front=records.front(read),
+            front=records.front(read, records.metric(self.study).direction),
             exit_code=result.exit_code,
             reason=result.reason,
             runtimes=status.runtimes(self.study),
+            metric=records.metric(self.study),
         )
 
-    def announce(self, left_out: Sequence[str]) -> None:
-        """Say that the study is open, what it replaces, which seeds are left out, and whether its network is frozen."""
-        from kas.replacement import only_replaced_train
+    def announce(self, lines: Sequence[str]) -> None:
+        """Say that the study is open, what it replaces, and further lines: what was understood, which seeds are left out."""
+        from kas.evaluation.data import plain_shape
+        from kas.replacement.example import first_tensor
 
         replaced = status.replaced(self.study)
         _log.info("replaces %s", replaced)
@@ -212,13 +218,14 @@ class _Session:
                 cost=self.config.objectives.cost,
                 epochs=self.config.training.epochs,
                 replaced=replaced,
+                metric=records.metric(self.study),
             )
         )
         if stored.attribute(self.study, keys.INPUT) is None:
             data = self.bench.data
-            self.study.set_user_attr(keys.INPUT, {"shape": list(data.input_shape), "classes": data.num_classes})
-        if sentence := only_replaced_train(self.bench.trained.model):
-            self.listener.message(sentence)
-        for line in [*promotions.broken(self.study), *left_out]:
-            _log.warning(line)
+            dtype = str(first_tensor(self.bench.trained.example).dtype).removeprefix("torch.")
+            shape = plain_shape(data.input_shape)
+            self.study.set_user_attr(keys.INPUT, {"shape": shape, "classes": data.num_classes, "dtype": dtype})
+        for line in [*promotions.broken(self.study), *lines]:
+            _log.info(line)
             self.listener.message(line)

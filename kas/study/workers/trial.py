@@ -127,9 +127,9 @@ class Pipeline:
         if not settings.enabled:
             return
         context.listener.stage(context.number, "health")
-        inputs, labels = bench.batch(settings.batch_size)
+        batch = bench.batch(settings.batch_size)
         names = [target.name for target in bench.trained.targets]
-        report = check(network, bench.trained.model, inputs, labels, settings, targets=names)
+        report = check(network, bench.trained.model, batch, settings, bench.task, targets=names)
         found["health"] = {name: float(f"{value:.4g}") for name, value in report.numbers.items()}
         if not report.ok:
             raise _Ended(Outcome("unhealthy", report.reason))
@@ -205,6 +205,7 @@ def train_on(bench: Bench, network: nn.Module, folder: Path, listener: Listener,
             lock=bench.lock,
             on_epoch=on_epoch,
             on_batch=listener.alive,
+            task=bench.task,
         )
     if result.resumed_from_epoch is not None:
         who = "the reference" if number is None else f"trial {number}"

@@ -1,9 +1,8 @@
-"""The LightningModule: a network, its loss, its optimizer and its schedule."""
+"""The LightningModule of every task: a network, its loss, its metric, its optimizer and its schedule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,45 +10,52 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from kas.evaluation._lightning import pl
-from kas.evaluation.inputs import fitted
-from kas.evaluation.metrics import make_metric
+from kas.evaluation.inputs import call, fitted
 from kas.evaluation.settings import TrainingSettings
-from kas.language.errors import KasError
+from kas.evaluation.tasks import Task
 
-__all__ = ["Classifier", "logits_of"]
+__all__ = ["Learner"]
 
 
-class Classifier(pl.LightningModule):
-    """Trains what can be trained of `model`, [N, ...] → logits [N, classes], by cross entropy.
+class Learner(pl.LightningModule):
+    """Trains what can be trained of `model` in a task, and scores it.
 
     `train_loss` and `val_loss` are means over the samples of the last epoch, `score()` is the metric over all of the
     validation data.
     """
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings, num_classes: int) -> None:
+    def __init__(self, model: nn.Module, settings: TrainingSettings, task: Task) -> None:
         super().__init__()
-        self.model, self.settings = model, settings
-        self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-        self.metric = make_metric(settings.metric, num_classes)
+        self.model, self.settings, self.task = model, settings, task
+        self.loss = task.loss()
+        metric = task.measure().metric
+        assert metric is not None, "a module that trains itself needs no learner"
+        self.metric = metric
         self._sums: dict[str, list[Tensor | int]] = {}
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return logits_of(self.model(fitted(inputs, self.model)))
+    def forward(self, inputs: Any) -> Tensor:
+        return self.task.output(call(self.model, fitted(inputs, self.model)))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor | None:
-        inputs, labels = batch
-        loss: Tensor = self.loss(self(inputs).float(), labels)
-        self._add("train", loss.detach(), len(labels))
+    def training_step(self, batch: Any, index: int) -> Tensor | None:
+        inputs, targets, _ = self.task.batches.split(batch)
+        output = self(inputs)
+        loss: Tensor = self.loss(output, self.task.for_loss(targets, output))
+        self._add("train", loss.detach(), len(targets))
         return loss if loss.requires_grad else None
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        inputs, labels = batch
-        logits = self(inputs).float()
-        self._add("val", nn.functional.cross_entropy(logits, labels), len(labels))
-        self.metric.update(logits, labels)
+    def validation_step(self, batch: Any, index: int) -> None:
+        inputs, targets, _ = self.task.batches.split(batch)
+        output = self(inputs)
+        self._add("val", self.loss(output, self.task.for_loss(targets, output)), len(targets))
+        self.metric.update(self.task.predictions(output), self.task.for_metric(targets))
 
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+    def test_step(self, batch: Any, index: int) -> None:
         self.validation_step(batch, index)
+
+    def on_fit_start(self) -> None:
+        self.loss.float()  # weights of classes meet an output in float32, whatever the precision is
+
+    on_test_start = on_fit_start
 
     def on_train_epoch_start(self) -> None:
         self._sums = {}
@@ -99,27 +105,6 @@ class Classifier(pl.LightningModule):
     def _mean(self, stage: str) -> float:
         total, samples = self._sums.get(stage, [math.nan, 1])
         return float(total) / int(samples)
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits of a network's output: a tensor, the attribute `logits`, the first of a tuple (others are auxiliary), the
-    only tensor of a dictionary, or its key `out` or `logits`. Raises KasError for anything else.
-    """
-    found = getattr(output, "logits", output)
-    if isinstance(found, Mapping):
-        tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
-        keys = [key for key in ("out", "logits") if key in tensors] or (list(tensors) if len(tensors) == 1 else [])
-        if not keys:
-            raise KasError(
-                f"the network returns a dictionary with the tensors {sorted(map(str, tensors))}; expected one, or the key "
-                f"'out' or 'logits'"
-            )
-        found = tensors[keys[0]]
-    if isinstance(found, (tuple, list)) and found:
-        found = found[0]
-    if not isinstance(found, Tensor):
-        raise KasError(f"the network returns a {type(output).__name__}; expected logits [N, classes]")
-    return found
 
 
 def _warm_cosine(total: int, warmup: float) -> Any:
