@@ -49,7 +49,7 @@ def test_what_is_no_plain_data(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(KasError, match=r"a\.yaml (is|it)"):
         load_config(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("trials: 3\n")
-    with pytest.raises(KasError, match="--set model.args="):
+    with pytest.raises(KasError, match=r"--set model\.args="):
         load_config(tmp_path / "a.yaml", [f"model.args={text}"])
     assert time.monotonic() - began < 10
 
