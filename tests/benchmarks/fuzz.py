@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -412,13 +412,15 @@ def _memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def fuzz(seconds: float, seed: int, kinds: Sequence[str] = tuple(KINDS)) -> tuple[dict[str, int], list[str]]:
-    """Cases of each kind in turns for so long: how many there were, and each that failed with the reason."""
+def fuzz(
+    seconds: float, seed: int, kinds: Sequence[str] = tuple(KINDS), most: Mapping[str, int] | None = None
+) -> tuple[dict[str, int], list[str]]:
+    """Cases of each kind in turns for so long, or so many: how many there were, and each that failed with the reason."""
     counts, failed, ends = dict.fromkeys(kinds, 0), [], time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="kas-fuzz-") as folder, stubbed():
         demo(Path(folder))
-        while time.monotonic() < ends:
-            for kind in kinds:
+        while time.monotonic() < ends and counts != most:
+            for kind in kinds if most is None else [kind for kind in kinds if counts[kind] < most[kind]]:
                 if reason := fails(kind, counts[kind], seed, Path(folder)):
                     failed.append(f"--seed {seed} --only {kind}:{counts[kind]}\n{reason}")
                 counts[kind] += 1
