@@ -153,7 +153,7 @@ def logged_score(trainer: Any, name: str) -> float:
     Raises KasError, with what it did log, if that is not among it.
     """
     logged = trainer.callback_metrics
-    name = name if name in logged or not trainer.testing else name.replace("val", "test")
+    name = name if name in logged else name.replace("val", "test")
     if name not in logged:
         known = ", ".join(logged) or "nothing"
         raise KasError(f"training.metric is {name!r}, which the LightningModule does not log for an epoch; it logs {known}")

@@ -16,7 +16,7 @@ from torch import nn
 
 from kas.evaluation._callbacks import Epochs, SharedDevice, logged_score, seed_epoch
 from kas.evaluation._lightning import pl, quiet
-from kas.evaluation.batches import Batch, Batches
+from kas.evaluation.batches import Batch, Batches, loader_of
 from kas.evaluation.checkpoints import AtomicCheckpoints, read_checkpoint
 from kas.evaluation.data._base import ClassificationData
 from kas.evaluation.devices import check_precision, lightning_accelerator, resolve_device
@@ -125,7 +125,10 @@ def score_on_test(
     module, _ = _module(model, settings, task)
     with quiet(), memory_errors("testing"), _plain_interrupt(), _lent(data, 0):
         trainer = _trainer(where, settings, [SharedDevice(lock, on_batch)], progress=False)
-        trainer.test(module, datamodule=data, verbose=False)
+        if isinstance(module, Learner) or type(module).test_step is not pl.LightningModule.test_step:
+            trainer.test(module, datamodule=data, verbose=False)
+        else:  # a module of the user's that validates alone
+            trainer.validate(module, dataloaders=loader_of(data, "test"), verbose=False)
     return module.score() if isinstance(module, Learner) else logged_score(trainer, str(settings.metric))
 
 

@@ -30,7 +30,10 @@ def kas_study(*words: str) -> None:
     assert main(list(words)) == 0
 
 
-@pytest.mark.parametrize("name", USERS)
+QUICK = ("segmentation", "named inputs", "lightning")  # the others take as long, and tell less
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in USERS])
 def test_from_init_to_an_exported_network(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module, keys, task, metric = USERS[name]
     kas_study("init", "mine.yaml")

@@ -71,6 +71,7 @@ def launch(config: StudyConfig, study_file: Path | None, place: Place, args: Any
         screen,
         workers,
         give_up=partial(_give_up, config, folder, place.storage),
+        device=config.device,
         time_limit_s=config.training.time_limit_s if config.objectives.cost == "latency" else None,
     )
     try:

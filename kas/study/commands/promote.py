@@ -104,7 +104,7 @@ def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Ke
     folder = place.folder(config.name)
     work = partial(work_on, config, folder, place.storage, kernels, args.seeds, epochs, args.workers)
     try:
-        code = Supervisor(work, terminal, args.workers).run()
+        code = Supervisor(work, terminal, args.workers, device=config.device).run()
     finally:
         terminal.close()
     if code == 0:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
@@ -20,9 +20,12 @@ Work = Callable[[Any], int]
 
 
 class Worker:
-    """One worker process and what is known of it. number: of its slot; the one that replaces it has the same."""
+    """One worker process and what is known of it. number: of its slot; the one that replaces it has the same.
 
-    def __init__(self, number: int, work: Work) -> None:
+    environment: what is added to this process's.
+    """
+
+    def __init__(self, number: int, work: Work, environment: Mapping[str, str] | None = None) -> None:
         self.number = number
         self.trial: int | None = None
         self.stage = ""
@@ -34,6 +37,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone, which passes it on
             )
         assert self.process.stdout is not None

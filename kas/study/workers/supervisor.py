@@ -22,6 +22,7 @@ from typing import Any
 from kas.language.errors import KasError
 from kas.study.display.events import StudySummary
 from kas.study.storage.queue import MAX_DEATHS
+from kas.study.workers.gpus import own_gpu
 from kas.study.workers.interruption import SIGNALS
 from kas.study.workers.process import Work, Worker
 from kas.study.workers.watchdog import patience_s
@@ -41,7 +42,7 @@ class Supervisor:
 
     listener: shows the events as if one worker had told them: those of the first, and what the others end and say.
     give_up: records that a trial (its number) is a `timeout` for the reason; None where the work is no trials.
-    time_limit_s: of a trial's training.
+    time_limit_s: of a trial's training. device: of the study; with several GPUs each worker sees one (`own_gpu`).
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Supervisor:
         *,
         give_up: Callable[[int, str], None] | None = None,
         time_limit_s: float | None = None,
+        device: str = "auto",
     ) -> None:
-        self._work, self._listener, self._count = work, listener, count
+        self._work, self._listener, self._count, self._device = work, listener, count, device
         self._give_up, self._time_limit_s = give_up, time_limit_s
         self._workers: dict[int, Worker] = {}
         self._signals = 0
@@ -87,7 +89,7 @@ class Supervisor:
         return self._code
 
     def _start(self, number: int) -> None:
-        self._workers[number] = Worker(number, self._work)
+        self._workers[number] = Worker(number, self._work, own_gpu(self._device, number))
 
     def _turn(self) -> None:
         """Wait for news, and act on them."""
