@@ -33,6 +33,7 @@ SHORT = (
 ELSEWHERE = {
     "-m pytest": "this very run",
     "--storage postgresql": "tests/docker/test_services.py, on a real PostgreSQL server",
+    "--storage grpc": "tests/study/test_proxy.py, with a proxy in front of a database",
     "docker compose": "tests/docker, on the same commands without containers",
 }
 
@@ -87,7 +88,10 @@ def test_the_two_commands_make_their_environment_in_one_line() -> None:
 QUICK = [
     command
     for command in COMMANDS
-    if "kas.study" in command and " run " not in command and "dashboard" not in command and "docker" not in command
+    if "kas.study" in command
+    and " run " not in command
+    and "dashboard" not in command
+    and not any(part in command for part in ELSEWHERE)
 ]
 
 

@@ -67,6 +67,7 @@ def test_a_wrong_override(tmp_path: Path) -> None:
     assert error == "error: --set training.epoch=3: training.epoch is an unknown key; did you mean training.epochs?\n"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("overrides", "messages"),
     [
