@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = [
     "Parse", "count", "counts", "decoded", "each", "fields", "identity", "is_a", "kernel_hash", "listed", "loads", "mapping",
-    "nullable", "number", "text",
+    "nullable", "number", "text", "width",
 ]  # fmt: skip
 
 _MOST = 2**63 - 1  # what a database's integer holds
@@ -35,6 +35,11 @@ def number(value: Any) -> float | None:
 def count(value: Any) -> int | None:
     """A whole number from 0 on that a database holds, or None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
+
+
+def width(value: Any) -> int | None:
+    """A size of a kernel, from 1 to 2^20, or None."""
+    return value if count(value) is not None and 1 <= value <= 1 << 20 else None
 
 
 def text(value: Any) -> str | None:

@@ -32,6 +32,7 @@ from kas.reporting.parsing import (
     nullable,
     number,
     text,
+    width,
 )
 from kas.solvers import Target
 
@@ -100,7 +101,7 @@ _TRIAL: dict[str, tuple[Parse, str]] = {
     "died": (is_a(bool), "true or false"),
     "health": (each(nullable(number)), "numbers by their names"),
     "sizes": (
-        fields("groups", "values", groups=count, values=each(each(count)), use=each(number)),
+        fields("groups", "values", groups=width, values=each(each(width)), use=each(number)),
         "groups, values and use of the budget",
     ),
 }

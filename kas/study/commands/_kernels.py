@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kas.language.errors import InvalidKernel, KasError
-from kas.language.kernel import Kernel
+from kas.language.kernel import MAX_TEXT, Kernel
 from kas.reporting import stored
 from kas.study.commands._base import Place
 from kas.study.commands._studies import open_study, study_names
@@ -38,7 +38,8 @@ def find_kernel(text: str, place: Place) -> Kernel:
 def read_kernel(path: Path) -> Kernel:
     """Read a kernel file. Raises `KasError` with the path and the reason."""
     try:
-        return Kernel.from_json(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            return Kernel.from_json(file.read(MAX_TEXT + 1))
     except InvalidKernel as error:
         raise KasError(f"{path} is no kernel: {error}") from None
     except UnicodeDecodeError:

@@ -16,7 +16,7 @@ import optuna
 
 from kas.language.errors import shown
 from kas.reporting import stored
-from kas.reporting.parsing import count, counts, decoded, each, fields, is_a, kernel_hash, number
+from kas.reporting.parsing import count, counts, decoded, each, fields, is_a, kernel_hash, number, width
 from kas.study.attributes import finite
 
 __all__ = ["ORIGINAL", "Promotion", "broken", "chosen", "promotions", "store"]
@@ -73,7 +73,7 @@ def _kernel(value: object) -> str | None:
 _PROMOTION = decoded(fields(
     "kernel", "seed", "epochs", "seconds", "device", "shape", "groups", "values",
     kernel=_kernel, seed=count, epochs=count, validation=number, test=number, seconds=number, device=is_a(str), shape=counts,
-    groups=count, values=each(each(count)), macs=count, params=count, reason=is_a(str),
+    groups=width, values=each(each(width)), macs=count, params=count, reason=is_a(str),
 ))  # fmt: skip
 
 

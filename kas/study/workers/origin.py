@@ -7,7 +7,6 @@ a study with factories that is in a storage only (made on another machine) needs
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 
 from kas.language.errors import KasError
 from kas.reporting import stored
+from kas.reporting.parsing import loads, text
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig, differences, load_config
 from kas.study.plain_yaml import read_yaml_file
@@ -49,9 +49,9 @@ def remember(folder: Path, config: StudyConfig, study_file: Path) -> None:
     path = folder / CONFIG_FILE
     if path.exists() and not differences(_read(path), config.to_dict()):
         return
-    text = yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+    written = yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True, width=100)
     write_json(folder / _ORIGIN_FILE, {"study_file": str(study_file.resolve())})
-    write_text(path, _HEADER + text)
+    write_text(path, _HEADER + written)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def recall(folder: Path) -> tuple[StudyConfig, Path | None] | None:
     if not path.exists():
         return None
     try:
-        origin = json.loads((folder / _ORIGIN_FILE).read_text(encoding="utf-8"))["study_file"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return load_config(path), None
-    return load_config(path), Path(str(origin))
+        origin = text(loads((folder / _ORIGIN_FILE).read_text(encoding="utf-8")).get("study_file"))
+    except (OSError, ValueError):
+        origin = None
+    return load_config(path), None if origin is None else Path(origin)
 
 
 def study_config(study: optuna.Study, folder: Path, *, adopt: bool = False) -> StudyConfig:
