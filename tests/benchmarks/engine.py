@@ -22,7 +22,8 @@ from pathlib import Path
 
 import optuna
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "study"), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "study"))
 
 from conftest import Server
 from toy import NAME, make_queue
