@@ -163,7 +163,7 @@ def study_attributes(folder: Path) -> dict[str, Any]:
     ("change", "message"),
     [
         ("reference", "study tiny has no original to compare with yet; run it first: python -m kas.study resume tiny"),
-        ("accuracy", "no kernel on the front of study tiny is within two points of the original's accuracy; name those"),
+        ("accuracy", "no kernel on the front of study tiny is within 2 points of the original's accuracy; name those"),
         ("trials", "study tiny has no kernel on its front yet; search on, or name kernels with --kernel"),
     ],
 )
