@@ -4,8 +4,8 @@
 
 Every 12 s on average (exponential gaps) one process of the study, drawn at random, is killed with -9: a worker or the
 command that supervises them, which is then started again with `resume`. Nothing is killed before each live worker has
-been up for 8 s of its own CPU time, which a busy machine stretches. PostgreSQL is killed and started again twice; with `grpc`
-the proxy in front of it once, and PostgreSQL once.
+been in the study for 8 s; the import of torch, which a busy machine stretches, does not count. PostgreSQL is killed and started
+again twice; with `grpc` the proxy in front of it once, and PostgreSQL once.
 
 A line for each storage: kills of workers, of the command and of the database, seconds, and what is wrong at the end. There
 are to be exactly the wanted finished trials, no kernel twice, none that was finished is lost or changed, none is RUNNING, no
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,7 @@ health: {enabled: false}
 """
 UP_S = 8.0
 MOST_S = 3600.0  # of one storage
+LEAVING_S = 60.0  # for workers whose command was killed
 STORAGES = ("sqlite", "journal", "postgresql", "grpc")
 
 
@@ -128,25 +130,30 @@ class Chaos:
         self.kills: Counter[str] = Counter()
         self._seen: set[psutil.Process] = set()
         self._known: dict[int, Any] = {}
+        self._joined: dict[int, float] = {}
         (folder / "tiny.yaml").write_text(yaml.safe_dump({**yaml.safe_load(STUDY), "trials": options.trials}))
 
     def run(self) -> tuple[float, list[str]]:
         """The seconds that it took, and what is wrong at its end."""
         begun, code, errors = time.monotonic(), None, []
-        while code != 0 and time.monotonic() - begun < MOST_S and not errors:
-            code, said = self._command(begun + MOST_S)
-            errors += [f"exit code {code}: {said[-400:]}"] if code not in (0, -signal.SIGKILL) else []
-            errors += ["a traceback"] if "Traceback" in said else []
-        spent = time.monotonic() - begun
-        deadline = time.monotonic() + 60
-        while (left := [one for one in self._seen if one.is_running()]) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        errors += [f"process {one.pid} is left" for one in left]
-        for one in left:
-            one.kill()
+        try:
+            while code != 0 and time.monotonic() - begun < MOST_S and not errors:
+                code, said = self._command(begun + MOST_S)
+                errors += [f"exit code {code}: {said[-400:]}"] if code not in (0, -signal.SIGKILL, None) else []
+                errors += ["a traceback"] if "Traceback" in said else []
+            spent = time.monotonic() - begun
+            while self._left() and time.monotonic() - begun - spent < LEAVING_S:
+                time.sleep(0.5)
+            errors += [f"process {one.pid} is left" for one in self._left()]
+        finally:
+            for one in self._left():
+                one.kill()
         return spent, [*errors, *wrong(self._folder, self._url, self._options.trials, self._known)]
 
-    def _command(self, deadline: float) -> tuple[int, str]:
+    def _left(self) -> list[psutil.Process]:
+        return [one for one in self._seen if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+    def _command(self, deadline: float) -> tuple[int | None, str]:
         """One run of the command, to its end or its kill: the exit code and what it said."""
         there = StudyFolder(self._folder / "tiny").root.joinpath("study.yaml").exists()
         words = ["resume", "tiny"] if there else ["run", str(self._folder / "tiny.yaml")]
@@ -160,9 +167,8 @@ class Chaos:
                     time.sleep(0.2)
                 if process.poll() is None:
                     self._kill(process)
-            process.wait()
             said.seek(begin)
-            return process.returncode, said.read()
+            return process.poll(), said.read()
 
     def _workers(self, command: psutil.Process) -> list[psutil.Process]:
         with suppress(psutil.Error):
@@ -170,11 +176,13 @@ class Chaos:
         return []
 
     def _all_up(self, command: psutil.Process) -> bool:
-        workers = self._workers(command)
+        """Whether each worker has been in the study for UP_S: each logs that it is."""
+        workers, log, now = self._workers(command), StudyFolder(self._folder / "tiny").log, time.monotonic()
         self._seen |= {command, *workers}
-        with suppress(psutil.Error):  # one has just ended
-            return bool(workers) and all(one.cpu_times().user + one.cpu_times().system >= UP_S for one in workers)
-        return False
+        joined = set(re.findall(r"^\S+ \S+ (\d+) INFO replaces", log.read_text() if log.exists() else "", re.MULTILINE))
+        for pid in joined:
+            self._joined.setdefault(int(pid), now)
+        return bool(workers) and all(now - self._joined.get(one.pid, now) >= UP_S for one in workers)
 
     def _kill(self, command: psutil.Process) -> None:
         self._known |= finished(self._folder, self._url)
