@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -58,7 +57,6 @@ cost: {batch_size: 2}
 objectives: {cost: work}
 health: {enabled: false}
 """
-UP_S = 8.0
 MOST_S = 3600.0  # of one storage
 LEAVING_S = 60.0  # for workers whose command was killed
 STORAGES = ("sqlite", "journal", "postgresql", "grpc")
@@ -130,7 +128,6 @@ class Chaos:
         self.kills: Counter[str] = Counter()
         self._seen: set[psutil.Process] = set()
         self._known: dict[int, Any] = {}
-        self._joined: dict[int, float] = {}
         (folder / "tiny.yaml").write_text(yaml.safe_dump({**yaml.safe_load(STUDY), "trials": options.trials}))
 
     def run(self) -> tuple[float, list[str]]:
@@ -151,7 +148,7 @@ class Chaos:
         return spent, [*errors, *wrong(self._folder, self._url, self._options.trials, self._known)]
 
     def _left(self) -> list[psutil.Process]:
-        return [one for one in self._seen if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        return [one for one in self._seen if one.is_running()]
 
     def _command(self, deadline: float) -> tuple[int | None, str]:
         """One run of the command, to its end or its kill: the exit code and what it said."""
@@ -163,8 +160,8 @@ class Chaos:
             process = psutil.Popen(line, stdout=said, stderr=subprocess.STDOUT)
             while process.poll() is None and time.monotonic() < deadline:
                 pause = time.monotonic() + self._rng.expovariate(1 / self._options.every)
-                while process.poll() is None and not (time.monotonic() > pause and self._all_up(process)):
-                    time.sleep(0.2)
+                while process.poll() is None and not (time.monotonic() > pause and self._may_kill(process)):
+                    time.sleep(0.5)
                 if process.poll() is None:
                     self._kill(process)
             said.seek(begin)
@@ -175,14 +172,13 @@ class Chaos:
             return [one for one in command.children() if one.is_running()]
         return []
 
-    def _all_up(self, command: psutil.Process) -> bool:
-        """Whether each worker has been in the study for UP_S: each logs that it is."""
-        workers, log, now = self._workers(command), StudyFolder(self._folder / "tiny").log, time.monotonic()
+    def _may_kill(self, command: psutil.Process) -> bool:
+        """Whether each live worker is old enough, and there has been progress since the last kill."""
+        workers, now = self._workers(command), time.time()
         self._seen |= {command, *workers}
-        joined = set(re.findall(r"^\S+ \S+ (\d+) INFO replaces", log.read_text() if log.exists() else "", re.MULTILINE))
-        for pid in joined:
-            self._joined.setdefault(int(pid), now)
-        return bool(workers) and all(now - self._joined.get(one.pid, now) >= UP_S for one in workers)
+        if not workers or any(now - one.create_time() < self._options.up for one in workers):
+            return False
+        return len(finished(self._folder, self._url)) > len(self._known)
 
     def _kill(self, command: psutil.Process) -> None:
         self._known |= finished(self._folder, self._url)
@@ -230,7 +226,8 @@ def main() -> int:
     parser.add_argument("--storage", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--every", type=float, default=12.0, help="seconds between kills, on average, once all are up")
+    parser.add_argument("--every", type=float, default=12.0, help="seconds between kills, on average")
+    parser.add_argument("--up", type=float, default=8.0, help="the least age of each worker, in seconds, when one is killed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(f"{options.trials} trials, {options.workers} workers, a kill every {options.every:g} s, seed {options.seed}")
