@@ -11,7 +11,7 @@ from chaos import STORAGES, chaos
 @pytest.mark.system
 @pytest.mark.timeout(1200)
 def test_a_small_study_under_kills(capsys: pytest.CaptureFixture[str]) -> None:
-    assert chaos("sqlite", Namespace(trials=6, workers=2, every=2.0, up=1.0, seed=0)) == []
+    assert chaos("sqlite", Namespace(trials=6, workers=2, every=8.0, up=1.0, seed=23)) == []
     workers, command = map(int, capsys.readouterr().out.split()[1:3])
     assert workers + command > 0, "nothing was killed"
 

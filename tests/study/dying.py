@@ -6,6 +6,7 @@ Tests and benchmarks copy this module beside a study file. `slow` and `late` act
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ ONCE: dict[str, Callable[[], Any]] = {
     "hang": lambda: time.sleep(3600),
     "exit": lambda: sys.exit(7),
     "crash": os.abort,
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "greedy": take_all_memory,
 }
 
