@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import disk, fill
 from test_promote_command import STUDY
 from toy import Evaluation, make_queue
 
@@ -75,12 +75,8 @@ def test_other_errors_pass(tmp_path: Path) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of a megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with disk(tmp_path / "small", "1m"):
+        yield tmp_path / "small"
 
 
 @pytest.mark.slow
@@ -89,8 +85,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_a_whole_study_on_a_full_disk(free: int, small: Path, tmp_path: Path) -> None:
     """Full from the start, in the creation, in a training; with room it goes on, and every trial is finished."""
     (tmp_path / "tiny.yaml").write_text(STUDY.replace("trials: 2", "trials: 4"))
-    filler = small / "filler"
-    filler.write_bytes(b"x" * (shutil.disk_usage(small).free - free))
+    filler = fill(small, free)
     run = [sys.executable, "-m", "kas.study", "run", str(tmp_path / "tiny.yaml"), f"--dir={small}"]
     done = subprocess.run(run, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr

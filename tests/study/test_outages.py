@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import toy
-from conftest import Server
+from servers import Server
 from toy import make_queue
 
 from kas.study import attributes as keys

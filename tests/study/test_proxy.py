@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 import toy
+from servers import Proxy
 
 from kas.language.errors import KasError
 from kas.study import attributes as keys
@@ -20,12 +19,12 @@ from kas.study.__main__ import main
 from kas.study.storage import records
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
 
+pytestmark = pytest.mark.system
 HOLDER = """\
 import sys, time
 from pathlib import Path
 from kas.study.storage.opening import open_mutex
 
-pytestmark = pytest.mark.system
 with open_mutex(sys.argv[1], Path(), "toy").hold():
     print("held", flush=True)
     time.sleep(600)
@@ -35,17 +34,9 @@ with open_mutex(sys.argv[1], Path(), "toy").hold():
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[str]:
     """A proxy by the command, in front of an SQLite database: its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "kas.study", "proxy", f"--storage=sqlite:///{tmp_path}/study.db", f"--port={port}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == f"workers use --storage grpc://127.0.0.1:{port}  (Ctrl-C ends)\n"
-    yield f"grpc://127.0.0.1:{port}"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
-    process.stdout.close()
+    proxy = Proxy(f"sqlite:///{tmp_path}/study.db")
+    yield proxy.url
+    assert proxy.stop() == 0
 
 
 def test_workers_behind_a_proxy_and_beside_it_share_a_study(proxy: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dying
 import optuna
 import psutil
 import pytest
@@ -18,34 +20,6 @@ from kas.study.storage.opening import close_storage, open_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-NETWORK = """
-import os, sys, time
-from pathlib import Path
-import torch
-from torch import nn
-
-HERE = Path(__file__).parent
-
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(1, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 4, 3, padding=1)
-        self.head = nn.Linear(4, 10)
-
-    def forward(self, x):
-        if self.training:
-            while (HERE / "slow").exists():
-                time.sleep(0.1)
-            for name in ("hang", "exit", "crash"):
-                if (HERE / name).exists():
-                    (HERE / name).rename(HERE / f"{name} done")
-                    {"hang": lambda: time.sleep(3600), "exit": lambda: sys.exit(7), "crash": os.abort}[name]()
-        return self.head(self.second(torch.relu(self.first(x))).mean((2, 3)))
-
-def network():
-    return Network()
-"""
 STUDY = """\
 name: tiny
 trials: 1
@@ -75,7 +49,7 @@ def outcomes(folder: Path) -> list[tuple[str, str | None, str | None]]:
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The folder of a study with one trial."""
-    (tmp_path / "net.py").write_text(NETWORK)
+    shutil.copy(dying.__file__, tmp_path / "net.py")
     (tmp_path / "tiny.yaml").write_text(getattr(request, "param", STUDY))
     done = subprocess.run(command(tmp_path, "run", str(tmp_path / "tiny.yaml")), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
