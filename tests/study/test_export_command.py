@@ -16,7 +16,7 @@ from kas import zoo
 from kas.evaluation.networks import CHECKPOINT_FORMAT, FORMAT, Recipe
 from kas.study.__main__ import main
 from kas.study.config import StudyConfig
-from kas.study.storage.create import create_or_join
+from kas.study.storage.create import create_or_join, own_folder
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.opening import open_mutex, open_storage
 from kas.study.workers.bench import Bench
@@ -33,6 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": {"name": "small_resnet", "args": {"width": 8, "blocks": 1, "stages": 2}},
     })  # fmt: skip
     study = create_or_join(config, open_storage(None, folder), open_mutex(None, folder, "demo"))
+    own_folder(study, StudyFolder(folder))
     bench = Bench(config, StudyFolder(folder))
     targets = [target.to_dict() for target in bench.deployed.targets]
     study.set_user_attr("kas.targets", json.dumps({"deployed": targets, "trained": targets}))
