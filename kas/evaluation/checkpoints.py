@@ -29,7 +29,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         target = Path(path)
-        checkpoint = {**checkpoint, "state_dict": {self.prefix + key: value for key, value in checkpoint["state_dict"].items()}}
+        if self.prefix:
+            state = {self.prefix + key: value for key, value in checkpoint["state_dict"].items()}
+            checkpoint = {**checkpoint, "state_dict": state}
         target.parent.mkdir(parents=True, exist_ok=True)
         data = torch_bytes(checkpoint)
         handle, name = tempfile.mkstemp(prefix=target.name, suffix=".tmp", dir=target.parent)

@@ -50,7 +50,7 @@ def _find(where: str, factory: str) -> Callable[..., Any]:
             f"{where}: there is no module {module_name} (of {factory}); it must be importable, "
             f"for instance lie in the folder that the command is started from"
         ) from error
-    except Exception as error:  # the module's own
+    except (Exception, SystemExit) as error:  # the module's own
         raise KasError(
             f"{where}: importing {module_name} raised {type(error).__name__}: {error}{user_frames(error)}"
         ) from error

@@ -23,10 +23,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import dying
 import psutil
 from chaos import command, finished, opened, wrong
 
-import dying
 from kas.evaluation.devices import describe_device, resolve_device
 from kas.study import attributes as keys
 from kas.study.storage.files import write_json

@@ -25,7 +25,7 @@ import optuna
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "study"))
 
-from conftest import Server
+from servers import Server
 from toy import NAME, make_queue
 
 from kas.evaluation.devices import describe_device, resolve_device

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from compose_files import DOCKER, ROOT
 
-from kas.study.__main__ import parser
+from kas.study.commands._parser import parser
 
 MANIFEST = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text(encoding="utf-8")))
 SHORT = ["--trials=4", "--set", "training.epochs=1", "--set", "data.train_samples=200", "--set", "data.val_samples=100",

@@ -13,11 +13,11 @@ from unittest.mock import patch
 
 import torch
 from evaluation_folders import write_cifar10, write_cifar100, write_imagefolder
-from kas.evaluation.classifier import Classifier
 from torch import Tensor, nn
 
 from kas import zoo
 from kas.evaluation import latency, preparing
+from kas.evaluation.learner import Learner
 from kas.study.config import StudyConfig
 from kas.study.display.events import Silent
 from kas.study.storage.files import StudyFolder
@@ -77,25 +77,25 @@ class _Begun(Exception):
     """The end of a training that has only begun."""
 
 
-def begun(look: Callable[[Classifier, tuple[Tensor, Tensor]], Any]) -> Observe:
+def begun(look: Callable[[Learner, tuple[Tensor, Tensor]], Any]) -> Observe:
     """What a candidate's training looks like at its first batch: the module, with its trainer, and the batch."""
 
     def observe(config: StudyConfig, folder: Path) -> Any:
         seen: list[Any] = []
 
-        def first(module: Classifier, batch: tuple[Tensor, Tensor], index: int) -> None:
+        def first(module: Learner, batch: tuple[Tensor, Tensor], index: int) -> None:
             seen.append(look(module, batch))
             raise _Begun
 
         place = bench(config, folder)
-        with patch.object(Classifier, "training_step", first), contextlib.suppress(_Begun):
+        with patch.object(Learner, "training_step", first), contextlib.suppress(_Begun):
             trial.train_on(place, place.fresh_original(), folder / "training", Silent(), 0)
         return seen[0]
 
     return observe
 
 
-def decays(module: Classifier, batch: Any) -> tuple[set[float], set[float]]:
+def decays(module: Learner, batch: Any) -> tuple[set[float], set[float]]:
     """The weight decays of matrices (and filters), and of all other parameters."""
     decay = {id(p): group["weight_decay"] for group in module.trainer.optimizers[0].param_groups for p in group["params"]}
     parameters = list(module.parameters())
@@ -103,25 +103,32 @@ def decays(module: Classifier, batch: Any) -> tuple[set[float], set[float]]:
     return {decay[id(p)] for p in matrices}, {decay[id(p)] for p in others}
 
 
-def groups(module: Classifier, *names: str) -> list[Any]:
+def groups(module: Learner, *names: str) -> list[Any]:
     """What the optimizer's first group says."""
     return [module.trainer.optimizers[0].param_groups[0][name] for name in names]
 
 
-def momentum(module: Classifier, batch: Any) -> list[Any]:
+def momentum(module: Learner, batch: Any) -> list[Any]:
     return groups(module, "momentum", "nesterov")
 
 
-def rates(module: Classifier) -> list[float]:
+def rates(module: Learner) -> list[float]:
     """The learning rate at each step, in parts of the peak."""
     [schedule] = [entry.scheduler for entry in module.trainer.lr_scheduler_configs]
     return [schedule.lr_lambdas[0](step) for step in range(module.trainer.max_epochs * 2)]
 
 
-STEP = Classifier.training_step
+STEP = Learner.training_step
 
 
-def loss(module: Classifier, batch: tuple[Tensor, Tensor]) -> float | None:
+def losses(module: Learner, batch: Any) -> tuple[Any, ...]:
+    """The class of the loss, and the settings of a cross entropy."""
+    own: Any = module.loss
+    weight = getattr(own, "weight", None)
+    return type(own).__name__, getattr(own, "reduction", None), getattr(own, "ignore_index", None), weight is not None
+
+
+def loss(module: Learner, batch: tuple[Tensor, Tensor]) -> float | None:
     """The label smoothing with which the loss of a real step is what it is."""
     real = STEP(module, batch, 0)
     for smoothing in (0.0, 0.25, 0.5):
@@ -222,9 +229,9 @@ def health(config: StudyConfig, folder: Path) -> Any:
     """The health check of a kernel: how many samples it sees, and what it says, if anything."""
     place, seen, found = bench(config, folder), [], {}
 
-    def check(candidate: nn.Module, original: nn.Module, inputs: Tensor, *arguments: Any, **options: Any) -> Any:
-        seen.append(len(inputs))
-        return real(candidate, original, inputs, *arguments, **options)
+    def check(candidate: nn.Module, original: nn.Module, batch: Any, *arguments: Any, **options: Any) -> Any:
+        seen.append(len(batch.targets))
+        return real(candidate, original, batch, *arguments, **options)
 
     real, context = trial.check, SimpleNamespace(number=0, listener=Silent())
     with patch.object(trial, "check", check):

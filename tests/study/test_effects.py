@@ -39,6 +39,7 @@ from effect_observations import (
     initial,
     limited,
     loss,
+    losses,
     measured,
     momentum,
     on_bench,
@@ -54,6 +55,7 @@ from kas.language import KasError
 from kas.study import schema
 from kas.study.config import StudyConfig
 from kas.study.storage import records
+from kas.study.workers.preflight import objective
 
 DIFFERENT = object()  # in the place of what two values come to: they differ, that is all
 
@@ -76,7 +78,8 @@ def hashes(*seeds: str) -> list[str]:
 HERE_DATA, HERE_NETWORK = f"{HERE}:own_data", f"{HERE}:own_network"
 OWN = {"model.factory": HERE_NETWORK}  # 0: stem, 1: depthwise, 2: 1x1, 3: 5x5
 WIDE = {"model.args": {"width": 16, "stages": 2}}
-CIFAR10, ON_DISK = {"data.name": "cifar10"}, {"data.root": "files"}
+SMALL = {"data.train_samples": 20, "data.val_samples": 8}
+CIFAR10, ON_DISK = {"data.name": "cifar10", **SMALL}, {"data.root": "files", **SMALL}
 FOLDER = {**ON_DISK, "data.name": "imagefolder", "data.train_samples": 30, "data.val_samples": 3}
 LINEAR, BLOCKS = {"targets.types": ["Conv2d", "Linear"]}, {"targets.types": ["BasicBlock"]}
 G = "search.generation"
@@ -125,6 +128,15 @@ ROWS = [
     Row("training.time_limit_s", (None, 1e-9), (["ok", "ok"], ["timeout", "ok"]), limited, {"training.epochs": 1}),
     Row("training.model", ({}, {"width": 8}), ((4, 4), (8, 4)), STEMS),
     Row("training.metric", ("accuracy", "F1Score"), DIFFERENT, begun(lambda module, _: type(module.metric).__name__)),
+    Row("training.metric_args", ({}, {"top_k": 2}), (1, 2), begun(lambda module, _: module.metric.top_k)),
+    Row("training.direction", (None, "minimize"), ("maximize", "minimize"), on_bench(lambda b: objective(b, None).direction)),
+    Row("training.loss", (None, "MultiMarginLoss"), ("CrossEntropyLoss", "MultiMarginLoss"), begun(lambda *a: losses(*a)[0])),
+    Row("training.loss_args", ({}, {"reduction": "sum"}), ("mean", "sum"), begun(lambda *a: losses(*a)[1])),
+    Row("training.ignore_index", (None, 3), (-100, 3), begun(lambda *a: losses(*a)[2])),
+    Row("training.class_weights", (None, [1.0] * 10), (False, True), begun(lambda *a: losses(*a)[3])),
+    Row("task", ("auto", "multilabel"), ("classification", "refused"), on_bench(lambda bench: bench.task.name)),
+    Row("data.batch", ({}, {"inputs": 1, "targets": 0}), ((1, 8, 8), "refused"), SHAPE_OF_DATA),
+    Row("model.output", (None, "aux"), ("classification", "refused"), on_bench(lambda bench: bench.task.name)),
     Row("cost.model", ({}, {"width": 8}), ((4, 4), (4, 8)), STEMS),
     Row("cost.size", (None, 12), ((32, 1, 8, 8), (32, 1, 12, 12)), SHAPE),
     Row("cost.batch_size", (1, 3), ((1, 1, 8, 8), (3, 1, 8, 8)), SHAPE),
@@ -180,7 +192,7 @@ ROWS = [
     Row(f"{G}.max_tensor", (16.0, 1.0), (False, True), every(lambda kernel: largest(kernel) <= 1)),
     Row(f"{G}.multiple_of", (1, 4), ({0, 1, 2, 3}, {0}), draws(widths), WIDE),
     Row(f"{G}.min_use", (0.0, 0.8), (False, True), draws(use), WIDE),
-    Row("objectives.accuracy", ("top_1", "f1"), ("top_1", "f1"), stored(lambda study: study.metric_names[0])),
+    Row("objectives.accuracy", ("top_1", "f1"), ("top_1", "f1"), on_bench(lambda bench: objective(bench, None).name)),
     Row("objectives.cost", ("latency", "work"), (True, False), on_bench(lambda bench: bench.measures)),
     Row("objectives.cost", ("latency", "work"), DIFFERENT, stored(lambda study: study.metric_names[1])),
 ]

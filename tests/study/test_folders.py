@@ -12,8 +12,11 @@ import optuna
 import pytest
 
 from kas.study.__main__ import main
+from kas.study.config import StudyConfig, load_config
+from kas.study.display.events import Silent
 from kas.study.storage.files import StudyFolder
 from kas.study.workers.runner import Result
+from kas.study.workers.session import run_study
 
 STUDY = """\
 name: tiny
@@ -60,6 +63,7 @@ def of_another_storage(folder: Path) -> list[str]:
     return ["--dir", str(folder), "--storage", f"journal://{folder}/two.log"]
 
 
+@pytest.mark.system
 def test_a_second_storage_does_not_get_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, own = files(folder), (folder / "tiny/study.id").read_text().strip()
     said = refused(capsys, "run", str(folder / "tiny.yaml"), *of_another_storage(folder))
@@ -78,6 +82,7 @@ def storage(log: Path) -> Any:
     return JournalStorage(JournalFileBackend(str(log)))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mark", [None, b"", b"\xff\xfe", b"no identity\n"])
 def test_a_lost_or_damaged_mark_costs_nothing(folder: Path, capsys: pytest.CaptureFixture[str], mark: bytes | None) -> None:
     place = StudyFolder(folder / "tiny")
@@ -94,6 +99,7 @@ def test_a_lost_or_damaged_mark_costs_nothing(folder: Path, capsys: pytest.Captu
         assert files(folder) | before == files(folder)
 
 
+@pytest.mark.system
 def test_the_files_of_a_deleted_study(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (folder / "tiny").glob("study.db*"):
         path.unlink()
@@ -106,6 +112,11 @@ def test_the_files_of_a_deleted_study(folder: Path, capsys: pytest.CaptureFixtur
     assert {key: value for key, value in files(folder).items() if "study.id" not in key} == {
         key: value for key, value in before.items() if "study.id" not in key
     }
+
+
+def launch_here(config: StudyConfig, study_file: Path | None, place: Any, args: Any) -> int:
+    """The work of a worker in this process, where it can be patched."""
+    return run_study(config, place.folder(config.name), None, Silent(), study_file=study_file).exit_code
 
 
 class Killed(BaseException):
@@ -135,9 +146,11 @@ def test_a_creation_that_was_cut_off_is_completed(
         dies.setattr(optuna, "create_study", dying(optuna.create_study))
         dies.setattr(optuna.Study, "set_user_attr", dying(optuna.Study.set_user_attr))
         with pytest.raises(Killed):
-            main(run)
+            run_study(load_config(tmp_path / "tiny.yaml"), tmp_path / "tiny", None, Silent(), study_file=tmp_path / "tiny.yaml")
     assert writes == left
     monkeypatch.setattr("kas.study.workers.session._Session.work", lambda *_: Result(1))
+    for module in ("run", "resume"):
+        monkeypatch.setattr(f"kas.study.commands.{module}.launch", launch_here)
     assert main(run if by == "run" else ["resume", "tiny", "--dir", str(tmp_path)]) == 1
     study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path}/tiny/study.db")
     assert json.loads(study.user_attrs["kas.config"])["trials"] == 1

@@ -29,14 +29,14 @@ SMALL = {
     "search.seeds": "[depthwise_separable]",
 }
 
+pytestmark = pytest.mark.system
+
 # What somebody writes who has the file alone: every number comes from its metadata.
 SCRIPT = """
 import json, sys
 sys.modules["kas"] = sys.modules["torch"] = None  # neither can be imported
 import numpy, onnxruntime
 from PIL import Image
-
-pytestmark = pytest.mark.system
 
 session = onnxruntime.InferenceSession(sys.argv[1])
 said = json.loads(session.get_modelmeta().custom_metadata_map["kas.preprocessing"])

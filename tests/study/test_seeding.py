@@ -32,10 +32,10 @@ def test_the_seeds_of_a_shipped_study_fit_its_budget(name: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("name", "size"), [("cifar100_resnet18", 64), ("imagenet_resnet34", 112)])
-def test_the_default_seeds_fit_the_studies_of_downloaded_data(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_seeds_fit_the_studies_of_downloaded_data(name: str, size: int) -> None:
     data = SimpleNamespace(num_classes=100, input_shape=(3, size, size))
-    monkeypatch.setattr("kas.study.workers.bench.make_data", lambda settings: data)
-    made = bench(STUDIES / f"{name}.yaml", "training.precision=32-true")  # theirs needs a GPU
+    config = load_config(STUDIES / f"{name}.yaml", ["device=cpu", "training.precision=32-true"])  # theirs needs a GPU
+    made = Bench(config, StudyFolder(STUDIES / "unused"), data=data)
     sampler, left_out = study_sampler(made.config, made)
     assert left_out == []
     assert [kernel.hash for kernel in sampler.seeds] == [zoo.get(known).hash for known in DEFAULT_SEEDS[2]]

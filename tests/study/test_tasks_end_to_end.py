@@ -33,6 +33,7 @@ def kas_study(*words: str) -> None:
 QUICK = ("segmentation", "named inputs", "lightning")  # the others take as long, and tell less
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in USERS])
 def test_from_init_to_an_exported_network(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module, keys, task, metric = USERS[name]
@@ -55,6 +56,7 @@ def test_from_init_to_an_exported_network(name: str, folder: Path, capsys: pytes
     assert len(loaded(**shapes) if len(takes) > 1 else loaded(*shapes.values())) == 3
 
 
+@pytest.mark.system
 def test_what_init_writes_runs_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kas_study("init", "mine.yaml")
     kas_study("check", "mine.yaml")

@@ -12,6 +12,7 @@ from typing import Any
 from kas.language.errors import KasError
 from kas.study.storage.records import Reference
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` has it ignore
 REFERENCE = Reference(accuracy=0.9, latency_ms=1.0, macs=1, params=1, work=1.0, device="cpu", epochs=1)
 
 

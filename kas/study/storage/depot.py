@@ -21,7 +21,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from kas.language.errors import KasError
 from kas.study.storage.files import write_atomically, write_text
 
-__all__ = ["Depot", "Slot", "open_depot"]
+__all__ = ["NOWHERE", "Depot", "Slot", "open_depot"]
 
 _ATTRIBUTE = "checkpoint"
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -56,6 +56,9 @@ class Slot:
         """The name; None if there is none, or none that this module made."""
         name = self.read()
         return name if isinstance(name, str) and _NAME.fullmatch(name) else None
+
+
+NOWHERE = Slot(lambda: None, lambda name: None)
 
 
 class Depot:

@@ -22,7 +22,7 @@ from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.display.events import Listener
 from kas.study.display.publication import Publication
-from kas.study.storage.depot import Slot
+from kas.study.storage.depot import NOWHERE, Slot
 from kas.study.workers.bench import Bench, replaced_work
 from kas.study.workers.runner import TrialContext
 
@@ -179,7 +179,9 @@ def latency_attributes(paired: Paired) -> dict[str, Any]:
     }
 
 
-def train_on(bench: Bench, network: nn.Module, folder: Path, listener: Listener, number: int | None, slot: Slot) -> TrainResult:
+def train_on(
+    bench: Bench, network: nn.Module, folder: Path, listener: Listener, number: int | None, slot: Slot = NOWHERE
+) -> TrainResult:
     """Train a network of the study, the original (`number` None) and candidates alike; goes on from `folder`'s checkpoint.
 
     The time limit is for candidates; without measured costs none applies, so that a run can be repeated. The log says
