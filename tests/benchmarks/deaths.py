@@ -26,7 +26,6 @@ from typing import Any
 import psutil
 from chaos import command, finished, opened, wrong
 
-import dying
 from kas.evaluation.devices import describe_device, resolve_device
 from kas.study import attributes as keys
 from kas.study.storage.files import write_json
@@ -190,7 +189,7 @@ def end(process: psutil.Popen) -> None:
 def prepare(folder: Path, study: str) -> Path:
     """A folder with a study file and its network."""
     folder.mkdir(parents=True)
-    shutil.copy(dying.__file__, folder / "net.py")
+    shutil.copy(Path(__file__).parents[1] / "study" / "dying.py", folder / "net.py")
     (folder / "tiny.yaml").write_text(study)
     return folder
 
