@@ -132,8 +132,9 @@ class Box(ExitStack):
 
     def back(self) -> None:
         """Wait until a further trial is finished."""
-        begun = len(self.known)
+        begun, deadline = len(self.known), time.monotonic() + WAIT_S
         while self.process.poll() is None and len(finished(self.folder, self.url)) <= begun:
+            assert time.monotonic() < deadline, f"no trial is finished: {self.said()[-500:]}"
             time.sleep(0.3)
         self.back_s = time.monotonic()
 
