@@ -25,9 +25,9 @@ def sentence(summary: Summary) -> str:
     if best is None or not best.values:
         return f"No kernel is cheaper than the original at nearly its {summary.metric.name} yet."
     lead = best.values[0] - summary.original.accuracy
-    gain = f"{wording.speedup(best.speedup or 1 / best.values[1])} as fast as the original"
-    if not summary.measured:
-        gain = f"{best.values[1]:.2f} of the work"
+    gain = f"{best.values[1]:.2f} of the work"
+    if summary.measured:
+        gain = f"{wording.speedup(best.speedup or (1 / best.values[1] if best.values[1] else None))} as fast as the original"
     spread = f" (spread {wording.spread(best.speedup_range)})" if best.speedup_range else ""
     elsewhere = "".join(f"; in {name} {wording.speedup(value)}" for name, value in best.speedups.items())
     said = f"{gain}{spread} at {wording.difference(lead, summary.share)} of {summary.metric.name}, trial {best.number}"

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/deaths.py [--only NAME ...] [--keep deaths.json]
 
-A way is a function in `ways.py`. It makes something happen to a study (`Box`), sees that the study ends whole, and returns
+A way is a function in `ways_*.py`. It makes something happen to a study (`Box`), sees that the study ends whole, and returns
 what was lost, in words. Seconds: from the death until a further trial is finished (or, where there is none to do, until the
 command that mends it has ended), the start of kas included. What ends otherwise is a fault. The results file keeps each
 way's row, so that a run goes on where the last one ended; a fault is tried again.
@@ -13,186 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import dying
-import psutil
-from chaos import command, finished, opened, wrong
+import ways_files  # noqa: F401  enters its ways
+import ways_processes  # noqa: F401
+from chaos import command
+from death_box import LIMITED, STUDY, WAYS, Box, prepare
 
 from kas.evaluation.devices import describe_device, resolve_device
-from kas.study import attributes as keys
 from kas.study.storage.files import write_json
-
-__all__ = ["Box", "end"]
-
-STUDY = """\
-name: tiny
-trials: 1
-data: {factory: "net:digits"}
-model: {factory: "net:network"}
-targets: {stem: false, adapter: projection}
-training: {epochs: 6}
-cost: {batch_size: 2}
-objectives: {cost: work}
-health: {enabled: false}
-budget: {}
-"""
-LIMITED = STUDY.replace("epochs: 6", "epochs: 2, time_limit_s: 4.0").replace(
-    "cost: {batch_size: 2}\nobjectives: {cost: work}",
-    "cost: {batch_size: 2, runtime: eager, repeats: 3, max_ratio: 1000.0, other_runtimes: false}",
-)
-WAIT_S = 600.0
-
-
-class Box(ExitStack):
-    """One study to which something happens. What it needs to be closed goes on this stack.
-
-    base: the folder of a study with one finished trial, of which this is a copy; None for a study that is yet to be made.
-    """
-
-    def __init__(self, place: Path, base: Path | None = None) -> None:
-        super().__init__()
-        self.folder, self.url, self.wanted = place / "runs", None, 3
-        self.known: dict[int, Any] = {}
-        self.died_s, self.back_s = 0.0, 0.0
-        self.process: Any = None
-        if base is not None:
-            shutil.copytree(base, self.folder)
-        else:
-            prepare(self.folder, STUDY)
-
-    @property
-    def study(self) -> Path:
-        """The study's folder."""
-        return self.folder / "tiny"
-
-    def start(self, *words: str, **options: Any) -> psutil.Popen:
-        """Start a command; by default `run` or `resume` until there are the wanted trials."""
-        if not words:
-            there = (self.study / "study.yaml").exists()
-            words = ("resume", "tiny") if there else ("run", str(self.folder / "tiny.yaml"))
-            words = (*words, f"--trials={self.wanted}")
-        said = open(self.folder.parent / "said.txt", "w+")  # noqa: SIM115
-        self.callback(said.close)
-        line = command(self.folder, *words, url=self.url)
-        self.process = psutil.Popen(line, stdout=said, stderr=subprocess.STDOUT, **options)
-        self.process.said = said
-        self.callback(end, self.process)
-        return self.process
-
-    def training(self, *words: str, original: bool = False, **options: Any) -> Path:
-        """Start, slowly, and wait until a trial (or the original) has its first checkpoint, which is returned."""
-        (self.folder / "late").touch()
-        self.start(*words, **options)
-        if original:
-            return self.until(lambda: next(self.study.glob("reference/last.ckpt"), None))
-        return self.until(self._checkpoint)
-
-    def _checkpoint(self) -> Path | None:
-        with suppress(Exception), opened(self.folder, self.url) as study:  # no study yet
-            for row in study.get_trials():
-                path = self.study / "trials" / row.user_attrs.get("hash", "none") / "last.ckpt"
-                if row.state.name == "RUNNING" and path.exists():
-                    return path
-        return None
-
-    def until(self, condition: Callable[[], Any]) -> Any:
-        """Wait until something holds while the command runs."""
-        deadline = time.monotonic() + WAIT_S
-        while not (found := condition()):
-            assert self.process.poll() is None, f"ended too early: {self.said()}"
-            assert time.monotonic() < deadline, "waited too long"
-            time.sleep(0.2)
-        return found
-
-    def kill_all(self) -> None:
-        """kill -9 of the command and its workers."""
-        end(self.process)
-        self.dies()
-
-    def dies(self) -> None:
-        """Now it happens."""
-        self.died_s = time.monotonic()
-        with suppress(Exception):  # it may be the storage that dies
-            self.known = finished(self.folder, self.url)
-        (self.folder / "late").unlink(missing_ok=True)
-
-    def said(self) -> str:
-        """What the last command has said so far."""
-        self.process.said.seek(0)
-        return str(self.process.said.read())
-
-    def ends(self, code: int, *said: str) -> str:
-        """Wait for the last command's end, which is with this code and says this."""
-        self.process.wait(WAIT_S)
-        text = self.said()
-        assert self.process.returncode == code, f"exit code {self.process.returncode}: {text[-500:]}"
-        assert "Traceback" not in text, text[-500:]
-        for part in said:
-            assert part in text, f"it does not say {part!r}: {text[-500:]}"
-        return text
-
-    def command(self, *words: str, code: int = 0, said: Sequence[str] = (), **options: Any) -> str:
-        """Run a command to its end."""
-        self.start(*words, **options)
-        return self.ends(code, *said)
-
-    def back(self) -> None:
-        """Wait until a further trial is finished."""
-        begun = len(self.known)
-        while self.process.poll() is None and len(finished(self.folder, self.url)) <= begun:
-            time.sleep(0.3)
-        self.back_s = time.monotonic()
-
-    def goes_on(self, *said: str, again: bool = True, expected: str = "no fault", **options: Any) -> str:
-        """The study ends whole, by the running command or (again) by a new one. Returns what was lost of trials.
-
-        expected: in the text of what would be wrong elsewhere.
-        """
-        if again:
-            self.start(**options)
-        if not self.back_s:
-            self.back()
-        self.ends(0, f"{self.wanted} of {self.wanted} trials are finished", *said)
-        found = [one for one in wrong(self.folder, self.url, self.wanted, self.known) if expected not in one]
-        assert not found, "; ".join(found)
-        return self.lost()
-
-    def lost(self) -> str:
-        """What of the trials was cut off and done again."""
-        with opened(self.folder, self.url) as study:
-            retries = [row for row in study.get_trials() if keys.is_finished(row) and keys.RETRY_OF in row.user_attrs]
-        epochs = [row.user_attrs.get("resumed_from_epoch") for row in retries]
-        if not epochs:
-            return "nothing"
-        return "; ".join(
-            "all epochs of a trial" if one is None else f"the epoch in hand (went on from {one})" for one in epochs
-        )
-
-
-def end(process: psutil.Popen) -> None:
-    """End a command and its workers."""
-    with suppress(psutil.Error):
-        for one in [*process.children(recursive=True), process]:
-            with suppress(psutil.Error):
-                one.kill()
-    process.wait()
-
-
-def prepare(folder: Path, study: str) -> Path:
-    """A folder with a study file and its network."""
-    folder.mkdir(parents=True)
-    shutil.copy(dying.__file__, folder / "net.py")
-    (folder / "tiny.yaml").write_text(study)
-    return folder
 
 
 class Bases:
@@ -224,8 +58,6 @@ def meet(way: Any, bases: Bases) -> dict[str, Any]:
 
 
 def main() -> int:
-    from ways import WAYS
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="NAME", help="only these ways")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="a JSON file of results, which is gone on with")

@@ -225,14 +225,17 @@ def test_an_empty_study() -> None:
     assert "Nothing to plot yet." in text
 
 
-def test_work_instead_of_latency_has_no_latency_column() -> None:
+@pytest.mark.parametrize("work", [0.4, 0.0])
+def test_work_instead_of_latency_has_no_latency_column(work: float) -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.set_user_attr("kas.reference", {**REFERENCE, "accuracy": 0.9, "latency_ms": None})
     attributes = {"outcome": "ok", "accuracy": 0.91, "hash": "ab" * 8, "program": SEPARABLE, "macs": 200_000, "params": 1000}
-    study.add_trial(create_trial(values=[0.91, 0.4], user_attrs=attributes))
-    page = Page(render_report(study))
+    study.add_trial(create_trial(values=[0.91, work], user_attrs=attributes))
+    text = render_report(study)
+    page = Page(text)
     assert words(page.rows["kernels"][0]) == "Kernel Accuracy Work MACs Parameters Trial"
-    assert words(page.rows["kernels"][2]).endswith("91.0 % +1.0 points 0.40× 200 k 1.00 k 0")
+    assert words(page.rows["kernels"][2]).endswith(f"91.0 % +1.0 points {work:.2f}× 200 k 1.00 k 0")
+    assert f"Best kernel: {work:.2f} of the work at" in text
 
 
 def test_writing_replaces_the_file_in_one_step(tmp_path: Path) -> None:

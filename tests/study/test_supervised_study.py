@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import dying
 import optuna
 import psutil
 import pytest
@@ -49,7 +48,7 @@ def outcomes(folder: Path) -> list[tuple[str, str | None, str | None]]:
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The folder of a study with one trial."""
-    shutil.copy(dying.__file__, tmp_path / "net.py")
+    shutil.copy(Path(__file__).with_name("dying.py"), tmp_path / "net.py")
     (tmp_path / "tiny.yaml").write_text(getattr(request, "param", STUDY))
     done = subprocess.run(command(tmp_path, "run", str(tmp_path / "tiny.yaml")), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
