@@ -143,12 +143,12 @@ def test_a_section_that_was_held_up_begins_anew(tmp_path: Path, monkeypatch: pyt
 
 
 def test_trials_of_other_machines_are_not_dead_after_an_outage(database: str, tmp_path: Path) -> None:
-    queue = make_queue(database, tmp_path, wanted=1)
+    queue = make_queue(database, tmp_path, wanted=1, grace_s=0.5)
     trial = queue.start()
     queue.storage.set_trial_user_attr(trial._trial_id, keys.OWNER, {**this_process(), "machine": "another"})
-    queue.storage._backend.grace_period = 0
-    time.sleep(1.1)
-    queue.mutex.outages.back_at = time.monotonic()
+    queue.recover()
+    time.sleep(0.6)
+    queue.mutex.outages.back_at = time.monotonic() + 60  # just now, however long the next line takes
     queue.recover()
     assert not queue.is_lost(trial)
     queue.mutex.outages.back_at = -1e9
