@@ -45,7 +45,7 @@ class Box(ExitStack):
 
     def __init__(self, place: Path, base: Path | None = None) -> None:
         super().__init__()
-        self.folder, self.url, self.wanted = place / "runs", None, 3
+        self.place, self.folder, self.url, self.wanted = place, place / "runs", None, 3
         self.known: dict[int, Any] = {}
         self.died_s, self.back_s = 0.0, 0.0
         self.process: Any = None
@@ -65,7 +65,7 @@ class Box(ExitStack):
             there = (self.study / "study.yaml").exists()
             words = ("resume", "tiny") if there else ("run", str(self.folder / "tiny.yaml"))
             words = (*words, f"--trials={self.wanted}")
-        said = open(self.folder.parent / "said.txt", "w+")  # noqa: SIM115
+        said = open(self.place / "said.txt", "w+")  # noqa: SIM115
         self.callback(said.close)
         line = command(self.folder, *words, url=self.url)
         self.process = psutil.Popen(line, stdout=said, stderr=subprocess.STDOUT, **options)

@@ -18,7 +18,7 @@ SECRET = "s3cr3t"
 
 def on_full_disk(box: Box) -> Path:
     """Move the study to a small disk."""
-    place = box.enter_context(disk(box.folder.parent / "disk", "20m"))
+    place = box.enter_context(disk(box.place / "disk", "20m"))
     box.folder = Path(shutil.move(box.folder, place / "runs"))
     return place
 
@@ -195,7 +195,7 @@ def lost_identity(box: Box) -> str:
 
 @way("a hash in the storage that is a path")
 def path_as_hash(box: Box) -> str:
-    outside = box.folder.parent / "outside"
+    outside = box.place / "outside"
     with sqlite3.connect(box.study / "study.db") as database:
         changed = database.execute(
             "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'hash'", (json.dumps(str(outside)),)
@@ -206,7 +206,7 @@ def path_as_hash(box: Box) -> str:
     box.command("status", "tiny", said=["trial 0 is left out: hash is"])
     box.command("report", "tiny")
     box.command(said=["3 of 3 trials are finished"])
-    assert not list(box.folder.parent.glob("outside*"))
+    assert not list(box.place.glob("outside*"))
     return "the broken trial, which is named"
 
 

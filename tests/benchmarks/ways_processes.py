@@ -95,8 +95,8 @@ for _name, _number, _times in (
 
 @way("SIGTERM while kas loads")
 def early_signal(box: Box) -> str:
-    box.start()
-    time.sleep(0.5)
+    box.start(env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})  # Python says what it imports
+    box.until(lambda: "jsonargparse" in box.said())
     box.process.terminate()
     box.dies()
     box.ends(130, "interrupted")
