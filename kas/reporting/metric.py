@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from kas.reporting import wording
+import optuna
+
+from kas.reporting import stored, wording
 from kas.reporting.parsing import loads, text
 
 __all__ = ["CLOSE", "Metric"]
@@ -29,12 +30,13 @@ class Metric:
     constant: float | None = None
 
     @classmethod
-    def of(cls, attributes: Mapping[str, Any], directions: Sequence[str], names: Sequence[str] | None = None) -> Metric:
-        """That of a study, from its user attributes, directions and the names of its objectives."""
-        direction = directions[0].lower() if directions else "maximize"
-        stored = loads(attributes.get(KEY))
-        if text(stored.get("name")) is not None:
-            known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
+    def of(cls, study: optuna.Study) -> Metric:
+        """That of a study of kas."""
+        attributes, names = stored.attributes(study), study.metric_names
+        direction = study.directions[0].name.lower()
+        task = loads(attributes.get(KEY))
+        if text(task.get("name")) is not None:
+            known = {field.name: task[field.name] for field in fields(cls) if field.name in task}
             return cls(**{**known, "direction": direction})
         configured = text(loads(loads(attributes.get("kas.config")).get("training")).get("metric")) or "accuracy"
         return cls(names[0] if names else configured, direction, direction == "maximize" and "accuracy" in configured)

@@ -59,9 +59,7 @@ def save_trial_note(trial: optuna.Trial) -> None:
     """Write the note of a running trial from the user attributes that it has by now; later calls replace it."""
     from optuna_dashboard import save_note
 
-    study = trial.study
-    metric = Metric.of(study.user_attrs, [one.name for one in study.directions], study.metric_names)
-    save_note(trial, trial_note(trial.user_attrs, metric.name))
+    save_note(trial, trial_note(trial.user_attrs, Metric.of(trial.study).name))
 
 
 def study_note(summary: Summary) -> str:

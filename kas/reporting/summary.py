@@ -130,7 +130,7 @@ def summarize(study: optuna.Study) -> Summary:
     directions = tuple(direction.name.lower() for direction in study.directions)
     is_kas = stored.is_kas(study)
     config = loads(attributes.get("kas.config"))
-    metric = Metric.of(attributes, directions, study.metric_names) if is_kas else Metric(share=False)
+    metric = Metric.of(study) if is_kas else Metric(share=False)
     trials = stored.trials(study) if is_kas else study.get_trials(deepcopy=False)
     again = loads(attributes.get("kas.front")) if is_kas else {}
     rows = tuple(remeasured(read_row(trial), again) for trial in trials)

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from test_session import WORK
 
 from kas.language.errors import KasError
+from kas.study.__main__ import main
 from kas.study.display.events import Silent
 from kas.study.storage.depot import Depot, Slot, open_depot
 from kas.study.workers.session import run_study
@@ -124,3 +126,15 @@ def test_a_trial_goes_on_on_another_machine(tmp_path: Path) -> None:
     third = run_study(replace(config, trials=1), tmp_path / "three/tiny", url, Silent(), artifacts=depot)
     (kernel,) = third.front
     assert (tmp_path / f"three/tiny/kernels/{kernel.hash}.ckpt").exists(), "its weights were brought"
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_the_command_keeps_checkpoints_there(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depot, file = tmp_path / "depot", tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(WORK.to_dict()))
+    if by == "environment":
+        monkeypatch.setenv("KAS_ARTIFACTS", str(depot))
+    place = [f"--artifacts={depot}"] if by == "option" else []
+    assert main(["run", str(file), "--trials=1", f"--dir={tmp_path}", *place]) == 0
+    assert len(list(depot.iterdir())) == 2, "the original's and the trial's"

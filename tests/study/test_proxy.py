@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +13,14 @@ from pathlib import Path
 import optuna
 import pytest
 import toy
-from servers import Proxy
+from servers import Proxy, Server
 
 from kas.language.errors import KasError
 from kas.study import attributes as keys
 from kas.study.__main__ import main
 from kas.study.storage import records
 from kas.study.storage.opening import close_storage, open_mutex, open_storage
+from kas.study.storage.outages import Outages
 
 pytestmark = pytest.mark.system
 HOLDER = """\
@@ -69,6 +72,44 @@ def test_the_lock_of_a_killed_worker_is_free(proxy: str, tmp_path: Path) -> None
         pass
     waiting.close()
     holder.stdout.close()
+
+
+def test_a_proxy_that_is_killed_is_waited_for(tmp_path: Path) -> None:
+    proxy, said = Proxy(f"sqlite:///{tmp_path}/study.db"), []
+    outages = Outages(said.append, patience_s=60)
+    storage, mutex = open_storage(proxy.url, tmp_path, outages=outages), open_mutex(proxy.url, tmp_path, "toy", outages)
+    study = optuna.create_study(study_name="toy", storage=storage)
+    proxy.stop(signal.SIGKILL)
+    again = threading.Timer(2.0, proxy.start)
+    again.start()
+    study.set_user_attr("alone", 1)
+    again.join()
+    proxy.stop(signal.SIGKILL)
+    (again := threading.Timer(2.0, proxy.start)).start()
+    mutex.do(lambda: study.set_user_attr("locked", 2))
+    again.join()
+    assert study.user_attrs == {"alone": 1, "locked": 2}
+    assert [line.split(" since")[0].split(",")[0] for line in said] == [
+        "the database does not answer", "the database answers again"
+    ] * 2  # fmt: skip
+    mutex.close()
+    close_storage(storage)
+    assert proxy.stop() == 0
+
+
+def test_a_database_that_goes_away_behind_a_proxy_is_waited_for(server: Server, tmp_path: Path) -> None:
+    proxy, said = Proxy(server.new_database()), []
+    outages = Outages(said.append, patience_s=60)
+    storage = open_storage(proxy.url, tmp_path, outages=outages)
+    study = optuna.create_study(study_name="toy", storage=storage)
+    server.stop(signal.SIGKILL)
+    (again := threading.Timer(2.0, server.start)).start()
+    study.set_user_attr("a", 1)
+    again.join()
+    assert study.user_attrs == {"a": 1}
+    assert "the proxy's database" in said[0]
+    close_storage(storage)
+    assert proxy.stop() == 0
 
 
 def test_what_is_no_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ import optuna
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from kas.language.errors import KasError
+from kas.reporting import stored
 from kas.study.storage.files import write_atomically, write_text
 
 __all__ = ["NOWHERE", "Depot", "Slot", "open_depot"]
@@ -44,7 +45,7 @@ class Slot:
     def of_reference(cls, study: optuna.Study) -> Slot:
         """Of the original network."""
         key = f"kas.{_ATTRIBUTE}"
-        return cls(lambda: study.user_attrs.get(key), lambda name: study.set_user_attr(key, name))
+        return cls(lambda: stored.attribute(study, key), lambda name: study.set_user_attr(key, name))
 
     @classmethod
     def of_finished(cls, study: optuna.Study, number: int) -> Slot:

@@ -161,7 +161,7 @@ def front(records: Sequence[TrialRecord], direction: str = "maximize") -> list[T
 
 def metric(study: optuna.Study) -> Metric:
     """The first objective: its name, direction and what a constant answer gets."""
-    return Metric.of(stored.attributes(study), [direction.name for direction in study.directions], study.metric_names)
+    return Metric.of(study)
 
 
 def cost_name(study: optuna.Study) -> str:

@@ -84,7 +84,7 @@ def run_study(
     bench.depot = open_depot(artifacts)
     bench.check_runtime()
     check_budget(bench.deployed.targets, bench.budget)
-    fresh = url is None and not (folder / "study.db").exists()
+    fresh = url is None and not place.database.exists()
     findings = look_first(bench) if fresh else None  # before anything is written
     sampler, left_out = study_sampler(config, bench)
     outages = Outages(listener.message, listener.alive, PATIENCE_S)
@@ -95,7 +95,7 @@ def run_study(
         if study_file is not None:
             remember(folder, config, study_file)
 
-    if url is None and not place.database.exists():
+    if fresh:
         before(None)
     with ExitStack() as stack:
         storage = open_storage(url, folder, outages=outages)
