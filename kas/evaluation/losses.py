@@ -18,17 +18,18 @@ __all__ = ["make_loss"]
 _WEIGHTS = ("pos_weight", "weight")  # what losses call the weights of classes
 
 
-def make_loss(settings: TrainingSettings, default: str, width: int) -> nn.Module:
+def make_loss(settings: TrainingSettings, default: str, width: int, weights: list[float] | None = None) -> nn.Module:
     """`training.loss`, or `default`, with `training.loss_args` and the settings of classes that it takes.
 
-    width: outputs of the network. Raises KasError if there is none of that name, or it does not take an argument.
+    width: outputs of the network; weights: of the classes. Raises KasError if there is none of that name, or it does not take
+    an argument.
     """
     name = settings.loss or default
     given = _of_classes(settings)
     if not name:
         raise KasError("task custom needs training.loss, a name of torch.nn or package.module:function, and training.metric")
     if ":" in name:
-        offered = {"num_classes": width, "class_weights": settings.class_weights, **given}
+        offered = {"num_classes": width, "class_weights": weights, **given}
         made = call_factory("training.loss", name, settings.loss_args, offered)
         if not callable(made):
             raise KasError(
@@ -45,10 +46,10 @@ def make_loss(settings: TrainingSettings, default: str, width: int) -> nn.Module
             raise KasError(f"training.{key} is {value}, but {name} has no {key}; leave it out, or choose another training.loss")
     arguments = {key: value for key, value in given.items() if value is not None}
     if settings.class_weights is not None:
-        weights = next((key for key in _WEIGHTS if key in taken), None)
-        if weights is None:
+        taker = next((key for key in _WEIGHTS if key in taken), None)
+        if taker is None:
             raise KasError(f"training.class_weights: {name} has no weights of classes; leave them out")
-        arguments[weights] = torch.tensor(settings.class_weights)
+        arguments[taker] = None if weights is None else torch.tensor(weights)
     try:
         return kind(**{**arguments, **settings.loss_args})  # type: ignore[no-any-return]
     except (TypeError, ValueError) as error:

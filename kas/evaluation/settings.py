@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kas.evaluation._checks import above, at_least, count, is_factory, literals, nearest, within
+from kas.evaluation._checks import above, at_least, count, is_factory, literals, nearest, one_of, within
 from kas.language.errors import KasError
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "nearest",
 ]
 
-DataName = Literal["digits", "mnist5k", "mnist5k_columns", "cluttered", "cifar10", "cifar100", "imagefolder"]
+DataName = Literal["digits", "mnist5k", "mnist5k_columns", "cluttered", "cifar10", "cifar100", "imagefolder", "elpv", "watch"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 OptimizerName = Literal["adamw", "sgd"]
 InitialWeights = Literal["scratch", "original"]
@@ -36,7 +36,8 @@ class DataSettings:
     """What networks are trained and validated on.
 
     Args:
-        name: digits, mnist5k, cluttered, mnist5k_columns (1-D), cifar10, cifar100, imagefolder. Unused with a factory.
+        name: digits, mnist5k, cluttered, mnist5k_columns (1-D), cifar10, cifar100, imagefolder; elpv (photographs of solar
+            cells, not for commercial use; pip install "kas[elpv]"), watch (1-D, sensors; "kas[watch]"). Unused with a factory.
         root: Folder of a data set that lives on disk (cifar10, cifar100, imagefolder). Of imagefolder: with train/CLASS,
             val/CLASS and, if there is one, test/CLASS; without, val is the test split and a tenth of train validates.
         download: Whether a missing data set may be fetched into root (cifar10, cifar100).
@@ -122,7 +123,8 @@ class TrainingSettings:
         model: Overrides of model.args for the (narrower) network that is trained; {} trains the model itself.
         loss: A loss of torch.nn, such as L1Loss, or "package.module:function" that returns one. null: the task's own.
         loss_args: Keyword arguments of loss.
-        class_weights: A weight for each class (of labels: for their positives) in the loss. null: none.
+        class_weights: A weight for each class (of labels: for their positives) in the loss; balanced: by how rare they are in
+            the training data, which is read once for it. null: none.
         ignore_index: The label of what has no label, which loss and metric leave out. null: there is none.
         metric: accuracy (top 1), a class of torchmetrics, such as F1Score or MeanAbsoluteError, "package.module:function"
             that returns a torchmetrics.Metric, or the name that a LightningModule logs. null: the task's own.
@@ -144,7 +146,7 @@ class TrainingSettings:
     model: dict[str, Any] = field(default_factory=dict)
     loss: str | None = None
     loss_args: dict[str, Any] = field(default_factory=dict)
-    class_weights: list[float] | None = None
+    class_weights: list[float] | Literal["balanced"] | None = None
     ignore_index: int | None = None
     metric: str | None = None
     metric_args: dict[str, Any] = field(default_factory=dict)
@@ -157,7 +159,9 @@ class TrainingSettings:
         for key in ("loss", "metric"):
             if ":" in (getattr(self, key) or ""):
                 is_factory(f"training.{key}", getattr(self, key))
-        for weight in self.class_weights or ():
+        if isinstance(self.class_weights, str):
+            one_of("training.class_weights", self.class_weights, Literal["balanced"])
+        for weight in self.class_weights if isinstance(self.class_weights, list) else ():
             at_least("training", "class_weights", weight, 0)
         above("training", "lr", self.lr)
         above("training", "time_limit_s", self.time_limit_s)

@@ -102,7 +102,7 @@ def named_task(
 
 def _guessed(model: nn.Module, data: Any, settings: TrainingSettings) -> Task:
     batches = Batches()
-    return named_task("auto", model, batches.first(data, "train"), settings, batches)
+    return named_task("auto", model, batches.first(data, "train"), settings, batches).balanced(data)
 
 
 def score_on_test(

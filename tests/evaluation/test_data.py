@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from evaluation_folders import write_cifar10, write_cifar100, write_imagefolder
 from kas.evaluation import make_data, make_model, train
 from kas.evaluation._lightning import pl
 from kas.evaluation.data._memory import MemoryLoader, Split, random_flip, random_shift
+from kas.evaluation.data.preprocessing import Preprocessing
 from kas.evaluation.settings import DataSettings, ModelSettings, TrainingSettings
 from kas.language.errors import KasError
+
+PLAIN = Preprocessing(mode="L", size=(8, 8), mean=(0.0,), std=(1.0,), classes=())
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,51 @@ def test_images_that_packages_ship(name: str, size: int | None, shape: tuple[int
     assert 0.6 < float(inputs.std()) < 1.4
     for split in splits[1:]:
         assert (np.bincount(split.labels) / len(split.labels)).min() > 0.08  # stratified
+
+
+def test_photographs_of_solar_cells_are_imbalanced() -> None:
+    data = make_data(DataSettings(name="elpv"))
+    assert (data.num_classes, data.input_shape) == (2, (1, 48, 48))
+    splits = data.splits()
+    assert [len(split.labels) for split in splits] == [1575, 525, 524]
+    for split in splits:
+        assert 0.68 < float((split.labels == 0).float().mean()) < 0.70
+    inputs = torch.cat([inputs for inputs, _ in data.val_dataloader()])
+    assert abs(float(inputs.mean())) < 0.1
+    assert 0.8 < float(inputs.std()) < 1.2
+
+
+def test_recordings_of_a_watch_are_split_by_people() -> None:
+    data = make_data(DataSettings(name="watch", size=64))
+    assert (data.num_classes, data.input_shape) == (7, (6, 64))
+    whole = make_data(DataSettings(name="watch", size=900))
+    assert [len(split.labels) > 0 for split in whole.splits()] == [True] * 3
+    inputs = torch.cat([inputs for inputs, _ in data.train_dataloader()])
+    assert inputs.mean((0, 2)).abs().max() < 0.1
+    assert inputs.std((0, 2)).sub(1).abs().max() < 0.15
+    with pytest.raises(KasError, match=r"data\.size is 100000"):
+        make_data(DataSettings(name="watch", size=100_000)).splits()
+
+
+def test_another_file_than_the_known_one_is_not_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "bang",))
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "watch_dataset.npy").write_bytes(pickle.dumps(Bomb()))
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("kas.evaluation.data._packaged.find_spec", lambda module: found)
+    with pytest.raises(KasError, match=r"is not the file of seglearn 1\.2\.5"):
+        make_data(DataSettings(name="watch")).splits()
+    assert not (tmp_path / "bang").exists()
+
+
+@pytest.mark.parametrize(("name", "package"), [("elpv", "elpv-dataset"), ("watch", "seglearn")])
+def test_a_data_set_whose_package_is_missing(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kas.evaluation.data._packaged.find_spec", lambda module: None)
+    with pytest.raises(KasError, match=rf"{package}, which is not installed: pip install \"kas\[{name}\]\""):
+        make_data(DataSettings(name=name))
 
 
 def test_cluttered_scenes_are_colourful_balanced_and_the_same_each_time() -> None:
@@ -71,13 +120,13 @@ def test_order_and_augmentation_follow_from_seed_and_epoch() -> None:
     split = Split(torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8), torch.arange(50))
 
     def loaded(seed: int, epoch: int) -> torch.Tensor:
-        loader = MemoryLoader(split, 16, (0.0,), (1.0,), epoch=lambda: epoch, seed=seed, augment=random_shift(2))
+        loader = MemoryLoader(split, 16, PLAIN, epoch=lambda: epoch, seed=seed, augment=random_shift(2))
         return torch.cat([inputs for inputs, _ in loader])
 
     assert torch.equal(loaded(1, 3), loaded(1, 3))
     assert not torch.equal(loaded(1, 3), loaded(1, 4))
     assert not torch.equal(loaded(1, 3), loaded(2, 3))
-    plain = MemoryLoader(split, 16, (0.0,), (1.0,))
+    plain = MemoryLoader(split, 16, PLAIN)
     assert len(plain) == 4
     assert torch.equal(torch.cat([labels for _, labels in plain]), split.labels)
     assert torch.allclose(torch.cat([inputs for inputs, _ in plain]), split.inputs / 255)

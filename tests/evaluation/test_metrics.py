@@ -8,11 +8,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from kas.evaluation import make_data, make_model, train
+from kas.evaluation._lightning import pl
 from kas.evaluation.metrics import metric_names
 from kas.evaluation.settings import DataSettings, ModelSettings, TrainingSettings
 from kas.evaluation.tasks import TASKS, Task
@@ -148,6 +151,33 @@ def test_losses_take_weights_of_classes_and_what_to_ignore() -> None:
     assert float(task.loss()(output, torch.tensor([0, 1, 2]))) == pytest.approx(float(alone))
     positives = task_of("multilabel", class_weights=[2.0, 1.0, 1.0]).loss()
     assert float(positives(torch.zeros(1, 3), torch.eye(3)[:1])) == pytest.approx(4 / 3 * math.log(2))
+
+
+class Rare(pl.LightningDataModule):
+    """Four samples, in batches of two; the targets are given."""
+
+    def __init__(self, targets: torch.Tensor) -> None:
+        super().__init__()
+        self.targets = targets
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(torch.zeros(4, 1), self.targets), batch_size=2)
+
+
+def test_balanced_weights_are_counted_over_all_training_targets() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = torch.tensor([0, 0, 0, 1])
+    task = task_of("classification", class_weights="balanced").balanced(Rare(labels))
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels.numpy())
+    assert task.weights == pytest.approx([*expected, 0.0], abs=1e-6)  # no sample is of the third class
+    assert task.loss().weight.tolist() == pytest.approx(task.weights)
+    present = torch.tensor([[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]])
+    task = task_of("multilabel", class_weights="balanced").balanced(Rare(present))
+    assert task.weights == pytest.approx([3, 1, 1 / 3], abs=1e-6)
+    assert task.loss().pos_weight.tolist() == pytest.approx(task.weights)
+    with pytest.raises(KasError, match="balanced needs classes"):
+        task_of("regression", class_weights="balanced").balanced(Rare(labels.float()))
 
 
 @pytest.mark.parametrize(

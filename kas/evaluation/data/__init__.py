@@ -13,8 +13,10 @@ from kas.evaluation.data._base import ClassificationData, has_test_split, plain_
 from kas.evaluation.data.cifar import cifar10, cifar100
 from kas.evaluation.data.cluttered import cluttered
 from kas.evaluation.data.digits import digits
+from kas.evaluation.data.elpv import elpv
 from kas.evaluation.data.imagefolder import imagefolder
 from kas.evaluation.data.mnist5k import mnist5k, mnist5k_columns
+from kas.evaluation.data.watch import watch
 from kas.evaluation.factories import call_factory
 from kas.evaluation.inputs import sample_shape
 from kas.evaluation.settings import DataName, DataSettings
@@ -30,6 +32,8 @@ _DATA: dict[DataName, Callable[[DataSettings], Any]] = {
     "cifar10": cifar10,
     "cifar100": cifar100,
     "imagefolder": imagefolder,
+    "elpv": elpv,
+    "watch": watch,
 }
 
 

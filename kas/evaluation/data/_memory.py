@@ -1,10 +1,10 @@
-"""Data sets that fit in memory: uint8 tensors, cut into batches without worker processes, augmented a batch at a time."""
+"""Data sets that fit in memory: tensors, cut into batches without worker processes, augmented a batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,10 +21,31 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Split:
-    """Samples of one split: `inputs` uint8 [N, C, H, W] (or [N, C, L]), `labels` int64 [N]."""
+    """Samples of one split: `inputs` uint8 [N, C, H, W] (or [N, C, L]; float32 of signals), `labels` int64 [N]."""
 
     inputs: Tensor
     labels: Tensor
+
+
+class Recipe(Protocol):
+    """How a raw sample becomes the network's input, as far as the loaders do it: `unit` is what inputs are divided by."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def unit(self) -> float: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 class Splits(NamedTuple):
@@ -36,7 +57,7 @@ class Splits(NamedTuple):
 
 
 class MemoryLoader:
-    """Batches of a split, as float tensors normalised by `mean` and `std` (per channel, of inputs in 0..1).
+    """Batches of a split, as float tensors: divided by the recipe's `unit`, normalised by `mean` and `std` of each channel.
 
     With `epoch` (a callable that returns the number of the running epoch) the order and the augmentation are drawn
     anew from (seed, epoch), so an epoch that is done again after a crash is the same epoch. Without it: in order, as is.
@@ -46,8 +67,7 @@ class MemoryLoader:
         self,
         split: Split,
         batch_size: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        recipe: Recipe,
         *,
         epoch: Callable[[], int] | None = None,
         seed: int = 0,
@@ -56,8 +76,8 @@ class MemoryLoader:
         self.split, self.batch_size = split, batch_size
         self._epoch, self._seed, self._augment = epoch, seed, augment
         shape = (1, -1) + (1,) * (split.inputs.ndim - 2)
-        self._scale = 1 / (255 * torch.tensor(std).view(shape))
-        self._shift = -torch.tensor(mean).view(shape) / torch.tensor(std).view(shape)
+        mean, std = torch.tensor(recipe.mean).view(shape), torch.tensor(recipe.std).view(shape)
+        self._scale, self._shift = 1 / (recipe.unit * std), -mean / std
 
     def __len__(self) -> int:
         return -(-len(self.split.labels) // self.batch_size)
@@ -85,11 +105,10 @@ class MemoryData(ClassificationData):
         settings: DataSettings,
         *,
         load: Callable[[], Splits],
-        recipe: Preprocessing,
+        recipe: Recipe,
         augment: Augment | None = None,
     ) -> None:
-        space = recipe.size if recipe.layout == "NCHW" else recipe.size[1:]
-        super().__init__(len(recipe.classes), (len(recipe.mean), *space))
+        super().__init__(len(recipe.classes), recipe.input_shape)
         self.settings = settings
         self._load, self._recipe, self._augment = load, recipe, augment
         self._splits: Splits | None = None
@@ -115,8 +134,7 @@ class MemoryData(ClassificationData):
         return MemoryLoader(
             self.splits().train,
             self.settings.batch_size,
-            self._recipe.mean,
-            self._recipe.std,
+            self._recipe,
             epoch=self.current_epoch,
             seed=self.seed,
             augment=augment,
@@ -129,7 +147,7 @@ class MemoryData(ClassificationData):
         return self._in_order(self.splits().test)
 
     def _in_order(self, split: Split) -> MemoryLoader:
-        return MemoryLoader(split, self.settings.eval_batch_size, self._recipe.mean, self._recipe.std)
+        return MemoryLoader(split, self.settings.eval_batch_size, self._recipe)
 
 
 def prepare(images: Any, recipe: Preprocessing) -> Tensor:

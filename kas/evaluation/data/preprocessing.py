@@ -34,6 +34,16 @@ class Preprocessing:
     shorter: int | None = None
     layout: str = "NCHW"
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample: (C, H, W), or (C, L)."""
+        return (len(self.mean), *(self.size if self.layout == "NCHW" else self.size[1:]))
+
+    @property
+    def unit(self) -> float:
+        """What pixels are divided by before they are normalised."""
+        return 255.0
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON types, with the steps in words."""
         return {

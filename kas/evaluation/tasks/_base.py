@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from kas.evaluation.batches import Batches
+from kas.evaluation.batches import Batches, loader_of, repeatable
 from kas.evaluation.losses import make_loss
 from kas.evaluation.metrics import Measure, make_measure
 from kas.evaluation.outputs import output_of
@@ -23,14 +24,16 @@ __all__ = ["Task"]
 class Task(ABC):
     """A network's output [N, width, ...] against its targets.
 
-    Attributes: `width` (classes, labels or numbers of an output); `name`, as in a study file; `default_loss`, a class of
-    torch.nn; `default_metric`, of torchmetrics; `wants`: what targets are, in words, for messages.
+    Attributes: `width` (classes, labels or numbers of an output); `weights` of the classes in the loss, where they were
+    counted (`balanced`); `name`, as in a study file; `default_loss`, a class of torch.nn; `default_metric`, of torchmetrics;
+    `wants`: what targets are, in words, for messages.
     """
 
     settings: TrainingSettings
     width: int
     batches: Batches = field(default_factory=Batches)
     key: str | None = None  # model.output
+    weights: list[float] | None = None
 
     name: ClassVar[str]
     default_loss: ClassVar[str]
@@ -78,10 +81,27 @@ class Task(ABC):
 
     def loss(self) -> nn.Module:
         """A new loss. Raises KasError if there is none of that name, or it does not take its arguments."""
-        settings = self.settings
-        if settings.loss is None and settings.class_weights is not None and len(settings.class_weights) != self.width:
-            raise KasError(f"training.class_weights has {len(settings.class_weights)} weights for {self.width} {self._units}")
-        return make_loss(settings, self.default_loss, self.width)
+        given = self.settings.class_weights
+        weights = self.weights if given == "balanced" else given
+        if self.settings.loss is None and isinstance(weights, list) and len(weights) != self.width:
+            raise KasError(f"training.class_weights has {len(weights)} weights for {self.width} {self._units}")
+        return make_loss(self.settings, self.default_loss, self.width, weights)
+
+    def balanced(self, data: Any) -> Self:
+        """The same task, with weights of the classes from all training targets if `training.class_weights` is balanced.
+
+        Raises KasError if a task has no classes.
+        """
+        if self.settings.class_weights != "balanced":
+            return self
+        with repeatable(0):
+            batches = [self.batches.split(raw, "the training loader") for raw in loader_of(data, "train")]
+        targets = torch.cat([self.for_metric(batch.targets) for batch in batches])
+        return replace(self, weights=[round(float(weight), 6) for weight in self._balance(targets)])
+
+    def _balance(self, targets: Tensor) -> Tensor:
+        """A weight for each class from all training targets, as the metric takes them."""
+        raise KasError(f"training.class_weights: balanced needs classes, which task {self.name} does not have; leave it out")
 
     def measure(self) -> Measure:
         """The metric, new, with its name and direction. Raises KasError as `make_measure`."""

@@ -77,6 +77,11 @@ class Classification(Task):
         ignored = int((targets == self._ignored).sum())
         return f"{said}; {share(ignored, targets.numel())} ignored" if ignored else said
 
+    def _balance(self, targets: Tensor) -> Tensor:
+        """Samples over (classes seen x samples of the class), as scikit-learn's `balanced`; 0 for a class that is not there."""
+        counts = self._counts(targets)
+        return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
+
     @property
     def _ignored(self) -> int:
         return self.settings.ignore_index if self.settings.ignore_index is not None else -100  # CrossEntropyLoss' own

@@ -54,6 +54,12 @@ class MultiLabel(Task):
         count = f"{self.width} label{'' if self.width == 1 else 's'}"
         return f"{count}, each in {share(rates.min(), 1)} to {share(rates.max(), 1)} of the samples"
 
+    def _balance(self, targets: Tensor) -> Tensor:
+        """Negatives over positives of each label; 1 for a label that no sample has."""
+        present = targets.float().reshape(-1) if self.width == 1 else targets.float().transpose(0, 1).flatten(1)
+        positives, total = present.reshape(self.width, -1).sum(1), present.numel() / self.width
+        return torch.where(positives > 0, (total - positives) / positives.clamp(min=1), 1.0)
+
     def _tried(self) -> tuple[Tensor, Tensor]:
         if self.width == 1:
             return torch.tensor([0.2, 0.8]), torch.tensor([0, 1])

@@ -15,7 +15,7 @@ from kas.study.commands._base import Command
 __all__ = ["command"]
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-_SEQUENCES = ("mnist5k_columns",)
+_SEQUENCES = ("mnist5k_columns", "watch")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

@@ -182,7 +182,8 @@ class Bench:
         """What is learned, named or guessed from a real batch. Raises KasError if the targets do not fit the network."""
         assert self.first is not None, "nothing is trained here"
         model, config = self.trained.model, self.config
-        return named_task(config.task, model, self.first, config.training, self.batches, config.model.output)
+        task = named_task(config.task, model, self.first, config.training, self.batches, config.model.output)
+        return task.balanced(self.data)
 
     def batch(self, count: int) -> Batch:
         """The first `count` samples of a training batch, on the device."""
