@@ -42,6 +42,7 @@ def test_images_that_packages_ship(name: str, size: int | None, shape: tuple[int
     assert inputs.shape == (64, *shape)
     assert inputs.dtype == torch.float32
     assert labels.shape == (64,)
+    assert inputs.stride() == torch.empty(inputs.shape).stride()  # also where there is one channel
     assert abs(float(inputs.mean())) < 0.3
     assert 0.6 < float(inputs.std()) < 1.4
     for split in splits[1:]:
@@ -55,6 +56,7 @@ def test_photographs_of_solar_cells_are_imbalanced() -> None:
     assert [len(split.labels) for split in splits] == [1575, 525, 524]
     for split in splits:
         assert 0.68 < float((split.labels == 0).float().mean()) < 0.70
+    assert splits.train.inputs.stride() == (48 * 48, 48 * 48, 48, 1)
     inputs = torch.cat([inputs for inputs, _ in data.val_dataloader()])
     assert abs(float(inputs.mean())) < 0.1
     assert 0.8 < float(inputs.std()) < 1.2

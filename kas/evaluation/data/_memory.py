@@ -155,7 +155,9 @@ def prepare(images: Any, recipe: Preprocessing) -> Tensor:
     pixels = torch.from_numpy(np.stack([recipe.pixels(image) for image in images]))
     if recipe.layout == "NCL":
         return pixels
-    return (pixels.unsqueeze(3) if pixels.ndim == 3 else pixels).permute(0, 3, 1, 2).contiguous()
+    # A permuted single channel would count as contiguous with the strides of channels last, and torch 2.13 on a CPU then writes
+    # beyond its memory in the backward pass of narrow convolutions.
+    return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
 
 
 def _subset(split: Split, count: int | None, key: str) -> Split:
