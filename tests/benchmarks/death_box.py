@@ -108,7 +108,8 @@ class Box(ExitStack):
         self.died_s = time.monotonic()
         with suppress(Exception):  # it may be the storage that dies
             self.known = finished(self.folder, self.url)
-        (self.folder / "late").unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that is read-only
+            (self.folder / "late").unlink()
 
     def said(self) -> str:
         """What the last command has said so far."""
