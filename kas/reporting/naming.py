@@ -18,8 +18,8 @@ _SIGNS = {"add": "+", "mul": "*", "sub": "-", "matmul": "@", "bmm": "@"}
 _LETTERS = "abcdefghijklmnopqrstuvwyz"  # of tensors that have several readers; x is the input
 
 
-def kernel_name(kernel_hash: str | None, digits: int = 12) -> str:
-    """What a kernel is called: the name of a known kernel, else the first `digits` of its hash; empty for None.
+def kernel_name(kernel_hash: str | None, digits: int | None = 12) -> str:
+    """What a kernel is called: the name of a known kernel, else the first `digits` of its hash (None: all); empty for None.
 
     Known means the very hash: a variant of another inner width is another kernel with other costs, and has no name.
 

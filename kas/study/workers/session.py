@@ -219,6 +219,7 @@ class _Session:
                 epochs=self.config.training.epochs,
                 replaced=replaced,
                 metric=records.metric(self.study),
+                front=records.front(records.read(self.study), records.metric(self.study).direction),
             )
         )
         if stored.attribute(self.study, keys.INPUT) is None:
