@@ -17,10 +17,12 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from kas.language.errors import KasError
+from kas.language.kernel import Kernel
 from kas.reporting import wording
 from kas.reporting.facts import facts, sentence
 from kas.reporting.figures import CARD_COLOURS, front_figure
 from kas.reporting.metric import Metric
+from kas.reporting.naming import formula, kernel_name
 from kas.reporting.parsing import number, text
 from kas.reporting.rows import Row, Timing
 from kas.reporting.summary import Summary, summarize
@@ -41,6 +43,7 @@ _ERROR_LINES = 12
 _TEXT_LIMIT = 600
 _FRONT_LIMIT = 20
 _CARD_POINTS = 400
+_FORMULA = 200  # characters of a formula
 
 
 def trial_note(attributes: Mapping[str, Any], metric: str = "accuracy") -> str:
@@ -155,9 +158,20 @@ def _numbers(attributes: Mapping[str, Any], metric: str) -> str:
         ("speed-up", wording.speedup(values["speedup"]) + spread),
         ("MACs", wording.count(values["macs"])),
         ("parameters", wording.count(values["params"])),
-        ("kernel", f"`{hash_[:12]}`" if (hash_ := text(attributes.get("hash"))) else wording.NOTHING),
+        ("kernel", _kernel(text(attributes.get("hash")), text(attributes.get("program")))),
     ]
     return "\n".join(f"- {label}: {value}" for label, value in shown if not value.startswith(wording.NOTHING))
+
+
+def _kernel(kernel_hash: str | None, program: str | None) -> str:
+    """A known kernel's name, or the hash; behind it the formula."""
+    if kernel_hash is None:
+        return wording.NOTHING
+    try:
+        said = f": `{formula(Kernel.from_json(program), _FORMULA)}`" if program else ""
+    except KasError:
+        said = ""
+    return f"`{kernel_name(kernel_hash, None)}`{said}"
 
 
 def _front_table(summary: Summary) -> str:
@@ -166,6 +180,10 @@ def _front_table(summary: Summary) -> str:
     Behind the speed-up in the study's runtime stands that in each other one.
     """
     others = list(summary.runtimes)[1:]
+    scores = [row.values[0] for row in summary.front if row.values]
+    costs = [row.values[1] for row in summary.front if row.values]
+    digits = wording.digits_apart(lambda value, n: wording.accuracy(value, summary.share, n), scores, 1, 4)
+    finer = wording.digits_apart(lambda value, n: wording.speedup(_shown_cost(value, summary), n), costs, 2)
     latency = ("latency", "original then", "speed-up", *(_cell(other) for other in others))
     columns = (_cell(summary.metric.name), *(latency if summary.measured else ("work",)), "trial")
     lines = [_line("", *columns), _line("---", *["---:"] * len(columns))]
@@ -175,15 +193,24 @@ def _front_table(summary: Summary) -> str:
         lines.append(_line("**original**", wording.accuracy(summary.original.accuracy, summary.share), *cells, ""))
     for row in summary.front[:_FRONT_LIMIT]:
         accuracy, cost = row.values[:2] if row.values else (None, None)
-        name = f"`{_cell(row.hash[:12])}`" if row.hash else ""
-        known: tuple[str, ...] = (wording.speedup(cost),)
+        name = f"`{_cell(kernel_name(row.hash, None))}`" if row.hash else ""
+        known: tuple[str, ...] = (wording.speedup(cost, finer),)
         if summary.measured:
             latencies = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))
-            known = (*latencies, wording.speedup(1 / cost if cost else None), *(_elsewhere(row, name) for name in others))
-        lines.append(_line(name, wording.accuracy(accuracy, summary.share), *known, str(row.number)))
+            known = (
+                *latencies,
+                wording.speedup(1 / cost if cost else None, finer),
+                *(_elsewhere(row, name) for name in others),
+            )
+        lines.append(_line(name, wording.accuracy(accuracy, summary.share, digits), *known, str(row.number)))
     if len(summary.front) > _FRONT_LIMIT:
         lines.append(_line(f"and {len(summary.front) - _FRONT_LIMIT} more", *[""] * len(columns)))
     return "\n".join(lines)
+
+
+def _shown_cost(cost: float, summary: Summary) -> float:
+    """The speed-up, or the work."""
+    return 1 / cost if summary.measured and cost else cost
 
 
 def _elsewhere(row: Row, runtime: str) -> str:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kas.reporting.parsing import loads, number, text
 
-__all__ = ["Row", "Timing", "read_row", "read_timing", "remeasured"]
+__all__ = ["Row", "Timing", "read_row", "read_timing", "with_runtimes"]
 
 _LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
 
@@ -103,16 +103,10 @@ def read_row(trial: FrozenTrial) -> Row:
     )
 
 
-def remeasured(row: Row, again: Mapping[str, Any]) -> Row:
-    """The row with the latency that later sessions measured for its kernel, if the study has one."""
-    measured = loads(again.get(row.hash or ""))
-    ratio = number(measured.get("ratio"))
-    if row.counts:
-        row = replace(row, runtimes={name: read_timing(data) for name, data in loads(measured.get("runtimes")).items()})
-    if ratio is None or not row.counts or row.values is None:
-        return row
-    known: dict[str, Any] = {name: number(measured.get(name)) for name in _LATENCY}
-    return replace(row, values=(row.values[0], ratio), **known)
+def with_runtimes(row: Row, front: Mapping[str, Any]) -> Row:
+    """The row with what its kernel was measured at in other runtimes, from the study's attribute `kas.front`."""
+    found = loads(loads(front.get(row.hash or "")).get("runtimes"))
+    return replace(row, runtimes={name: read_timing(data) for name, data in found.items()}) if row.counts else row
 
 
 def read_timing(data: Any) -> Timing:

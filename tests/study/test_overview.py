@@ -12,7 +12,8 @@ from rich.table import Table
 from test_progress import OK, REFERENCE
 
 from kas.reporting.measurements import read_measurement
-from kas.study.display.overview import DROPPED, elsewhere, front_table, legend, measurement_table
+from kas.study.display.overview import DROPPED, STACKED, elsewhere, front_table, legend, notes
+from kas.study.display.tables import measurement_table
 
 RUNTIMES = {"eager": {}, "compile": {"version": "inductor"}, "onnxruntime": {"version": "onnxruntime 1"}}
 FAST = {"compile": {"speedup": 1.8}, "onnxruntime": {"speedup": 12.5}}

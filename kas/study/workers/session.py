@@ -145,7 +145,7 @@ class _Session:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
         from kas.study.genome import suggest_program
-        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -168,7 +168,6 @@ class _Session:
         result = Runner(queue, pipeline, self.listener, interruption, folder=self.place.root).run()
 
         def finish() -> None:
-            remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
             measure_in_other_runtimes(self.study, bench, self.listener)
