@@ -18,14 +18,14 @@ _SIGNS = {"add": "+", "mul": "*", "sub": "-", "matmul": "@", "bmm": "@"}
 _LETTERS = "abcdefghijklmnopqrstuvwyz"  # of tensors that have several readers; x is the input
 
 
-def kernel_name(kernel_hash: str | None, digits: int | None = 12) -> str:
-    """What a kernel is called: the name of a known kernel, else the first `digits` of its hash (None: all); empty for None.
+def kernel_name(kernel_hash: str | None, digits: int = 16) -> str:
+    """What a kernel is called: the name of a known kernel, else the first `digits` of its hash ; empty for None.
 
     Known means the very hash: a variant of another inner width is another kernel with other costs, and has no name.
 
     >>> from kas import zoo
     >>> kernel_name(zoo.get("bottleneck").hash), kernel_name("3f2a90c1d4e5b6a7")
-    ('bottleneck', '3f2a90c1d4e5')
+    ('bottleneck', '3f2a90c1d4e5b6a7')
     """
     return "" if kernel_hash is None else name_of(kernel_hash) or kernel_hash[:digits]
 

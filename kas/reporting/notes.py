@@ -171,7 +171,7 @@ def _kernel(kernel_hash: str | None, program: str | None) -> str:
         said = f": `{formula(Kernel.from_json(program), _FORMULA)}`" if program else ""
     except KasError:
         said = ""
-    return f"`{kernel_name(kernel_hash, None)}`{said}"
+    return f"`{kernel_name(kernel_hash)}`{said}"
 
 
 def _front_table(summary: Summary) -> str:
@@ -193,7 +193,7 @@ def _front_table(summary: Summary) -> str:
         lines.append(_line("**original**", wording.accuracy(summary.original.accuracy, summary.share), *cells, ""))
     for row in summary.front[:_FRONT_LIMIT]:
         accuracy, cost = row.values[:2] if row.values else (None, None)
-        name = f"`{_cell(kernel_name(row.hash, None))}`" if row.hash else ""
+        name = f"`{_cell(kernel_name(row.hash))}`" if row.hash else ""
         known: tuple[str, ...] = (wording.speedup(cost, finer),)
         if summary.measured:
             latencies = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))

@@ -61,7 +61,7 @@ def find_trial(study: optuna.Study, start: str) -> optuna.trial.FrozenTrial:
     trials = [trial for trial in carriers if _hash(trial).startswith(start)]
     hashes = sorted({_hash(trial) for trial in trials})
     if not start or not hashes:
-        known = [kernel_name(key, None) for key in sorted(set(map(_hash, carriers)))]
+        known = [kernel_name(key) for key in sorted(set(map(_hash, carriers)))]
         shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
         raise KasError(f"study {study.study_name} has no kernel {named!r}; it has {shown or 'none yet'}")
     if len(hashes) > 1:

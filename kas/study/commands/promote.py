@@ -132,7 +132,7 @@ def _show(args: Any, place: Place, metric: Metric, kernels: list[str], epochs: i
     say("n: seeds; ±: standard deviation, and the 95 % interval of the difference, of a share in points; then how much faster")
     for row in rows:
         for reason in row.failed:
-            say(f"{kernel_name(row.kernel, None)}, {reason}")
+            say(f"{kernel_name(row.kernel)}, {reason}")
     say(f"report   {report.write(place, args.name)}")
 
 

@@ -176,7 +176,7 @@ def _cells(
         "spread": wording.spread(speedup_spread(record)),
     }
     return {
-        "kernel": kernel_name(record.hash, None),
+        "kernel": kernel_name(record.hash),
         "trial": str(record.number),
         metric.name: metric.text(record.accuracy, digits[0]),
         "vs original": metric.difference(gain),

@@ -234,7 +234,7 @@ def _best(better: Sequence[TrialRecord], metric: Metric) -> str:
     best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
     gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
     others = f"; {others}" if (others := elsewhere(best)) else ""
-    return f"best {metric.within} of the original: {kernel_name(best.hash, None)} ({gain}{others})"
+    return f"best {metric.within} of the original: {kernel_name(best.hash)} ({gain}{others})"
 
 
 def _whose(number: int | None) -> str:

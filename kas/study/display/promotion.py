@@ -147,7 +147,7 @@ def promotion_table(rows: Sequence[Standing], metric: Metric, runtimes: Sequence
     for row in rows:
         numbers = {"params": wording.count(row.params), "MACs": wording.count(row.macs)}
         table.add_row(
-            kernel_name(row.kernel, None),
+            kernel_name(row.kernel),
             str(len(row.seeds)),
             _with_bar(metric.text(row.mean), row.sd, metric),
             _difference(row, metric),
@@ -218,9 +218,7 @@ class PromotionTerminal(Silent):
         """A line."""
         scores = f"validation {self._metric.text(result.validation):>7}   test {self._metric.text(result.test):>7}"
         said = scores if result.reason is None else f"failed: {result.reason}"
-        self.message(
-            f"{kernel_name(result.kernel, None):<16}  seed {result.seed}  {said}  ({wording.duration(result.seconds)})"
-        )
+        self.message(f"{kernel_name(result.kernel):<16}  seed {result.seed}  {said}  ({wording.duration(result.seconds)})")
 
     def message(self, text: str) -> None:
         """A line."""

@@ -21,7 +21,7 @@ def measurement_table(measurement: Measurement, width: int | None = None) -> Tab
     """What `measure` found in a runtime: each kernel against the original in the same session. width: as in `front_table`."""
     rows = [
         {
-            "kernel": kernel_name(key, None),
+            "kernel": kernel_name(key),
             "latency": wording.milliseconds(timing.latency_ms),
             "original": wording.milliseconds(timing.original_latency_ms),
             "ratio": wording.NOTHING if timing.ratio is None else f"{timing.ratio:.3f}",
