@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna_dashboard import get_note
+from optuna_dashboard._note import get_note_from_system_attrs
 
 from kas.reporting import wording
 from kas.reporting.summary import summarize
@@ -40,11 +40,12 @@ def test_everything_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
         study = optuna.load_study(study_name="tiny", storage=storage)
         read = {record.number: record for record in records.read(study)}
         rows = {row.number: row for row in summarize(study).rows}
+        notes = storage.get_study_system_attrs(study._study_id)
         complete = [trial for trial in study.trials if trial.values]
         assert len(complete) >= 3
         for trial in complete:
             accuracy, cost = trial.values
-            own, note = read[trial.number], get_note(study, trial.number) or get_note_of(study, trial)
+            own, note = read[trial.number], get_note_from_system_attrs(notes, trial._trial_id)["body"]
             assert (own.accuracy, own.cost, own.ratio) == (accuracy, cost, cost)
             assert rows[trial.number].values == (accuracy, cost)
             assert rows[trial.number].latency_ms == own.latency_ms == trial.user_attrs["latency_ms"]

@@ -73,7 +73,7 @@ def test_status(tmp_path: Path) -> None:
     assert found["front"][0] == {
         "hash": 16 * "b",
         "name": None,
-        "formula": None,
+        "formula": "group G -> conv3x3",
         "accuracy": 0.8,
         "latency_ms": 5.0,
         "macs": 5,
