@@ -16,15 +16,20 @@ from kas.study.workers.interruption import Interruption
 
 __all__ = ["main"]
 
+_LOADING = ("run", "resume", "check", "promote", "export", "measure", "rediscover")  # those that load torch, for seconds
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit code; a `KasError` is one message on stderr, without a traceback.
 
     What takes time to load is loaded here: a signal while it is loaded ends the command as later ones do.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in _LOADING and not {"-h", "--help"} & set(words) and sys.stderr.isatty():
+        print(f"{words[0]}: loading ...", file=sys.stderr, flush=True)  # before any import that takes time
     try:
         with Interruption():
-            return _execute(argv)
+            return _execute(words)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -33,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _execute(argv: Sequence[str] | None) -> int:
+def _execute(argv: list[str]) -> int:
     from kas.language.errors import KasError
     from kas.study.commands import COMMANDS
     from kas.study.commands._base import STORAGE
@@ -42,10 +47,8 @@ def _execute(argv: Sequence[str] | None) -> int:
     from kas.study.storage.disk import disk_errors
     from kas.study.storage.masking import masked
 
-    args: Any = parser().parse_args(None if argv is None else list(argv))
+    args: Any = parser().parse_args(argv)
     given = args[args.command]
-    if COMMANDS[args.command].loads and sys.stderr.isatty():
-        print(f"{args.command}: loading torch ...", file=sys.stderr, flush=True)
     try:
         with disk_errors(Path(given.get("dir") or ".")):
             return COMMANDS[args.command].execute(given)

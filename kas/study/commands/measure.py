@@ -158,7 +158,6 @@ nor trained weights are needed. What is found is written to DIR/NAME/measurement
 numbers stay.""",
     add_arguments=_add_arguments,
     execute=_execute,
-    loads=True,
     epilog="""\
 examples:
   python -m kas.study measure digits

@@ -146,7 +146,6 @@ much faster the network is. Nothing finished is done again: run it again for mor
 or on several machines at once, which share the trainings. Results of another --epochs are kept beside.""",
     add_arguments=_add_arguments,
     execute=_execute,
-    loads=True,
     epilog="""\
 examples:
   python -m kas.study promote digits

@@ -192,7 +192,6 @@ kernel that did not come up, there is an upper bound, and what its probability i
 estimated by splitting. With NAME, look through the trials of a study instead. Ctrl-C shows what was found so far.""",
     add_arguments=_add_arguments,
     execute=_execute,
-    loads=True,
     epilog="""\
 examples:
   python -m kas.study rediscover
