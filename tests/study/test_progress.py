@@ -11,6 +11,7 @@ from rich.console import Console
 
 from kas.reporting.metric import Metric
 from kas.study.display.events import StudyStarted, StudySummary
+from kas.study.display.lines import by_fields
 from kas.study.display.overview import beats
 from kas.study.display.progress import Terminal, remaining_s, trial_line
 from kas.study.storage.records import Reference, TrialRecord
@@ -154,3 +155,12 @@ def test_a_retry_and_a_cut_off_row_say_so() -> None:
 def test_time_left() -> None:
     assert remaining_s(60.0, 3, 6) == 120.0
     assert remaining_s(60.0, 0, 6) is None
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_line_of_a_trial_breaks_between_its_fields(width: int) -> None:
+    line = by_fields(trial_line(replace(OK, latency_ms=1234.5, original_latency_ms=15432.1), REFERENCE, "latency"), width)
+    assert all(len(part) <= width for part in line.plain.splitlines())
+    for whole in ("trial    3", OK.hash, "94.0 % (−1.0 points)", "1234 ms against 15432 ms: 2.00× as fast"):
+        assert whole is not None
+        assert any(" ".join(whole.split()) in " ".join(part.split()) for part in line.plain.splitlines()), whole

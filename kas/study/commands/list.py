@@ -18,23 +18,25 @@ def _execute(args: Any) -> int:
     if not names:
         print(f"no studies in {place.where}")
         return 0
-    from rich import box
-    from rich.table import Table
+    from kas.study.display.lines import make_console, say
+    from kas.study.display.tables import single_lines, stacked, table_width
 
-    from kas.study.display.lines import make_console
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("study", no_wrap=True)
-    for title in ("finished", "running", "on the front", "best near original"):
-        table.add_column(title, no_wrap=True, justify="right")
-    table.add_column("folder", overflow="fold")
     wrong: list[str] = []
+    titles = ("finished", "running", "on the front", "best near original", "folder")
+    rows = []
     for name in names:
-        table.add_row(name, *_row(place, name, wrong), str(place.folder(name)))
+        cells = (*_row(place, name, wrong), str(place.folder(name)))
+        rows.append({"study": name, **dict(zip(titles, cells, strict=True))})
     console = make_console()
-    console.print(table)
+    if table_width(rows, list(rows[0])) > console.width:
+        console.print(stacked(rows, [""] * len(rows), console.width))
+    else:
+        table = single_lines(rows, list(rows[0]))
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
     for line in wrong:
-        console.print(line, markup=False)
+        say(line)
     return 0
 
 

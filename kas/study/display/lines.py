@@ -7,8 +7,9 @@ import textwrap
 from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
 
-__all__ = ["make_console", "say", "wrapped"]
+__all__ = ["by_fields", "make_console", "say", "wrapped"]
 
 _INDENT = "  "  # of the lines that a line goes on in
 
@@ -28,6 +29,23 @@ def wrapped(text: str, width: int) -> str:
         for line in text.split("\n")
     ]
     return "\n".join(part for line in lines for part in line)
+
+
+def by_fields(line: Text, width: int) -> Text:
+    """A line of fields, which two spaces or more stand between, broken between fields alone where it is too long.
+
+    >>> by_fields(Text("trial 3  ok  accuracy 94.0 %"), 16).plain
+    'trial 3  ok\\n  accuracy 94.0 %'
+    """
+    if line.cell_len <= width:
+        return line
+    lines: list[Text] = []
+    for field in (part for part in line.split("  ") if part.plain.strip()):
+        if lines and lines[-1].cell_len + 2 + field.cell_len <= width:
+            lines[-1] = Text.assemble(lines[-1], "  ", field)
+        else:
+            lines.append(Text.assemble(_INDENT if lines else "", field))
+    return Text("\n").join(lines)
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -20,7 +20,7 @@ from kas.reporting import wording
 from kas.reporting.metric import Metric
 from kas.reporting.naming import kernel_name
 from kas.study.display.events import Silent, StudyStarted, StudySummary
-from kas.study.display.lines import make_console, wrapped
+from kas.study.display.lines import by_fields, make_console, wrapped
 from kas.study.display.overview import ACCURACY, STACKED, beats, elsewhere, front_table, notes
 from kas.study.storage import records
 from kas.study.storage.files import StudyFolder
@@ -225,7 +225,7 @@ class Terminal(Silent):
         if isinstance(item, str) and self.console.is_terminal:
             item = wrapped(item, self.console.width)
         elif isinstance(item, Text) and self.console.is_terminal:
-            item = Text("\n").join(item.wrap(self.console, self.console.width))
+            item = by_fields(item, self.console.width)
         self.console.print(Text(item) if isinstance(item, str) else item)
 
 

@@ -58,20 +58,21 @@ def single_lines(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> Tab
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
     for name in names:
-        table.add_column(name, justify="left" if name == "kernel" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name == names[0] else "right", no_wrap=True)
     table.width = table_width(rows, names)
     return table
 
 
 def stacked(rows: Sequence[Mapping[str, str]], styles: Sequence[str], width: int) -> Table:
-    """A kernel on several lines: its name, then each value behind the name of its column, broken between them."""
+    """A row on several lines: its first cell, then each value behind the name of its column, broken between them."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid()
     for style, row in zip(styles, rows, strict=True):
-        lines = [row["kernel"]]
-        for said in (f"{name} {value}" for name, value in row.items() if name != "kernel" and value):
+        title, *names = row
+        lines = [row[title]]
+        for said in (f"{name} {row[name]}" for name in names if row[name]):
             if len(lines) > 1 and len(lines[-1]) + 3 + len(said) <= width:
                 lines[-1] += f" · {said}"
             else:
