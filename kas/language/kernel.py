@@ -154,7 +154,20 @@ class Kernel:
         return hash((self.rank, self.steps))
 
     def __repr__(self) -> str:
-        return f"<Kernel rank {self.rank}: {' '.join(step.op for step in self.steps)}>"
+        """The hash and the steps; a step that reads other tensors than the last one says which."""
+        import importlib
+
+        text = importlib.import_module("kas.lowering.labels").step_text
+        reads = [f" of {', '.join(map(str, step.ins))}" * (step.ins != (i,)) for i, step in enumerate(self.steps)]
+        steps = [text(step) + read for step, read in zip(self.steps, reads, strict=True)]
+        return f"<Kernel {self.hash}, rank {self.rank}: {'; '.join(steps)}>"
+
+    def _repr_svg_(self) -> str:
+        """The drawing, which a notebook shows in the kernel's place."""
+        import importlib
+
+        svg: str = importlib.import_module("kas.lowering.drawing").svg_text(self)
+        return svg
 
 
 def _without_first_side(step: Step, shapes: tuple[Shape, ...]) -> Step:
