@@ -31,6 +31,12 @@ class Kernel:
         rank: the number of spatial axes, 2, 1 or 0.
         steps: the primitives; step i (from 1) makes tensor i, tensor 0 is the input.
         outcomes: shape, weight and cost of each step, as monomials.
+
+    In a notebook a kernel is shown as its drawing.
+
+    >>> steps = [{"op": "fc", "ins": [0], "to": "C/4"}, {"op": "relu", "ins": [1]}, {"op": "fc", "ins": [2], "to": "C"}]
+    >>> Kernel.from_json({"format": "kas.kernel/1", "rank": 2, "steps": steps})
+    <Kernel 718f4fe9b68db0e6, rank 2: fc → C/4; relu; fc → C>
     """
 
     def __init__(self, rank: int, steps: Iterable[Step]):
