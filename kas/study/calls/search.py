@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from kas.language import KasError
 from kas.study.calls.study import Study
 from kas.study.commands import report
 from kas.study.commands._base import STORAGE, Place
-from kas.study.commands.run import wanted_trials
 from kas.study.config import StudyConfig, make_config
 from kas.study.display.events import StudyStarted
 from kas.study.display.progress import Terminal
@@ -36,7 +34,7 @@ def search(
     model: Any,
     data: Any,
     *,
-    trials: int | None = None,
+    trials: int = 24,
     budget: Mapping[str, Any] | None = None,
     name: str | None = None,
     dir: str | Path = "runs",
@@ -50,8 +48,8 @@ def search(
     model: a module, whose weights count as a factory's do; a function or class that returns one and is given what it names
         of num_classes and input_shape; the name of a network, or "package.module:function". data: a LightningDataModule;
         the DataLoaders of training and validation; or the name of a data set. Or a mapping, as in a study file.
-    trials: finished trials that the study shall have in all; by default 24, or what it was last to have. budget: limits as
-        ratios to what is replaced, {"macs": 0.3} by default. name: of the study and its folder in `dir`; by default the
+    trials: finished trials that the study shall have in all. budget: limits as ratios to what is replaced,
+        {"macs": 0.3} by default. name: of the study and its folder in `dir`; by default the
         network's. storage: as the command's. batch, output: the keys data.batch and model.output.
     settings: the other keys of a study file, sections as mappings: `training={"epochs": 3}`.
 
@@ -77,13 +75,10 @@ def search(
     (model_keys, model_objects), (data_keys, data_objects) = model_section(model), data_section(data)
     extra = {"batch": batch} if batch is not None else {}
     sections = {"model": {**model_keys, **({} if output is None else {"output": output})}, "data": {**data_keys, **extra}}
-    known = {"trials": trials, "budget": None if budget is None else dict(budget)}
-    given_keys = {key: value for key, value in known.items() if value is not None}
+    limits = {} if budget is None else {"budget": dict(budget)}
     name = name or _name(model, sections["model"])
-    config = make_config({**settings, **sections, **given_keys, "name": name}, "kas.search")
+    config = make_config({**settings, **sections, **limits, "trials": trials, "name": name}, "kas.search")
     place = Place(Path(dir), storage or os.environ.get(STORAGE) or None)
-    if trials is None:
-        config = replace(config, trials=wanted_trials(place, config))
     folder = place.folder(config.name)
     weights = _Weights(folder / WEIGHTS, model if isinstance(model, nn.Module) else None)
     objects = {**data_objects, **dict.fromkeys(model_objects, weights.network or model)}

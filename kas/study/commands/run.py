@@ -16,7 +16,7 @@ from kas.study.shipped import study_path
 if TYPE_CHECKING:
     from kas.study.config import StudyConfig
 
-__all__ = ["add_study_file", "command", "wanted_trials"]
+__all__ = ["add_study_file", "command"]
 
 
 def add_study_file(parser: ArgumentParser) -> None:
@@ -49,21 +49,19 @@ def _execute(args: Any) -> int:
     place = Place.of(args)
     file = study_path(args.study)
     config = load_config(file, args.set, trials=args.trials, seed=args.seed)
-    if args.trials is None:
-        config = replace(config, trials=wanted_trials(place, config))
+    if config.name in study_names(place, create=True) and args.trials is None:
+        config = replace(config, trials=_wanted(place, config))
     allow_imports_beside(file)
     return launch(config, file, place, args)
 
 
-def wanted_trials(place: Place, config: StudyConfig) -> int:
-    """The trials that a study shall have: of one that exists what was asked for last, unless the study file has changed."""
+def _wanted(place: Place, config: StudyConfig) -> int:
+    """The trials that a study that exists shall have: what was asked for last, unless the study file has changed."""
     from kas.reporting import stored
     from kas.reporting.parsing import loads
     from kas.study import attributes as keys
     from kas.study.storage import records
 
-    if config.name not in study_names(place, create=True):
-        return config.trials
     try:
         study = open_study(place, config.name)
     except KasError:  # its creation was cut off, which run_study completes; anything else it reports itself
