@@ -68,7 +68,7 @@ def _class_of(origin: Origin, kernel: Kernel) -> type[nn.Module]:
         text = source(kernel, **sizes, values=origin.values, lowering=origin.lowering)
         found = _classes[origin.arguments] = load(text, class_name(kernel))
         found.__reduce_ex__ = _reduce_ex  # type: ignore[assignment]
-        found.extra_repr = _extra_repr  # type: ignore[method-assign]
+        found.extra_repr = _extra_repr
     return found
 
 
