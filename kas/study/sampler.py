@@ -58,6 +58,11 @@ class KernelSampler(Generations):
 
     Raises KasError for an unknown or forbidden seed kernel, one of another rank, a budget that is none, or targets of another
     rank.
+
+    >>> targets = [Target("conv", in_channels=16, out_channels=16, size=(8, 8))]
+    >>> sampler = KernelSampler(targets, {"macs": 0.5}, seed=0)
+    >>> sampler.seeds[0] == zoo.get("depthwise_separable")
+    True
     """
 
     def __init__(

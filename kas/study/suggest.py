@@ -26,6 +26,15 @@ def suggest_kernel(
     budget prunes the trial (`optuna.TrialPruned`); give the sampler the same targets and budget, and it suggests none.
 
     Raises KasError if the sampler is another.
+
+    >>> import kas
+    >>> study = optuna.create_study(directions=["minimize", "maximize"], sampler=kas.KernelSampler(seed=0))
+    >>> def objective(trial):
+    ...     kernel = suggest_kernel(trial)
+    ...     return len(kernel.steps), trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+    >>> study.optimize(objective, n_trials=2)
+    >>> "program" in study.trials[0].user_attrs
+    True
     """
     sampler = trial.study.sampler
     if not isinstance(sampler, KernelSampler):

@@ -7,6 +7,7 @@ from typing import Any
 from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study, study_names
+from kas.study.shipped import shipped_studies
 from kas.study.storage.masking import masked
 
 __all__ = ["command"]
@@ -17,6 +18,7 @@ def _execute(args: Any) -> int:
     names = study_names(place)
     if not names:
         print(f"no studies in {place.where}")
+        print(f"studies to run, which come with kas: {', '.join(shipped_studies())}")
         return 0
     from rich import box
     from rich.table import Table
@@ -35,6 +37,7 @@ def _execute(args: Any) -> int:
     console.print(table)
     for line in wrong:
         console.print(line, markup=False)
+    print(f"\nstudies to run, which come with kas: {', '.join(shipped_studies())}")
     return 0
 
 

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrialRecord:
     """What is known about one trial. None: not known (yet), or not measured.
 
@@ -75,6 +75,13 @@ class TrialRecord:
     error: str | None = None
     measured: int = 1
     runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The trial in a line, with what is known of accuracy, cost and reason."""
+        words = [f"trial {self.number}", self.outcome or self.state.lower(), (self.hash or "")[:12]]
+        words += [f"accuracy {self.accuracy:.4g}"] if self.accuracy is not None else []
+        words += [f"cost {self.cost:.3g} of the original's"] if self.cost is not None else []
+        return f"<{', '.join(filter(None, [*words, self.reason]))}>"
 
     @property
     def is_finished(self) -> bool:
