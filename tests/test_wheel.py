@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     shutil.copytree(ROOT / "kas", source / "kas", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "studies", source / "studies", ignore=shutil.ignore_patterns("results", "__pycache__"))

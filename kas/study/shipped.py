@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import distribution
 from pathlib import Path
 
 import kas
@@ -13,9 +14,11 @@ __all__ = ["shipped_studies", "study_path"]
 
 
 def _folder() -> Path:
-    package = Path(kas.__file__).parent
-    installed = package / "studies"
-    return installed if installed.is_dir() else package.parent / "studies"
+    checkout = Path(kas.__file__).parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / "studies"
+    installed = next(file for file in distribution("kas").files or () if file.match("share/kas/studies/digits.yaml"))
+    return Path(str(installed.locate())).resolve().parent
 
 
 def shipped_studies() -> list[str]:
