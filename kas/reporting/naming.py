@@ -1,14 +1,54 @@
-"""Names of layers as people read them, and what a study replaces, in words."""
+"""Names of kernels and layers as people read them, and what a study replaces, in words."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from kas import zoo
+from kas.language import InvalidKernel, Kernel
 from kas.solvers import Target
 from kas.solvers.describing import describe_targets
 
-__all__ = ["names_text", "replaced"]
+__all__ = ["formula", "kernel_name", "names_text", "replaced"]
+
+
+@lru_cache(maxsize=4096)
+def kernel_name(program: str | None) -> str | None:
+    """The name of the known kernel that a program is; None if it is none of them.
+
+    >>> kernel_name(zoo.get("bottleneck").to_json())
+    'bottleneck'
+    """
+    try:
+        return zoo.known_as(Kernel.from_json(program or ""))
+    except InvalidKernel:
+        return None
+
+
+def formula(program: str | None) -> str:
+    """A program in one line: its ops in order, with what a step reads where that is not the step before it.
+
+    >>> formula(zoo.get("ghost").to_json())
+    'fc to C → relu → conv3x3 depthwise → add(2, 3)'
+    """
+    try:
+        steps = json.loads(program or "")["steps"]
+        return " → ".join(_op(number, step) for number, step in enumerate(steps, start=1))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""
+
+
+def _op(number: int, step: Mapping[str, Any]) -> str:
+    """`conv3x3`, `fc to x0`, `add(x, 4)`: x is the input, a number the step."""
+    window = "x".join(map(str, step["k"])) if isinstance(step.get("k"), list) else str(step.get("k", ""))
+    ins = list(step["ins"])
+    reads = "" if ins == [number - 1] else f"({', '.join('x' if i == 0 else str(i) for i in ins)})"
+    depth = " depthwise" if step.get("depthwise") else ""
+    to = f" to {step['to']}" if "to" in step and not depth else ""
+    return f"{step['op']}{window}{reads}{depth}{to}"
 
 
 def replaced(targets: Mapping[str, Any] | None) -> str:

@@ -15,7 +15,7 @@ from optuna_dashboard._note import get_note
 from reporting_studies import DRAWING, REFERENCE, SEPARABLE, kas_study
 
 from kas.language.errors import KasError
-from kas.reporting import notes
+from kas.reporting import cards, notes
 from kas.reporting.summary import summarize
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -142,13 +142,13 @@ def test_the_note_of_a_study_escapes_and_stays_short() -> None:
 
 def test_the_card_replaces_itself_and_stays_small() -> None:
     study = kas_study(700)
-    notes.save_front_card(study)
-    notes.save_front_card(study)
+    cards.save_front_card(study)
+    cards.save_front_card(study)
     cards = get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id))
-    assert list(cards) == [notes.CARD]
-    figure = json.loads(cards[notes.CARD])
+    assert list(cards) == [cards.CARD]
+    figure = json.loads(cards[cards.CARD])
     traces = {trace["name"]: trace for trace in figure["data"]}
     assert len(traces["trials"]["x"]) == 400
     assert len(traces["Pareto front"]["x"]) == len(study.best_trials)
-    assert "var(" not in cards[notes.CARD]
-    assert len(cards[notes.CARD]) < 80_000
+    assert "var(" not in cards[cards.CARD]
+    assert len(cards[cards.CARD]) < 80_000
