@@ -55,7 +55,7 @@ def why_on_front(summary: Summary, row: Row) -> str:
 
 
 def headline(attributes: Mapping[str, Any], metric: Metric, why: str = "") -> str:
-    """How a trial ended, from its user attributes, in one line: a kernel's name, metric, speed-up, and why it is on the front."""
+    """How a trial ended, in one line, from its user attributes: the kernel's name, metric, speed-up, why it is on the front."""
     outcome = text(attributes.get("outcome")) or ""
     program, digest = text(attributes.get("program")), text(attributes.get("hash")) or ""
     name, value = naming.kernel_name(program) or digest[:12], number(attributes.get("accuracy"))
