@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,8 @@ def curves_figure(summary: Summary, colours: Palette) -> Figure:
         style = {"color": colours["original"], "width": 2.5, "dash": "dash"}
         data.append(_curve(summary, "original", summary.original.curve, style))
     frame = layout(colours, "epoch", summary.metric.name)
-    frame["xaxis"] |= {"tickformat": "d", "nticks": 12}
-    frame["legend"] |= {"y": -0.22, "yanchor": "top"}
+    epochs = max((max(trace["x"]) for trace in data), default=1)
+    frame["xaxis"] |= {"tick0": 1, "dtick": math.ceil(epochs / 12)}
     if summary.share:
         frame["yaxis"]["tickformat"] = ".0%"
     return {"data": data, "layout": frame}

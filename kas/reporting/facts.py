@@ -50,15 +50,14 @@ def why_on_front(summary: Summary, row: Row) -> str:
     before = summary.front[place - 1]
     lead = metric.difference((before.values or (0.0,))[0] - (row.values or (0.0,))[0])
     if place == len(numbers) - 1:
-        return f"on the front: the best {metric.name} of all, {lead} at the next {cheap}er one (trial {before.number})"
-    return f"on the front: {lead} of {metric.name} at the next {cheap}er one (trial {before.number})"
+        return f"on the front: the best {metric.name} of all; the next {cheap}er one (trial {before.number}) has {lead}"
+    return f"on the front: the next {cheap}er one (trial {before.number}) has {lead} of {metric.name}"
 
 
 def headline(attributes: Mapping[str, Any], metric: Metric, why: str = "") -> str:
     """How a trial ended, in one line, from its user attributes: the kernel's name, metric, speed-up, why it is on the front."""
     outcome = text(attributes.get("outcome")) or ""
-    program, digest = text(attributes.get("program")), text(attributes.get("hash")) or ""
-    name, value = naming.kernel_name(program) or digest[:12], number(attributes.get("accuracy"))
+    name, value = naming.kernel_name(text(attributes.get("hash"))), number(attributes.get("accuracy"))
     if outcome != "ok" or value is None:
         words = outcome.replace("_", " ")
         return f"{name}: {words}" if words and name else words

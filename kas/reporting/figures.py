@@ -173,6 +173,8 @@ def _ranges(summary: Summary) -> tuple[tuple[float, float], tuple[float, float]]
     ends = []
     for axis, original in ((0, 1.0), (1, summary.original.accuracy)):
         seen = [place[axis] for place in places] + [original]
+        if axis == 0:  # with the ends of the error bars
+            seen += [end for row in summary.front for end in (row.ratio_low, row.ratio_high) if end is not None]
         margin = 0.07 * (max(seen) - min(seen)) + (summary.metric.margin(original) if axis else 0.02)
         ends.append((min(seen) - margin, max(seen) + margin))
     return ends[0], ends[1]

@@ -156,7 +156,7 @@ def _numbers(attributes: Mapping[str, Any], metric: str) -> str:
         ("parameters", wording.count(values["params"])),
         (
             "kernel",
-            f"`{hash_[:12]}` {_inline(naming.formula(program))}"
+            f"`{hash_[:12]}` {_inline(naming.program_formula(program))}"
             if (hash_ := text(attributes.get("hash")))
             else wording.NOTHING,
         ),

@@ -99,15 +99,16 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(wording, name) for name in wording.__all__ if name != "NOTHING"}
+    environment.filters["kernel_name"] = naming.kernel_name
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template("report.html").render(
         summary=summary,
         sentence=sentence(summary),
         facts=facts(summary),
+        named=lambda row: row.label != (row.hash or "")[:12],
         front_numbers={row.number for row in summary.front},
         metric_columns=[(metric, True) for metric in summary.metrics],
         front=[_kernel(summary, row, drawings or {}, options) for row in summary.front],
-        names={row.hash: row.name for row in summary.rows if row.hash},
         labels={row.number: row.label for row in summary.rows},
         most_curves=curves.MOST_CURVES,
         others=list(summary.runtimes)[1:],
@@ -148,7 +149,7 @@ def _kernel(summary: Summary, row: Row, drawings: Mapping[str, str], options: Se
         "lead": lead,
         "speedup": row.speedup or (1 / row.ratio if row.ratio else None),
         "beats": summary.beats(row),
-        "formula": naming.formula(row.program),
+        "formula": naming.program_formula(row.program),
         "why": why_on_front(summary, row),
         "layers": _layers(summary, row),
         "export": _export(summary, row, options),

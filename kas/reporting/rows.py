@@ -74,14 +74,9 @@ class Row:
     parents: tuple[int, ...] = ()
 
     @property
-    def name(self) -> str | None:
-        """The name of its kernel, if it is a known one."""
-        return naming.kernel_name(self.program)
-
-    @property
     def label(self) -> str:
-        """What people call its kernel: the name, or the start of the hash."""
-        return self.name or (self.hash or "")[:12]
+        """What people call its kernel: the name of a known one, or the start of the hash."""
+        return naming.kernel_name(self.hash)
 
     @property
     def speedups(self) -> dict[str, float]:

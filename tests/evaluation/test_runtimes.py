@@ -216,6 +216,15 @@ def test_too_little_memory_is_no_refusal(name: str, example: Tensor, monkeypatch
         make_runtime(name).prepare(Block(), example)
 
 
+def test_what_fails_only_when_it_runs_is_a_refusal(example: Tensor) -> None:
+    class Gathers(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)[:, (x.mean() * 0 + 10**6).long()]
+
+    with pytest.raises(Refusal, match=r"\Aonnxruntime does not take Gathers: .*indices element out of data bounds[^\n]*\Z"):
+        make_runtime("onnxruntime").prepare(Gathers(), example)()
+
+
 def test_an_error_of_the_network_in_eager_is_its_own(example: Tensor) -> None:
     with pytest.raises(RuntimeError, match="shape"):
         make_runtime("eager").prepare(nn.Linear(7, 7), example)()

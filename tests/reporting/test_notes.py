@@ -39,14 +39,14 @@ def test_a_note_of_a_kernel() -> None:
     note = notes.trial_note(ATTRIBUTES)
     head, _, code = note.partition("```json\n")
     assert head.splitlines() == [
-        "**depthwise\\_separable: accuracy 90.1 %, 1.53× as fast as the original**",
+        "**0123456789ab: accuracy 90.1 %, 1.53× as fast as the original**",
         "",
         "- accuracy: 0.9012",
         "- latency: 31.4 ms, the original 48.2 ms",
         "- speed-up: 1.53× (1.52 to 1.56)",
         "- MACs: 41.0 M",
         "- parameters: 300 k",
-        "- kernel: `0123456789ab` conv3x3 depthwise → relu → fc to C",
+        "- kernel: `0123456789ab` conv3x3 depthwise -&gt; relu -&gt; fc",
         "",
     ]
     program = code.removesuffix("\n```")
@@ -57,7 +57,7 @@ def test_a_note_of_a_kernel() -> None:
 
 def test_a_note_of_a_miss() -> None:
     note = notes.trial_note({"outcome": "too_slow", "reason": "2.3 times the\noriginal <b>`*x*`</b>", "program": SEPARABLE})
-    assert note.startswith("**depthwise\\_separable: too slow**\n\n2.3 times the original &lt;b&gt;\\`\\*x\\*\\`&lt;/b&gt;\n\n```json\n{")
+    assert note.startswith("**too slow**\n\n2.3 times the original &lt;b&gt;\\`\\*x\\*\\`&lt;/b&gt;\n\n```json\n{")
 
 
 def test_a_note_of_an_error_has_the_end_of_the_traceback() -> None:

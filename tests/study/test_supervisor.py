@@ -84,8 +84,15 @@ def test_bad_input_is_said_once_and_ends_all() -> None:
     assert error.value.exit_code == 2
 
 
+def test_a_worker_that_hangs_before_it_has_said_anything_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "PATIENCE_S", 6.0)
+    heard = Heard()
+    assert Supervisor(partial(works.hang_at_the_start, tmp_path), heard).run() == 0
+    assert re.fullmatch(r"worker 1 gave no sign of progress for \d+ s in its start and was ended; a new .*", heard.texts[0])
+
+
 def test_a_worker_that_hangs_is_ended_and_its_trial_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "PATIENCE_S", 1.5)
+    monkeypatch.setattr(watchdog, "PATIENCE_S", 6.0)
     heard, given_up = Heard(), []
 
     def give_up(number: int, reason: str) -> None:
@@ -101,7 +108,7 @@ def test_a_worker_that_hangs_is_ended_and_its_trial_given_up(tmp_path: Path, mon
 
 
 def test_a_worker_that_gets_on_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "PATIENCE_S", 3.5)
+    monkeypatch.setattr(watchdog, "PATIENCE_S", 6.0)
     heard = Heard()
     assert Supervisor(works.work_slowly, heard).run() == 0
     assert heard.texts == []

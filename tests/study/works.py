@@ -77,11 +77,18 @@ def hang_once(folder: Path, listener: Any) -> int:
     return 0
 
 
+def hang_at_the_start(folder: Path, listener: Any) -> int:
+    """The first process sleeps before it has told anything."""
+    if first_time(folder):
+        time.sleep(600)
+    return 0
+
+
 def work_slowly(listener: Any) -> int:
     """Batches, each of which takes less than a worker may be silent."""
     listener.trial_started(1, None)
     listener.stage(1, "training")
-    for _ in range(10):
+    for _ in range(20):
         time.sleep(0.5)
         listener.alive()
     return 0

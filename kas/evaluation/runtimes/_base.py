@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +72,27 @@ class Runtime(ABC):
         own = _pytree.tree_map_only(Tensor, Tensor.clone, example)
         return _restoring(self._prepare(copied, own), own, example)
 
+    def _guarded(self, run: Callable[[], Any], network: nn.Module) -> Callable[[], Any]:
+        """The call, in which whatever the runtime's library raises is a Refusal: some networks fail only when they run."""
+
+        def again() -> Any:
+            try:
+                return run()
+            except Exception as error:
+                self._refuse(network, error)
+
+        return again
+
+    def _refuse(self, network: nn.Module, error: Exception) -> NoReturn:
+        with self._refusing(network, "running"):
+            raise error
+        raise AssertionError("a context that raises")
+
     @contextmanager
-    def _refusing(self, network: nn.Module) -> Iterator[None]:
+    def _refusing(self, network: nn.Module, doing: str = "preparing") -> Iterator[None]:
         """Around calls of the runtime's own library alone: whatever they raise on a network is a Refusal, in one line."""
         try:
-            with quiet(), memory_errors(f"preparing the network for {self.name}"):
+            with quiet(), memory_errors(f"{doing} the network for {self.name}"):
                 yield
         except KasError:
             raise

@@ -59,7 +59,7 @@ class Compile(Runtime):
             with inductor.patch(settings), dynamo.patch(_NO_LIMIT):
                 run()
         weakref.finalize(run, torch._dynamo.eval_frame.remove_from_cache, call.__code__)
-        return run
+        return self._guarded(run, network)
 
 
 def _own(network: nn.Module) -> FunctionType:

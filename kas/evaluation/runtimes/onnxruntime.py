@@ -63,7 +63,7 @@ class OnnxRuntime(Runtime):
             session.run_with_iobinding(binding)
             return binding.get_outputs()
 
-        return run
+        return self._guarded(run, network)
 
     def _session(self, model: bytes) -> Any:
         import onnxruntime

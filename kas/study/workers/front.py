@@ -175,7 +175,7 @@ def _measure_again(bench: Bench, record: TrialRecord) -> Mapping[str, Any]:
     sizes, _ = bench.solve(kernel)
     try:
         return pool([measure(bench, kernel, sizes) for _ in range(SESSIONS)])
-    except OutOfMemory:  # a smaller device than the one that measured it first, whose numbers stay
+    except (Refusal, OutOfMemory):  # another device than the one that measured it first, whose numbers stay
         return {"measured": 1}
 
 

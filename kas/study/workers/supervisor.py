@@ -136,9 +136,9 @@ class Supervisor:
         """End a worker that hangs."""
         worker.watchdog.look()
         silent, stage = worker.watchdog.silent_s, worker.stage
-        if self._deadline is not None or not stage or silent < patience_s(stage, self._time_limit_s):
+        if self._deadline is not None or silent < patience_s(stage, self._time_limit_s):
             return
-        reason = f"no sign of progress for {silent:.0f} s in its {stage}"
+        reason = f"no sign of progress for {silent:.0f} s in its {stage or 'start'}"
         if worker.trial is not None and self._give_up is not None:
             try:
                 self._give_up(worker.trial, reason)
