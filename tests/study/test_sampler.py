@@ -10,8 +10,8 @@ import kas
 from kas.generation import GenerationSettings, Sampler
 from kas.language import FAMILIES, OPS, Infeasible
 from kas.reporting.pareto import non_dominated_sort
-from kas.study import sampler as sampling
-from kas.study.genome import program_of, search_space
+from kas.study import breeding
+from kas.study.genome import choices, program_of
 
 TARGETS = [kas.Target("a", 64, 64, (16, 16)), kas.Target("b", 64, 128, (8, 8), stride=2)]
 BUDGET = {"macs": 0.3}
@@ -70,12 +70,13 @@ def test_of_two_parents_on_one_front_the_less_crowded_is_taken(monkeypatch: pyte
     for value in (0.1, 0.2, 0.25, 0.4, 0.9):  # the dearer the better: all on one front
         kas.suggest_kernel(trial := study.ask())
         study.tell(trial, (value, value))
-    parents = {kernel.hash: (kernel, standing) for kernel, standing in sampler._parents(study, 1)}
+    ranked = sampler.parents(study, study.trials[0])
+    parents = {trial.user_attrs["hash"]: (program_of(trial), standing) for trial, standing in ranked}
     for better, worse in ((0, 3), (4, 3), (3, 2), (2, 1)):  # the ends, then by the distance of the neighbours
         for pair in ((better, worse), (worse, better)):
             drawn = iter([parents[kernels[i]] for i in pair])
-            monkeypatch.setattr(sampling, "pick", lambda rng, choices, drawn=drawn: next(drawn))
-            assert sampling._tournament([], np.random.default_rng(0)).hash == kernels[better]
+            monkeypatch.setattr(breeding, "pick", lambda rng, choices, drawn=drawn: next(drawn))
+            assert breeding.tournament([], np.random.default_rng(0)).hash == kernels[better]
 
 
 def test_kernels_exist_at_the_further_targets_too() -> None:
@@ -109,8 +110,8 @@ def test_enqueued_programs_become_parents_too() -> None:
     program = kas.zoo.get("ghost").to_json()
     study.enqueue_trial({}, user_attrs={"program": program})
     study.optimize(objective, n_trials=3)
-    assert program_of(study.trials[0], 2) == kas.zoo.get("ghost")
-    assert study.trials[0].params["k0.s00.op"] == "fc"
+    assert program_of(study.trials[0]) == kas.zoo.get("ghost")
+    assert study.trials[0].params["k0.s00"] == "fc"
     assert "kas.KernelSampler:generation" in study.trials[0].system_attrs
 
 
@@ -144,15 +145,15 @@ def test_a_study_of_an_earlier_version_goes_on_with_its_ops() -> None:
     sampler = kas.KernelSampler(TARGETS, BUDGET, seeds=["ghost"], population_size=8)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     study.set_user_attr("kas.ops", EARLIER)
-    before = search_space(tuple(EARLIER))
+    before = choices(tuple(EARLIER))
     study.optimize(objective, n_trials=30)
     assert len(EARLIER) == 30
     assert study.user_attrs["kas.ops"] == EARLIER
     for trial in study.trials:
-        kernel = program_of(trial, 2)
+        kernel = program_of(trial)
         assert kernel is not None
         assert {step.op for step in kernel.steps} <= set(EARLIER)
-        assert all(trial.distributions[name] == before[name] for name in trial.distributions)
+        assert all(trial.distributions[name] == before for name in trial.distributions)
 
 
 def test_settings_that_require_a_later_op_are_refused_in_an_earlier_study() -> None:
@@ -182,7 +183,7 @@ def suggested(trials: int, **options: object) -> list[kas.Kernel]:
     sampler = kas.KernelSampler(settings=settings, population_size=4, seeds=(), **options)  # type: ignore[arg-type]
     study = optuna.create_study(sampler=sampler)
     study.optimize(lambda trial: float(len(kas.suggest_kernel(trial).steps)), n_trials=trials)
-    kernels = [program_of(trial, 2) for trial in study.trials]
+    kernels = [program_of(trial) for trial in study.trials]
     return [kernel for kernel in kernels if kernel is not None]
 
 
