@@ -40,9 +40,7 @@ def _has(kernel: Kernel, ops: Mapping[int, str], length: int | None) -> bool:
     return length in (None, len(made)) and all(number < len(made) and made[number] == op for number, op in ops.items())
 
 
-def _grown(
-    ops: Mapping[int, str], given: int, length: int | None, sampler: Sampler, rng: np.random.Generator
-) -> Growth | None:
+def _grown(ops: Mapping[int, str], given: int, length: int | None, sampler: Sampler, rng: np.random.Generator) -> Growth | None:
     """A program up to its last given step, and on to where closing it makes it as long as it shall be."""
     growth = Growth(sampler.moves)
     tries = _TRIES * (given + (length or 0) + 1)

@@ -45,8 +45,9 @@ def choices(ops: tuple[str, ...]) -> CategoricalDistribution:
 
 def is_step(parameter: str, distribution: BaseDistribution) -> bool:
     """Whether a parameter is the op of a kernel's step."""
-    categorical = isinstance(distribution, CategoricalDistribution)
-    return categorical and distribution.choices[-1] == END and _STEP.fullmatch(parameter) is not None
+    if not isinstance(distribution, CategoricalDistribution) or distribution.choices[-1] != END:
+        return False
+    return _STEP.fullmatch(parameter) is not None
 
 
 def parameters(kernel: Kernel, name: str = FIRST) -> dict[str, str]:

@@ -159,10 +159,8 @@ class KernelSampler(Generations):
     ) -> Breeder:
         """What proposes kernels for these targets, or for the sampler's own, of the ops that the study has."""
         own = self.source
-        if targets is None:
-            is_own = rank in (None, self.rank)
-        else:
-            is_own = list(targets) == own.targets and budget in (None, own.budget)
+        is_same = targets is not None and list(targets) == own.targets and budget in (None, own.budget)
+        is_own = is_same or (targets is None and rank in (None, self.rank))
         key = (ops, None) if is_own else (ops, rank, tuple(targets or ()), repr(budget))
         if key not in self._breeders:
             later = [op for op in own.settings.weights if op not in ops]
