@@ -13,7 +13,7 @@ from kas.solvers import Target
 from kas.solvers.describing import describe_targets
 from kas.zoo.matching import name_of
 
-__all__ = ["formula", "kernel_name", "program_formula", "names_text", "replaced"]
+__all__ = ["formula", "kernel_name", "names_text", "program_formula", "replaced"]
 
 _SIGNS = {"add": "+", "mul": "*", "sub": "-", "matmul": "@", "bmm": "@"}
 _LETTERS = "abcdefghijklmnopqrstuvwyz"  # of tensors that have several readers; x is the input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -22,7 +22,15 @@ FEWEST_PARENTS = 3  # before so many trials are complete, kernels are drawn blin
 _ATTEMPTS = 50  # to find a kernel that the study has not had
 _KEPT = 0.5  # chance that a child inherits one of several kernels as it is; another one is varied then
 
-Parents = Sequence[tuple[Kernel, Standing]]
+
+class Bred(NamedTuple):
+    """A kernel, and the numbers of the trials that it descends from: none for a known one or a blind sample."""
+
+    kernel: Kernel
+    parents: tuple[int, ...] = ()
+
+
+Parents = Sequence[tuple[Bred, Standing]]  # each with the number of its trial
 T = TypeVar("T")
 
 
@@ -39,14 +47,14 @@ class Breeder:
 
     def propose(
         self, seed: Sequence[int], seen: Set[str], trials: Sequence[tuple[FrozenTrial, Standing]], name: str = FIRST
-    ) -> Kernel:
+    ) -> Bred:
         """A seed that is not among those seen, by hash, or a child of the parents' kernels of this name.
 
         seed: of all draws; with the same one, the kernels of other names descend from the same two parents.
         """
         for kernel in self.seeds:
             if kernel.hash not in seen:
-                return kernel
+                return Bred(kernel)
         parents = self._kernels(trials, name)
         rng = np.random.default_rng(seed)
         pair = _pair(parents, rng) if len(parents) >= FEWEST_PARENTS else None
@@ -56,12 +64,12 @@ class Breeder:
             rng = np.random.default_rng([*seed, crc32(name.encode())])
         if pair is not None and name != varied and rng.random() < _KEPT:
             return pick(rng, pair)
-        kernel = self._allowed_child(parents, rng, pair)
+        child = self._allowed_child(parents, rng, pair)
         for _ in range(_ATTEMPTS):
-            if kernel.hash not in seen:
+            if child.kernel.hash not in seen:
                 break
-            kernel = self._allowed_child(parents, rng)
-        return kernel
+            child = self._allowed_child(parents, rng)
+        return child
 
     def given(self, ops: Mapping[int, str], known: Iterable[Kernel], seed: Sequence[int]) -> Kernel | None:
         """A kernel with these ops at these steps: one of the known ones, else one that is drawn; None if there is none."""
@@ -74,26 +82,28 @@ class Breeder:
         return complete(steps, length, self.source, np.random.default_rng(seed))
 
     def _kernels(self, trials: Sequence[tuple[FrozenTrial, Standing]], name: str) -> Parents:
-        found = [(program_of(trial, name), standing) for trial, standing in trials]
-        return [(kernel, standing) for kernel, standing in found if kernel is not None and kernel.rank == self.source.rank]
+        found = [(program_of(trial, name), trial.number, standing) for trial, standing in trials]
+        rank = self.source.rank
+        return [(Bred(kernel, (number,)), standing) for kernel, number, standing in found if kernel and kernel.rank == rank]
 
-    def _allowed_child(self, parents: Parents, rng: np.random.Generator, pair: tuple[Kernel, Kernel] | None = None) -> Kernel:
+    def _allowed_child(self, parents: Parents, rng: np.random.Generator, pair: tuple[Bred, Bred] | None = None) -> Bred:
         """A child outside the forbidden families. Raises KasError if nearly all are of them."""
         for _ in range(_ATTEMPTS):
-            kernel = self.child(parents, rng, pair)
-            if not self.forbidden or kernel.family not in self.forbidden:
-                return kernel
+            child = self.child(parents, rng, pair)
+            if not self.forbidden or child.kernel.family not in self.forbidden:
+                return child
             pair = None
         raise KasError(f"{_ATTEMPTS} kernels in a row are of forbidden families; allow one, or widen the generation's settings")
 
-    def child(self, parents: Parents, rng: np.random.Generator, pair: tuple[Kernel, Kernel] | None = None) -> Kernel:
+    def child(self, parents: Parents, rng: np.random.Generator, pair: tuple[Bred, Bred] | None = None) -> Bred:
         """A child of two parents (of `pair`, if it is given), or a blind sample."""
         if len(parents) < FEWEST_PARENTS or rng.random() < self.blind:
-            return self.source.draw(rng)
+            return Bred(self.source.draw(rng))
         first, second = pair or _pair(parents, rng)
         if rng.random() < self.mutation:
-            return mutate(first, self.source, rng)
-        return crossover(first, second, self.source, rng)
+            return Bred(mutate(first.kernel, self.source, rng), first.parents)
+        both = tuple(dict.fromkeys([*first.parents, *second.parents]))
+        return Bred(crossover(first.kernel, second.kernel, self.source, rng), both)
 
 
 def tournament(parents: Sequence[tuple[T, Standing]], rng: Random) -> T:
@@ -102,5 +112,5 @@ def tournament(parents: Sequence[tuple[T, Standing]], rng: Random) -> T:
     return one[0] if one[1] <= other[1] else other[0]
 
 
-def _pair(parents: Parents, rng: Random) -> tuple[Kernel, Kernel]:
+def _pair(parents: Parents, rng: Random) -> tuple[Bred, Bred]:
     return tournament(parents, rng), tournament(parents, rng)

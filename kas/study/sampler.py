@@ -141,7 +141,8 @@ class KernelSampler(Generations):
                 known = (kernel for one in reversed(others) if (kernel := program_of(one, name)) is not None)
                 kernel = breeder.given(given, known, seed)
             else:
-                kernel = breeder.propose(seed, _hashes(others, name), self.parents(study, frozen), name)
+                kernel, descent = breeder.propose(seed, _hashes(others, name), self.parents(study, frozen), name)
+                trial.set_user_attr(attribute(keys.PARENTS, name), list(descent))
         if kernel is None:
             steps = ", ".join(f"{name}.s{number:02d}={op}" for number, op in sorted(given.items()))
             why = "its program has not" if text else "no legal kernel was found that has"

@@ -222,8 +222,9 @@ def train_on(
             task=bench.task,
         )
     if result.resumed_from_epoch is not None:
-        for report in result.history[: result.resumed_from_epoch] if curve is not None else ():
-            curve(report)
+        for report in result.history[: result.resumed_from_epoch]:
+            if curve is not None:
+                curve(report)
         who = "the reference" if number is None else f"trial {number}"
         listener.message(f"{who} went on from epoch {result.resumed_from_epoch} of {result.epochs}")
     return result
