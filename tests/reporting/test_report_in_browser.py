@@ -105,7 +105,7 @@ def test_a_point_of_the_front_says_what_it_is(page: Page) -> None:
     label = page.locator("#plot-front .hoverlayer .hovertext")
     label.wait_for()
     first = page.locator("#kernels tbody tr").nth(1).locator("td").last.inner_text()
-    assert f"trial {first}" in label.inner_text()
+    assert f"trial {first}" in (label.text_content() or "")
 
 
 @pytest.mark.parametrize("width", [400, 1280])

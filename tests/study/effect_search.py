@@ -48,7 +48,7 @@ def kinds(sampler: KernelSampler) -> set[str]:
     def maker(name: str) -> Callable[..., Kernel]:
         return lambda *_: made.add(name) or zoo.get("ghost")
 
-    parents: Any = [(zoo.get("grouped3x3"), (0, 0.0))] * 4
+    parents: Any = [(breeding.Bred(zoo.get("grouped3x3"), (0,)), (0, 0.0))] * 4
     with (
         patch.object(breeding, "mutate", maker("mutation")),
         patch.object(breeding, "crossover", maker("crossover")),

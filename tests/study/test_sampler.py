@@ -80,6 +80,14 @@ def test_of_two_parents_on_one_front_the_less_crowded_is_taken(monkeypatch: pyte
             assert breeding.tournament([], np.random.default_rng(0)).hash == kernels[better]
 
 
+def test_a_trial_says_which_trials_its_kernel_descends_from() -> None:
+    study = run(40, seeds=["bottleneck", "ghost", "grouped3x3"], blind=0.2)
+    parents = [trial.user_attrs["parents"] for trial in study.trials]
+    assert parents[:3] == [[], [], []], "known kernels descend from none"
+    assert {len(numbers) for numbers in parents[3:]} == {0, 1, 2}, "blind samples, mutations, crossovers"
+    assert all(number < trial.number for trial in study.trials for number in trial.user_attrs["parents"])
+
+
 def test_kernels_exist_at_the_further_targets_too() -> None:
     also = [kas.Target("narrow", 6, 6, (4, 4))]
     for named, count in (((), 0), (also, 20)):
