@@ -9,11 +9,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from kas.reporting.parsing import loads, number, text
+from kas.reporting import naming
+from kas.reporting.parsing import count, listed, loads, number, text
 
-__all__ = ["Row", "Timing", "read_row", "read_timing", "remeasured"]
+__all__ = ["LATENCY", "Row", "Timing", "read_row", "read_timing", "remeasured"]
 
-_LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Row:
     `values` are there only if all are finite. Units: latency in ms, that of the original in the same paired session beside
     it, `ratio` and its quartiles candidate over original, speedup original over candidate, seconds.
     `runtimes`: what was measured in other runtimes than the study's, by name, as `Timing` says.
+    `sizes`: `groups` and `values` of the kernel. `curve`: the first objective after each epoch, from 1 on, as it was trained.
+    `parents`: the trials whose kernels this one descends from.
     """
 
     number: int
@@ -66,6 +69,14 @@ class Row:
     seconds: float | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     runtimes: Mapping[str, Timing] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    curve: Mapping[int, float] = field(default_factory=dict)
+    parents: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What people call its kernel: the name of a known one, or the start of the hash."""
+        return naming.kernel_name(self.hash)
 
     @property
     def speedups(self) -> dict[str, float]:
@@ -87,7 +98,7 @@ def read_row(trial: FrozenTrial) -> Row:
     """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
     attributes = trial.user_attrs
     values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-    names = ("accuracy", *_LATENCY, "macs", "params", "epochs")
+    names = ("accuracy", *LATENCY, "macs", "params", "epochs")
     numbers: dict[str, Any] = {name: number(attributes.get(name)) for name in names}
     return Row(
         number=trial.number,
@@ -99,6 +110,9 @@ def read_row(trial: FrozenTrial) -> Row:
         program=text(attributes.get("program")),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         parameters=trial.params,
+        sizes=loads(attributes.get("sizes")),
+        curve={step: value for step, value in sorted(trial.intermediate_values.items()) if number(value) is not None},
+        parents=tuple(listed(count)(attributes.get("parents")) or ()),
         **numbers,
     )
 
@@ -111,13 +125,13 @@ def remeasured(row: Row, again: Mapping[str, Any]) -> Row:
         row = replace(row, runtimes={name: read_timing(data) for name, data in loads(measured.get("runtimes")).items()})
     if ratio is None or not row.counts or row.values is None:
         return row
-    known: dict[str, Any] = {name: number(measured.get(name)) for name in _LATENCY}
+    known: dict[str, Any] = {name: number(measured.get(name)) for name in LATENCY}
     return replace(row, values=(row.values[0], ratio), **known)
 
 
 def read_timing(data: Any) -> Timing:
     """A measurement in a runtime as it was stored; what is missing or of another type is None."""
-    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in _LATENCY}
+    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in LATENCY}
     known |= {name: text(loads(data).get(name)) for name in ("version", "memory_format", "original_format", "refused")}
     return Timing(**known)
 

@@ -96,6 +96,7 @@ _TRIAL: dict[str, tuple[Parse, str]] = {
     "values": (listed(number, 2), "two numbers"),
     "owner": (_OWNER, "a process"),
     "program": (_program, "a legal program"),
+    "parents": (listed(count), "numbers of trials"),
     "hash": (kernel_hash, _HEX),
     "family": (kernel_hash, _HEX),
     "died": (is_a(bool), "true or false"),
@@ -129,6 +130,7 @@ _STUDY: dict[str, tuple[Parse, str]] = {
                 macs=count,
                 params=count,
                 epochs=count,
+                curve=listed(nullable(number)),
             )
         ),
         "the numbers of the original",

@@ -9,7 +9,7 @@ from kas.language.normal.form import normal_form, operands
 from kas.zoo._registry import get, names
 from kas.zoo.variants import variants
 
-__all__ = ["known_as", "known_hashes"]
+__all__ = ["known_as", "known_hashes", "name_of"]
 
 Kind = tuple[int, tuple[str, ...]]
 
@@ -25,6 +25,11 @@ def known_as(kernel: Kernel) -> str | None:
     if exact is not None:
         return exact
     return next((name for name in _of_kind().get(_kind(kernel), ()) if kernel.hash in _variant_hashes(name)), None)
+
+
+def name_of(kernel_hash: str) -> str | None:
+    """The name of the known kernel with this hash, None if there is none; variants are other kernels, and have none."""
+    return _exact().get(kernel_hash)
 
 
 @cache

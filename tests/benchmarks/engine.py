@@ -31,7 +31,6 @@ from toy import NAME, make_queue
 from kas.evaluation.devices import describe_device, resolve_device
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
-from kas.study.genome import suggest_program
 from kas.study.sampler import KernelSampler
 from kas.study.storage.opening import close_storage, open_storage
 from kas.study.storage.queue import Nothing
@@ -41,7 +40,6 @@ def work(url: str, folder: Path, wanted: int, seconds: float) -> None:
     """One worker: waits for the start, then works; its times go to a file."""
     queue = make_queue(url, folder, wanted=wanted)
     queue.study.sampler = KernelSampler(seeds=())
-    ops = list(queue.study.sampler.ops(queue.study))
     (folder / f"ready-{time.time_ns()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.01)
@@ -57,7 +55,7 @@ def work(url: str, folder: Path, wanted: int, seconds: float) -> None:
                 time.sleep(0.2)
                 continue
             started = time.perf_counter()
-            kernel = suggest_program(trial, ops, 2)
+            kernel = queue.study.sampler.suggest(trial)
             proposed = time.perf_counter()
             holder = queue.claim(trial, kernel.hash, program=kernel.to_json(), family=kernel.family)
             claimed = time.perf_counter()

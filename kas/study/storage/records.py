@@ -95,7 +95,7 @@ class Reference:
 
     accuracy: the study's metric. latency_ms: median of a forward pass of the network as deployed; None if cost is the analytic
     work. macs, params, work: of the layers that are replaced. seconds: of its training. device: where it was measured,
-    runtime, runtime_version, memory_format: in what.
+    runtime, runtime_version, memory_format: in what. curve: the metric after each epoch of its training.
     """
 
     accuracy: float
@@ -109,6 +109,7 @@ class Reference:
     runtime: str | None = None
     runtime_version: str | None = None
     memory_format: str | None = None
+    curve: Sequence[float | None] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
