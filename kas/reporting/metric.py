@@ -45,9 +45,9 @@ class Metric:
         """As JSON types."""
         return asdict(self)
 
-    def text(self, value: float | None) -> str:
-        """A value for people."""
-        return wording.accuracy(value, self.share)
+    def text(self, value: float | None, digits: int = 1) -> str:
+        """A value for people, with digits as `wording.accuracy` says."""
+        return wording.accuracy(value, self.share, digits)
 
     def difference(self, value: float | None) -> str:
         """A difference of two values for people."""

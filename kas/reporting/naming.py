@@ -19,14 +19,14 @@ _SIGNS = {"add": "+", "mul": "*", "sub": "-", "matmul": "@", "bmm": "@"}
 _LETTERS = "abcdefghijklmnopqrstuvwyz"  # of tensors that have several readers; x is the input
 
 
-def kernel_name(kernel_hash: str | None, digits: int = 12) -> str:
-    """What a kernel is called: the name of a known kernel, else the first `digits` of its hash; empty for None.
+def kernel_name(kernel_hash: str | None, digits: int = 16) -> str:
+    """What a kernel is called: the name of a known kernel, else the first `digits` of its hash ; empty for None.
 
     Known means the very hash: a variant of another inner width is another kernel with other costs, and has no name.
 
     >>> from kas import zoo
     >>> kernel_name(zoo.get("bottleneck").hash), kernel_name("3f2a90c1d4e5b6a7")
-    ('bottleneck', '3f2a90c1d4e5')
+    ('bottleneck', '3f2a90c1d4e5b6a7')
     """
     return "" if kernel_hash is None else name_of(kernel_hash) or kernel_hash[:digits]
 
@@ -57,10 +57,10 @@ def formula(kernel: Kernel, width: int | None = None) -> str:
     return text if width is None or len(text) <= width else f"{text[: max(0, width - 3)]}..."
 
 
-def program_formula(program: str | None) -> str:
+def program_formula(program: str | None, width: int | None = None) -> str:
     """The formula of a program as it is stored; empty if it is no legal one."""
     try:
-        return formula(Kernel.from_json(program or ""))
+        return formula(Kernel.from_json(program or ""), width)
     except InvalidKernel:
         return ""
 

@@ -17,11 +17,12 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from kas.language.errors import KasError
-from kas.reporting import naming, wording
+from kas.reporting import wording
 from kas.reporting.facts import facts, headline, sentence, why_on_front
 from kas.reporting.metric import Metric
+from kas.reporting.naming import kernel_name, program_formula
 from kas.reporting.parsing import number, text
-from kas.reporting.rows import LATENCY, Row, Timing
+from kas.reporting.rows import Row, Timing
 from kas.reporting.summary import Summary, summarize
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
 _ERROR_LINES = 12
 _TEXT_LIMIT = 600
 _FRONT_LIMIT = 20
+_FORMULA = 200  # characters of a formula
 
 
 def trial_note(attributes: Mapping[str, Any], metric: Metric | None = None, why: str = "") -> str:
@@ -72,8 +74,7 @@ def save_front_notes(study: optuna.Study) -> None:
     for row in summary.rows:
         if row.counts:
             trial = trials[row.number]
-            now = {name: getattr(row, name) for name in LATENCY}
-            note = trial_note({**trial.user_attrs, **now}, summary.metric, why_on_front(summary, row))
+            note = trial_note(trial.user_attrs, summary.metric, why_on_front(summary, row))
             head = split_body(note, trial._trial_id)  # in parts, as a database keeps them; the first has the numbers
             if known.get(f"{note_str_key_prefix(trial._trial_id)}0") != next(iter(head.values())):
                 version = known.get(note_ver_key(trial._trial_id), 0) + 1
@@ -142,7 +143,6 @@ def _reason(attributes: Mapping[str, Any]) -> str:
 
 def _numbers(attributes: Mapping[str, Any], metric: str) -> str:
     """The measured values as a list."""
-    program = text(attributes.get("program"))
     values = {name: number(attributes.get(name)) for name in ("accuracy", "latency_ms", "speedup", "macs", "params")}
     low, high = number(attributes.get("ratio_low")), number(attributes.get("ratio_high"))
     spread = f" ({wording.spread((1 / high, 1 / low))})" if low and high else ""
@@ -154,14 +154,17 @@ def _numbers(attributes: Mapping[str, Any], metric: str) -> str:
         ("speed-up", wording.speedup(values["speedup"]) + spread),
         ("MACs", wording.count(values["macs"])),
         ("parameters", wording.count(values["params"])),
-        (
-            "kernel",
-            f"`{hash_[:12]}` {_inline(naming.program_formula(program))}"
-            if (hash_ := text(attributes.get("hash")))
-            else wording.NOTHING,
-        ),
+        ("kernel", _kernel(text(attributes.get("hash")), text(attributes.get("program")))),
     ]
     return "\n".join(f"- {label}: {value}" for label, value in shown if not value.startswith(wording.NOTHING))
+
+
+def _kernel(kernel_hash: str | None, program: str | None) -> str:
+    """A known kernel's name, or the hash; behind it the formula."""
+    if kernel_hash is None:
+        return wording.NOTHING
+    said = program_formula(program, _FORMULA)
+    return f"`{kernel_name(kernel_hash)}`" + (f": `{said}`" if said else "")
 
 
 def _front_table(summary: Summary) -> str:
@@ -170,6 +173,10 @@ def _front_table(summary: Summary) -> str:
     Behind the speed-up in the study's runtime stands that in each other one.
     """
     others = list(summary.runtimes)[1:]
+    scores = [row.values[0] for row in summary.front if row.values]
+    costs = [row.values[1] for row in summary.front if row.values]
+    digits = wording.digits_apart(lambda value, n: wording.accuracy(value, summary.share, n), scores, 1, 4)
+    finer = wording.digits_apart(lambda value, n: wording.speedup(_shown_cost(value, summary), n), costs, 2)
     latency = ("latency", "original then", "speed-up", *(_cell(other) for other in others))
     columns = (_cell(summary.metric.name), *(latency if summary.measured else ("work",)), "trial")
     lines = [_line("", *columns), _line("---", *["---:"] * len(columns))]
@@ -180,14 +187,23 @@ def _front_table(summary: Summary) -> str:
     for row in summary.front[:_FRONT_LIMIT]:
         accuracy, cost = row.values[:2] if row.values else (None, None)
         name = f"`{_cell(row.label)}`" if row.hash else ""
-        known: tuple[str, ...] = (wording.speedup(cost),)
+        known: tuple[str, ...] = (wording.speedup(cost, finer),)
         if summary.measured:
             latencies = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))
-            known = (*latencies, wording.speedup(1 / cost if cost else None), *(_elsewhere(row, name) for name in others))
-        lines.append(_line(name, wording.accuracy(accuracy, summary.share), *known, str(row.number)))
+            known = (
+                *latencies,
+                wording.speedup(1 / cost if cost else None, finer),
+                *(_elsewhere(row, name) for name in others),
+            )
+        lines.append(_line(name, wording.accuracy(accuracy, summary.share, digits), *known, str(row.number)))
     if len(summary.front) > _FRONT_LIMIT:
         lines.append(_line(f"and {len(summary.front) - _FRONT_LIMIT} more", *[""] * len(columns)))
     return "\n".join(lines)
+
+
+def _shown_cost(cost: float, summary: Summary) -> float:
+    """The speed-up, or the work."""
+    return 1 / cost if summary.measured and cost else cost
 
 
 def _elsewhere(row: Row, runtime: str) -> str:

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from kas.reporting import naming
 from kas.reporting.parsing import count, listed, loads, number, text
 
-__all__ = ["LATENCY", "Row", "Timing", "read_row", "read_timing", "remeasured"]
+__all__ = ["Row", "Timing", "read_row", "read_timing", "with_runtimes"]
 
-LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+_LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def read_row(trial: FrozenTrial) -> Row:
     """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
     attributes = trial.user_attrs
     values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-    names = ("accuracy", *LATENCY, "macs", "params", "epochs")
+    names = ("accuracy", *_LATENCY, "macs", "params", "epochs")
     numbers: dict[str, Any] = {name: number(attributes.get(name)) for name in names}
     return Row(
         number=trial.number,
@@ -117,21 +117,15 @@ def read_row(trial: FrozenTrial) -> Row:
     )
 
 
-def remeasured(row: Row, again: Mapping[str, Any]) -> Row:
-    """The row with the latency that later sessions measured for its kernel, if the study has one."""
-    measured = loads(again.get(row.hash or ""))
-    ratio = number(measured.get("ratio"))
-    if row.counts:
-        row = replace(row, runtimes={name: read_timing(data) for name, data in loads(measured.get("runtimes")).items()})
-    if ratio is None or not row.counts or row.values is None:
-        return row
-    known: dict[str, Any] = {name: number(measured.get(name)) for name in LATENCY}
-    return replace(row, values=(row.values[0], ratio), **known)
+def with_runtimes(row: Row, front: Mapping[str, Any]) -> Row:
+    """The row with what its kernel was measured at in other runtimes, from the study's attribute `kas.front`."""
+    found = loads(loads(front.get(row.hash or "")).get("runtimes"))
+    return replace(row, runtimes={name: read_timing(data) for name, data in found.items()}) if row.counts else row
 
 
 def read_timing(data: Any) -> Timing:
     """A measurement in a runtime as it was stored; what is missing or of another type is None."""
-    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in LATENCY}
+    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in _LATENCY}
     known |= {name: text(loads(data).get(name)) for name in ("version", "memory_format", "original_format", "refused")}
     return Timing(**known)
 

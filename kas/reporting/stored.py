@@ -100,6 +100,7 @@ _TRIAL: dict[str, tuple[Parse, str]] = {
     "hash": (kernel_hash, _HEX),
     "family": (kernel_hash, _HEX),
     "died": (is_a(bool), "true or false"),
+    "first_latency": (fields(**dict.fromkeys(_NUMBERS, number)), "numbers by their names"),
     "health": (each(nullable(number)), "numbers by their names"),
     "sizes": (
         fields("groups", "values", groups=width, values=each(each(width)), use=each(number)),

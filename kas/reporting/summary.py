@@ -19,7 +19,7 @@ import optuna
 from kas.reporting import pareto, stored
 from kas.reporting.metric import Metric
 from kas.reporting.parsing import listed, loads, number, text
-from kas.reporting.rows import Row, read_row, remeasured
+from kas.reporting.rows import Row, read_row, with_runtimes
 
 __all__ = ["Original", "Summary", "summarize"]
 
@@ -136,8 +136,8 @@ def summarize(study: optuna.Study) -> Summary:
     config = loads(attributes.get("kas.config"))
     metric = Metric.of(study) if is_kas else Metric(share=False)
     trials = stored.trials(study) if is_kas else study.get_trials(deepcopy=False)
-    again = loads(attributes.get("kas.front")) if is_kas else {}
-    rows = tuple(remeasured(read_row(trial), again) for trial in trials)
+    front = loads(attributes.get("kas.front")) if is_kas else {}
+    rows = tuple(with_runtimes(read_row(trial), front) for trial in trials)
     counted = [row for row in rows if row.counts]
     values = [row.values for row in counted if row.values is not None]
     reference = (

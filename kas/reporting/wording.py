@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["NOTHING", "accuracy", "count", "difference", "duration", "milliseconds", "plain", "speedup", "spread"]
+from collections.abc import Callable, Iterable
+
+__all__ = [
+    "NOTHING",
+    "accuracy",
+    "count",
+    "difference",
+    "digits_apart",
+    "duration",
+    "milliseconds",
+    "plain",
+    "speedup",
+    "spread",
+]
 
 NOTHING = "–"
 
 
-def accuracy(value: float | None, share: bool = True) -> str:
-    """A share of 1 as a percentage with one decimal, or, for another metric, the number."""
+def accuracy(value: float | None, share: bool = True, digits: int = 1) -> str:
+    """A share of 1 as a percentage with `digits` decimals; for another metric the number, with 3 significant ones more."""
     if value is None:
         return NOTHING
-    return f"{100 * value:.1f} %" if share else plain(value)
+    return f"{100 * value:.{digits}f} %" if share else f"{value:.{digits + 3}g}"
 
 
 def difference(value: float | None, share: bool = True) -> str:
@@ -37,9 +50,19 @@ def count(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def speedup(value: float | None) -> str:
+def speedup(value: float | None, digits: int = 2) -> str:
     """A factor, original over candidate."""
-    return NOTHING if value is None else f"{value:.2f}×"
+    return NOTHING if value is None else f"{value:.{digits}f}×"
+
+
+def digits_apart(text: Callable[[float, int], str], values: Iterable[float | None], least: int, most: int = 6) -> int:
+    """The fewest digits, from `least` to `most`, with which values that differ read differently.
+
+    >>> digits_apart(lambda value, digits: speedup(value, digits), [1.204, 1.198, 1.5], 2)
+    3
+    """
+    apart = {value for value in values if value is not None}
+    return next((n for n in range(least, most) if len({text(value, n) for value in apart}) == len(apart)), most)
 
 
 def spread(ends: tuple[float, float] | None) -> str:

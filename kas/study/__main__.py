@@ -38,17 +38,20 @@ def _execute(argv: Sequence[str] | None) -> int:
     from kas.study.commands import COMMANDS
     from kas.study.commands._base import STORAGE
     from kas.study.commands._parser import parser
+    from kas.study.display.lines import say
     from kas.study.storage.disk import disk_errors
     from kas.study.storage.masking import masked
 
     args: Any = parser().parse_args(None if argv is None else list(argv))
     given = args[args.command]
+    if COMMANDS[args.command].loads and sys.stderr.isatty():
+        print(f"{args.command}: loading torch ...", file=sys.stderr, flush=True)
     try:
         with disk_errors(Path(given.get("dir") or ".")):
             return COMMANDS[args.command].execute(given)
     except KasError as error:
         storage = getattr(given, "storage", None) or os.environ.get(STORAGE)
-        print(f"error: {masked(str(error), storage)}", file=sys.stderr)
+        say(f"error: {masked(str(error), storage)}", sys.stderr)
         return error.exit_code
 
 

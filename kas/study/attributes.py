@@ -38,6 +38,7 @@ RESULTS = frozenset({
     OUTCOME, REASON, VALUES, OWNER, DIED, RETRY_OF, DUPLICATE_OF, "sizes", "accuracy", "latency_ms", "original_latency_ms",
     "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "work", "health", "epochs", "resumed_from_epoch",
     "train_seconds", "device", "error", "runtime", "runtime_version", "original_format", "memory_format",
+    "measured", "first_latency",
 })  # fmt: skip  # what an evaluation writes; a retry inherits everything else
 
 

@@ -46,7 +46,7 @@ def test_a_note_of_a_kernel() -> None:
         "- speed-up: 1.53× (1.52 to 1.56)",
         "- MACs: 41.0 M",
         "- parameters: 300 k",
-        "- kernel: `0123456789ab` conv3x3 depthwise -&gt; relu -&gt; fc",
+        "- kernel: `0123456789abcdef`: `conv3x3 depthwise -> relu -> fc`",
         "",
     ]
     program = code.removesuffix("\n```")
@@ -136,7 +136,7 @@ def test_the_note_of_a_study_escapes_and_stays_short() -> None:
     note = notes.study_note(summarize(study))
     assert note.startswith("## a\\|b &lt;i&gt;\n")
     assert "| and 40 more |  |  |  |" in note
-    assert "| `000000000000` | 50.0 % |" in note
+    assert "| `0000000000000000` | 50.0 % |" in note
     assert len(note) < 2500
 
 

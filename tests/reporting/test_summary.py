@@ -65,19 +65,6 @@ def test_words_at_the_head() -> None:
     }
 
 
-def test_latency_measured_again_replaces_the_first_one() -> None:
-    study = kas_study(6)
-    row = summarize(study).front[0]
-    again = {"latency_ms": 40.0, "ratio": 0.83, "ratio_low": 0.82, "ratio_high": 0.84, "speedup": 1.2, "measured": 3}
-    study.set_user_attr("kas.front", {row.hash: again})
-    changed = summarize(study).rows[row.number]
-    assert changed.values == (row.values[0], 0.83)
-    assert (changed.latency_ms, changed.speedup, changed.ratio_high) == (40.0, 1.2, 0.84)
-    others = [other for other in summarize(study).rows if other.number != row.number and other.values]
-    assert others
-    assert all(list(other.values or ()) == study.trials[other.number].values for other in others)
-
-
 def test_runtimes_of_a_study_and_what_is_wrong_with_them() -> None:
     study = kas_study(6)
     best = summarize(study).best

@@ -41,7 +41,6 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.measured: list[tuple[str, str]] = []
         self.messages: list[str] = []
-        self.again: dict[str, float] = {}  # ratios by kernel, where they are not 0.5
         self.failures: dict[tuple[str, str], BaseException] = {}
         self.refused: dict[str, str] = {}
         self.runtimes = {name: Runtime(name=name, number=1, absent=None) for name in ("eager", "compile", "onnxruntime")}
@@ -64,8 +63,7 @@ class Machine:
         if (failure := self.failures.pop((runtime, kernel.hash), None)) is not None:
             raise failure
         self.measured.append((runtime, kernel.hash))
-        ratio = self.again.get(kernel.hash, 0.5)
-        return Paired(10.0, 5.0, ratio, 0.4, 0.6, 15, True, runtime, f"{runtime} 1", "channels_last", "contiguous")
+        return Paired(10.0, 5.0, 0.5, 0.4, 0.6, 15, True, runtime, f"{runtime} 1", "channels_last", "contiguous")
 
     def run(self, study: optuna.Study) -> list[tuple[str, str]]:
         """What one more end of a search measures."""
@@ -87,7 +85,6 @@ def study(tmp_path: Path) -> optuna.Study:
     q = make_queue(None, tmp_path, wanted=9)
     for kernel, accuracy, ratio in zip(KERNELS, (0.8, 0.9), (0.5, 0.8), strict=True):
         add(q, kernel, accuracy, ratio)
-    q.study.set_user_attr(keys.FRONT, {FIRST: {"ratio": 0.5, "speedup": 2.0, "measured": 3}})
     return q.study
 
 
@@ -108,7 +105,7 @@ def test_each_member_is_measured_once_in_each_other_runtime(machine: Machine, st
     entry = found(study)[FIRST]["compile"]
     assert (entry["speedup"], entry["latency_ms"], entry["ratio_high"], entry["measured"]) == (2.0, 5.0, 0.6, 1)
     assert (entry["version"], entry["memory_format"], entry["original_format"]) == ("compile 1", "contiguous", "channels_last")
-    assert records.read(study)[0].measured == 3, "the study's own numbers stay"
+    assert records.read(study)[0].ratio == 0.5, "the study's own numbers stay"
     assert list(runtimes(study)) == ["eager", "compile", "onnxruntime"]
     assert runtimes(study)["compile"] == {"version": "compile 1", "memory_format": "channels_last"}
     assert machine.run(study) == []
@@ -123,17 +120,6 @@ def test_a_killed_process_loses_one_measurement(cut: tuple[str, str], machine: M
     after = machine.run(study)
     assert after[0] == cut
     assert before + after == [(name, key) for name in ("compile", "onnxruntime") for key in (FIRST, SECOND)]
-
-
-def test_every_member_is_measured_again_and_who_joins_them(machine: Machine, study: optuna.Study, tmp_path: Path) -> None:
-    third = zoo.get("ghost")
-    add(make_queue(None, tmp_path, wanted=9), third, 0.75, 0.55)  # dominated, until the first falls behind
-    study.set_user_attr(keys.FRONT, {})
-    machine.again = {FIRST: 0.6, SECOND: 0.8, third.hash: 0.55}
-    front.remeasure_front(study, machine.bench, Silent())
-    expected = [key for key in (FIRST, SECOND, third.hash) for _ in range(front.SESSIONS)]
-    assert [key for _, key in machine.measured] == expected
-    assert {r.hash: (r.ratio, r.measured) for r in records.read(study)} == {key: (r, 3) for key, r in machine.again.items()}
 
 
 def test_only_what_is_new_on_the_front_is_measured(machine: Machine, study: optuna.Study, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Run:
     def __init__(self, *, tty: bool = False) -> None:
         self.out = io.StringIO()
         self.now = 0.0
-        console = Console(file=self.out, width=140, force_terminal=tty, color_system=None, highlight=False)
+        console = Console(file=self.out, width=140, force_terminal=tty, color_system=None, highlight=False, soft_wrap=True)
         self.terminal = Terminal(console, clock=lambda: self.now)
 
     @property

@@ -54,14 +54,6 @@ def test_front_and_counts(tmp_path: Path) -> None:
     assert (read[3].cost, read[0].cost, read[0].macs) == (None, 0.8, 5)
 
 
-def test_measuring_again_may_move_a_kernel_off_the_front(tmp_path: Path) -> None:
-    q = study(tmp_path)
-    q.study.set_user_attr(keys.FRONT, {16 * "b": {"ratio": 0.65, "latency_ms": 6.5, "speedup": 1 / 0.65, "measured": 3}})
-    read = records.read(q.study)
-    assert [record.hash for record in records.front(read)] == [16 * "c", 16 * "b", 16 * "a"]
-    assert (read[1].latency_ms, read[1].measured, read[0].measured) == (6.5, 3, 1)
-
-
 def test_status(tmp_path: Path) -> None:
     q = study(tmp_path)
     assert status(q.study, tmp_path)["original"] == {"accuracy": None, "latency_ms": None}
@@ -80,6 +72,8 @@ def test_status(tmp_path: Path) -> None:
     }
     assert found["front"][0] == {
         "hash": 16 * "b",
+        "name": None,
+        "formula": "group G -> conv3x3",
         "accuracy": 0.8,
         "latency_ms": 5.0,
         "macs": 5,

@@ -21,13 +21,17 @@ STORAGE = "KAS_STORAGE"  # of the environment: the URL of a storage
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its line in the list, its help, its options, and the function that returns the exit code."""
+    """A subcommand: its line in the list, its help, its options, and the function that returns the exit code.
+
+    loads: it takes torch, which is loaded for seconds before anything can be shown.
+    """
 
     summary: str
     description: str
     add_arguments: Callable[[ArgumentParser], None]
     execute: Callable[[Any], int]
     epilog: str = ""
+    loads: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kas.language.errors import InvalidKernel, KasError
 from kas.language.kernel import MAX_TEXT, Kernel
 from kas.reporting import stored
+from kas.reporting.naming import kernel_name
 from kas.study.commands._base import Place
 from kas.study.commands._studies import open_study, study_names
 
@@ -49,17 +50,20 @@ def read_kernel(path: Path) -> Kernel:
 
 
 def find_trial(study: optuna.Study, start: str) -> optuna.trial.FrozenTrial:
-    """The trial with the kernel whose hash starts so, the best evaluated one first.
+    """The trial with the kernel of this known name, or whose hash starts so, the best evaluated one first.
 
     Raises `KasError` if there is none, or if several kernels match.
     """
+    from kas import zoo
+
+    named, start = start, zoo.get(start).hash if start in zoo.names() else start
     carriers = [trial for trial in stored.trials(study) if _hash(trial)]
     trials = [trial for trial in carriers if _hash(trial).startswith(start)]
     hashes = sorted({_hash(trial) for trial in trials})
     if not start or not hashes:
-        known = sorted(set(map(_hash, carriers)))
+        known = [kernel_name(key) for key in sorted(set(map(_hash, carriers)))]
         shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
-        raise KasError(f"study {study.study_name} has no kernel {start!r}; it has {shown or 'none yet'}")
+        raise KasError(f"study {study.study_name} has no kernel {named!r}; it has {shown or 'none yet'}")
     if len(hashes) > 1:
         raise KasError(f"{start!r} is the start of {len(hashes)} kernels of study {study.study_name}: {', '.join(hashes)}")
     return min(trials, key=lambda trial: (trial.user_attrs.get("outcome") != "ok", trial.number))

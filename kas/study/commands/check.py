@@ -50,6 +50,7 @@ was understood: inputs, targets, splits, what a constant answer gets, what is re
 exit code is 2. `run` does the same before it trains the original.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study check studies/digits.yaml

@@ -127,6 +127,7 @@ A network says how an image becomes its input (size, mean, standard deviation, c
 accuracy: in the file's metadata, and beside it in FILE.json. kas.load(FILE) reads any of the three.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study export digits --kernel 3f2a --to py --out kernel.py

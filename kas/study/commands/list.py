@@ -23,7 +23,7 @@ def _execute(args: Any) -> int:
     from rich import box
     from rich.table import Table
 
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("study", no_wrap=True)

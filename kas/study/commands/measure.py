@@ -77,8 +77,8 @@ def _measure(bench: Bench, runtimes: list[str], kernels: list[TrialRecord], plac
     from kas.evaluation.runtimes import Refusal
     from kas.reporting.measurements import read_measurement
     from kas.study.commands import report
-    from kas.study.display.overview import measurement_table
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console
+    from kas.study.display.tables import measurement_table
     from kas.study.storage.measurements import path_of
     from kas.study.workers.measuring import measure_here
 
@@ -158,6 +158,7 @@ nor trained weights are needed. What is found is written to DIR/NAME/measurement
 numbers stay.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study measure digits

@@ -64,14 +64,12 @@ def _execute(args: Any) -> int:
 
 def _chosen(study: optuna.Study, names: Sequence[str]) -> dict[str, Kernel]:
     """The kernels to promote, by hash: those named, or the front near the original."""
-    from kas import zoo
     from kas.language.kernel import Kernel
     from kas.study.commands._kernels import find_trial
     from kas.study.storage import records
 
     if names:
-        hashes = [zoo.get(name).hash if name in zoo.names() else name for name in names]
-        programs = [find_trial(study, start).user_attrs["program"] for start in hashes]
+        programs = [find_trial(study, name).user_attrs["program"] for name in names]
     else:
         metric, original = records.metric(study), records.reference(study)
         front = records.front(records.read(study), metric.direction)
@@ -95,7 +93,7 @@ def _chosen(study: optuna.Study, names: Sequence[str]) -> dict[str, Kernel]:
 
 
 def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Kernel], metric: Metric, epochs: int) -> int:
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console
     from kas.study.display.promotion import PromotionTerminal
     from kas.study.workers.promoting import work_on
     from kas.study.workers.supervisor import Supervisor
@@ -116,7 +114,8 @@ def _promote(args: Any, place: Place, config: StudyConfig, kernels: dict[str, Ke
 
 
 def _show(args: Any, place: Place, metric: Metric, kernels: list[str], epochs: int) -> None:
-    from kas.study.display.progress import make_console
+    from kas.reporting.naming import kernel_name
+    from kas.study.display.lines import make_console, say
     from kas.study.display.promotion import promotion_table, speedups, standings
     from kas.study.storage.promotions import promotions
 
@@ -130,13 +129,11 @@ def _show(args: Any, place: Place, metric: Metric, kernels: list[str], epochs: i
     console = make_console()
     console.print()
     console.print(promotion_table(rows, metric, runtimes, console.width))
-    console.print(
-        "n: seeds; ±: standard deviation, and the 95 % interval of the difference, of a share in points; then how much faster"
-    )
+    say("n: seeds; ±: standard deviation, and the 95 % interval of the difference, of a share in points; then how much faster")
     for row in rows:
         for reason in row.failed:
-            console.print(f"{row.name or row.kernel}, {reason}", markup=False)
-    console.print(f"report   {report.write(place, args.name)}", markup=False)
+            say(f"{kernel_name(row.kernel)}, {reason}")
+    say(f"report   {report.write(place, args.name)}")
 
 
 command = Command(
@@ -149,6 +146,7 @@ much faster the network is. Nothing finished is done again: run it again for mor
 or on several machines at once, which share the trainings. Results of another --epochs are kept beside.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study promote digits

@@ -64,7 +64,7 @@ def _blind(args: Any) -> int:
     """Draw, count, estimate, print. Returns the exit code."""
     from kas.generation.rediscovery import Tally
     from kas.study.commands._rediscovery import hits_table, misses_table, progress_bar, to_dict
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console
     from kas.study.workers.interruption import Interruption
 
     source = _source(args)
@@ -159,7 +159,7 @@ def _of_study(args: Any) -> int:
     from kas.language.kernel import Kernel
     from kas.study.commands._rediscovery import hits_table, to_dict
     from kas.study.commands._studies import open_study
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console
     from kas.study.sampler import DEFAULT_SEEDS
     from kas.study.storage import records
     from kas.study.storage.create import stored_config
@@ -192,6 +192,7 @@ kernel that did not come up, there is an upper bound, and what its probability i
 estimated by splitting. With NAME, look through the trials of a study instead. Ctrl-C shows what was found so far.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study rediscover

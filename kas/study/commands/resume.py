@@ -47,6 +47,7 @@ Go on with a study where it stood: after Ctrl-C, a crash, kill -9, or with --tri
 done again, and a trial that was cut off goes on from its last checkpoint.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study resume digits

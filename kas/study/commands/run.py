@@ -79,6 +79,7 @@ again. --trials, --workers and --storage may change then; any other difference t
 Ctrl-C ends cleanly at any time; so does kill -9, but for the work since the last epoch.""",
     add_arguments=_add_arguments,
     execute=_execute,
+    loads=True,
     epilog="""\
 examples:
   python -m kas.study run digits                          (a study that comes with kas; `list` names them)

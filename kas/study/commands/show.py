@@ -54,13 +54,14 @@ def _execute(args: Any) -> int:
     from kas.solvers.formulas import text
     from kas.study.commands._kernels import find_kernel
     from kas.study.display.describe import program_lines
+    from kas.zoo.matching import name_of
 
     place, budget = Place.of(args), _budget(args.budget)
     given = {"--budget limits the sizes": budget, "--targets chooses": args.targets, "--types chooses": args.types}
     if args.model is None and (said := [what for what, value in given.items() if value]):
         raise KasError(f"{said[0]} in a network: name one with --model, as --model resnet18")
     kernel = find_kernel(args.kernel, place)
-    name = _known_name(kernel)
+    name = name_of(kernel.hash)
     print(f"kernel {kernel.hash}{f'  ({name})' if name else ''}  rank {kernel.rank}, {len(kernel.steps)} steps")
     print(f"family {kernel.family}{'  tied to one size' if kernel.fixed_size else ''}\n")
     print("\n".join(program_lines(kernel)))
@@ -70,12 +71,6 @@ def _execute(args: Any) -> int:
         print(f"  {title:<12} {formulas[key]}")
     print(f"\ndrawing {_drawn(kernel, args.draw, place)}")
     return _print_sizes(kernel, args, budget) if args.model else 0
-
-
-def _known_name(kernel: Kernel) -> str | None:
-    from kas import zoo
-
-    return next((name for name in zoo.names(kernel.rank) if zoo.get(name).hash == kernel.hash), None)
 
 
 def _drawn(kernel: Kernel, given: str | None, place: Place) -> str:
@@ -120,7 +115,7 @@ def _print_sizes(kernel: Kernel, args: Any, budget: dict[str, float]) -> int:
     from kas.solvers.describing import describe_targets
     from kas.solvers.questions import DEFAULT
     from kas.study.commands._network import formula_table, size_table
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console
 
     targets = _targets(kernel, args)
     limits = budget or (DEFAULT if kernel.variables else {})

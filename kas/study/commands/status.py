@@ -29,30 +29,30 @@ def _execute(args: Any) -> int:
     if args.json:
         print(json.dumps(state, indent=2, ensure_ascii=False))
         return 0
-    from kas.study.display.overview import front_table, legend
-    from kas.study.display.progress import make_console
+    from kas.study.display.lines import make_console, say
+    from kas.study.display.overview import front_table, notes
 
     console = make_console()
     wanted = "" if state["trials"] is None else f" of {state['trials']}"
     outcomes = ", ".join(f"{count} {name}" for name, count in state["outcomes"].items())
-    console.print(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
-    console.print(f"files {place.folder(args.name)}")
+    say(f"study {args.name}: {state['finished']}{wanted} trials finished, {state['running']} running")
+    say(f"files {place.folder(args.name)}")
     if words := replaced(study):
-        console.print(f"replaces {words}", markup=False)
+        say(f"replaces {words}")
     for line in state["broken"]:
-        console.print(line, markup=False)
+        say(line)
     if outcomes:
-        console.print(f"outcomes: {outcomes}")
+        say(f"outcomes: {outcomes}")
     original = records.reference(study)
     if original is None:
-        console.print("the original network is not trained and timed yet")
+        say("the original network is not trained and timed yet")
         return 0
-    console.print()
+    print()
     cost, measured, metric = records.cost_name(study), runtimes(study), records.metric(study)
     front = records.front(records.read(study), metric.direction)
     console.print(front_table(original, front, cost, list(measured), console.width, metric))
-    for line in legend(cost, measured):
-        console.print(line, markup=False)
+    for line in notes(original, front, cost, measured, console.width, metric):
+        say(line)
     return 0
 
 
@@ -66,7 +66,8 @@ keys of --json:
   name, finished, running, trials (wanted), outcomes {outcome: rows},
   metric {name, direction, share, task, constant (what a constant answer gets)}, original {accuracy, latency_ms},
   broken [what is left out, as it is not as kas writes it],
-  front [{hash, accuracy, latency_ms, macs, params, speedup, json, runtimes {name: speedup}}]
+  front [{hash, name (of a known kernel, else null), formula, accuracy, latency_ms, macs, params, speedup, json,
+  runtimes {name: speedup}}]
   accuracy is the metric, a fraction from 0 to 1 where it is a share; speedup is original over kernel, from the
   same paired measurement; in runtimes, null is a runtime that does not take the network.""",
 )

@@ -17,7 +17,8 @@ __all__ = ["Listener", "Silent", "StudyStarted", "StudySummary"]
 class StudyStarted:
     """A worker takes part in a study. storage: its URL without the password. cost: `latency` or `work`.
 
-    replaced: what is replaced in the network as deployed, in words. metric: the first objective.
+    replaced: what is replaced in the network as deployed, in words. metric: the first objective. front: the kernels of
+    the front so far.
     """
 
     name: str
@@ -31,6 +32,7 @@ class StudyStarted:
     workers: int = 1
     replaced: str = ""
     metric: Metric = field(default_factory=Metric)
+    front: Sequence[TrialRecord] = ()
 
 
 @dataclass(frozen=True)

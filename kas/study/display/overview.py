@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kas.language.kernel import Kernel
 from kas.reporting import wording
-from kas.reporting.measurements import Measurement
 from kas.reporting.metric import Metric
+from kas.reporting.naming import formula, kernel_name
+from kas.study.display.tables import fitting, single_lines, stacked, table_width
 from kas.study.storage.records import Reference, TrialRecord
+from kas.zoo.matching import name_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["DROPPED", "SLOWER", "beats", "elsewhere", "front_table", "legend", "measurement_table", "speedup_spread"]
+__all__ = [
+    "DROPPED",
+    "SLOWER",
+    "STACKED",
+    "beats",
+    "elsewhere",
+    "front_table",
+    "legend",
+    "notes",
+    "speedup_spread",
+]
 
 DROPPED = ("params", "MACs", "original then", "trial", "spread", "vs original", "latency")  # where a terminal is narrow
 SLOWER = "↓"
 ACCURACY = Metric()
-_GAP = 2  # between columns
+STACKED = 72  # columns from which a kernel has one line
+_INDENT = 18  # characters that a hash and the space behind it take
 
 
 def beats(record: TrialRecord, reference: Reference | None, metric: Metric) -> bool:
@@ -47,55 +61,51 @@ def front_table(
     """The original network, then the kernels of the front; in bold those that beat it. `cost`: `latency` or `work`.
 
     runtimes: those that the front was measured in, the study's own first; each of the others is a column of speed-ups,
-    in which a kernel that is slower than the original there has a mark. width: of the terminal, in characters. Where the
-    table is wider, it leaves out columns in the order of DROPPED, and never cuts a number or a hash.
+    in which a kernel that is slower than the original there has a mark. Known kernels have their name, others the hash.
+    Metric and cost have as many digits as tell the kernels apart.
+
+    width: of the terminal, in characters. Where the table is wider, it leaves out columns in the order of DROPPED; below
+    STACKED characters, or where that is not enough, a kernel takes two lines or more. No number and no hash is ever cut.
 
     "original then" is the original's latency in the same paired session as the kernel's: a machine is not always as
     fast as it was when the original's own row was measured.
     """
-    others = runtimes[1:] if cost == "latency" else ()
-    rows = [_cells(record, reference, cost, others, metric) for record in front]
-    if reference is not None:
-        rows.insert(0, _original(reference, cost, others, metric))
-    names, table = _table(rows, DROPPED, width)
-    for record, cells in zip([None, *front] if reference is not None else front, rows, strict=True):
-        bold = record is not None and beats(record, reference, metric)
-        table.add_row(*(cells[name] for name in names), style="bold" if bold else None, end_section=record is None)
+    rows = _rows(reference, front, cost, runtimes, metric)
+    styles = [""] * (reference is not None) + ["bold" if beats(record, reference, metric) else "" for record in front]
+    names = fitting(rows, DROPPED, width)
+    if width is not None and (width < STACKED or table_width(rows, names) > width):
+        return stacked(rows, styles, width)
+    table = single_lines(rows, names)
+    for position, (style, cells) in enumerate(zip(styles, rows, strict=True)):
+        section = position == 0 and reference is not None
+        table.add_row(*(cells[name] for name in names), style=style, end_section=section)
     return table
 
 
-def measurement_table(measurement: Measurement, width: int | None = None) -> Table:
-    """What `measure` found in a runtime: each kernel against the original in the same session. width: as in `front_table`."""
-    rows = [
-        {
-            "kernel": key[:12],
-            "latency": wording.milliseconds(timing.latency_ms),
-            "original": wording.milliseconds(timing.original_latency_ms),
-            "ratio": wording.NOTHING if timing.ratio is None else f"{timing.ratio:.3f}",
-            "speed-up": "refused" if timing.refused else wording.speedup(timing.speedup),
-            "spread": wording.spread(timing.speedup_range),
-            "memory format": (timing.memory_format or "").replace("_", " "),
-            "original's": (timing.original_format or "").replace("_", " "),
-        }
-        for key, timing in measurement.kernels.items()
+def notes(
+    reference: Reference | None,
+    front: Sequence[TrialRecord],
+    cost: str,
+    runtimes: Mapping[str, Mapping[str, Any]],
+    width: int | None = None,
+    metric: Metric = ACCURACY,
+) -> list[str]:
+    """What stands below a `front_table` of the same arguments: columns left out, the legend, found kernels as formulas."""
+    rows = _rows(reference, front, cost, list(runtimes), metric)
+    names = fitting(rows, DROPPED, width)
+    stacks = width is not None and (width < STACKED or table_width(rows, names) > width)
+    left = [] if stacks or not rows else [name for name in rows[0] if name not in names]
+    lines = [f"left out at {width} columns: {', '.join(left)} (all: --json, or a wider terminal)"] if left else []
+    return [*lines, *(legend(cost, runtimes) if front else []), *_formulas(front, width)]
+
+
+def _formulas(front: Sequence[TrialRecord], width: int | None) -> list[str]:
+    """Each kernel without a name as a formula, cut to the width."""
+    found = [record for record in front if record.program and record.hash and name_of(record.hash) is None]
+    return [
+        f"{record.hash}  {formula(Kernel.from_json(str(record.program)), None if width is None else width - _INDENT)}"
+        for record in found
     ]
-    names, table = _table(rows, ("original's", "memory format", "ratio", "spread"), width)
-    for row in rows:
-        table.add_row(*(row[name] for name in names))
-    return table
-
-
-def _table(rows: Sequence[Mapping[str, str]], dropped: Sequence[str], width: int | None) -> tuple[list[str], Table]:
-    """The columns that fit a width, and an empty table of them that never cuts a cell."""
-    from rich import box
-    from rich.table import Table
-
-    names = _fitting(rows, dropped, width)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
-    for name in names:
-        table.add_column(name, justify="left" if name == "kernel" else "right", no_wrap=True)
-    table.width = _width(rows, names)
-    return names, table
 
 
 def legend(cost: str, runtimes: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -117,29 +127,32 @@ def elsewhere(record: TrialRecord) -> str:
     return ", ".join(f"{wording.speedup(value)} in {name}" for name, value in found if value)
 
 
-def _fitting(rows: Sequence[Mapping[str, str]], dropped: Sequence[str], width: int | None) -> list[str]:
-    """The columns that fit a width: all, but for those that are dropped first."""
-    names = list(rows[0]) if rows else ["kernel"]
-    for name in dropped:
-        if width is None or _width(rows, names) <= width:
-            break
-        names = [kept for kept in names if kept != name]
-    return names
+def _rows(
+    reference: Reference | None, front: Sequence[TrialRecord], cost: str, runtimes: Sequence[str], metric: Metric
+) -> list[dict[str, str]]:
+    """The original, then the front: their cells by column."""
+    others = runtimes[1:] if cost == "latency" else ()
+    scores = [record.accuracy for record in front] + ([reference.accuracy] if reference else [])
+    costs = [record.speedup if cost == "latency" else record.cost for record in front]
+    digits = (
+        wording.digits_apart(metric.text, scores, 1, 4),
+        wording.digits_apart(wording.speedup, [*costs, 1.0], 2),
+    )
+    rows = [_cells(record, reference, cost, others, metric, digits) for record in front]
+    return [*([_original(reference, cost, others, metric, digits)] if reference is not None else []), *rows]
 
 
-def _width(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
-    """Characters that the columns take side by side."""
-    return sum(max([len(name), *(len(row[name]) for row in rows)]) for name in names) + _GAP * (len(names) - 1)
-
-
-def _original(reference: Reference, cost: str, others: Sequence[str], metric: Metric) -> dict[str, str]:
-    latency = {"latency": wording.milliseconds(reference.latency_ms), "original then": "", "speed-up": wording.speedup(1.0)}
+def _original(
+    reference: Reference, cost: str, others: Sequence[str], metric: Metric, digits: tuple[int, int]
+) -> dict[str, str]:
+    one = wording.speedup(1.0, digits[1])
+    latency = {"latency": wording.milliseconds(reference.latency_ms), "original then": "", "speed-up": one, "spread": ""}
     return {
         "kernel": "original",
         "trial": "",
-        metric.name: metric.text(reference.accuracy),
+        metric.name: metric.text(reference.accuracy, digits[0]),
         "vs original": "",
-        **({**latency, "spread": ""} if cost == "latency" else {"work": "1.00×"}),
+        **(latency if cost == "latency" else {"work": one}),
         **dict.fromkeys(others, wording.speedup(1.0)),
         "MACs": wording.count(reference.macs),
         "params": wording.count(reference.params),
@@ -147,23 +160,27 @@ def _original(reference: Reference, cost: str, others: Sequence[str], metric: Me
 
 
 def _cells(
-    record: TrialRecord, reference: Reference | None, cost: str, others: Sequence[str], metric: Metric
+    record: TrialRecord,
+    reference: Reference | None,
+    cost: str,
+    others: Sequence[str],
+    metric: Metric,
+    digits: tuple[int, int],
 ) -> dict[str, str]:
     known = reference is not None and record.accuracy is not None
     gain = (record.accuracy or 0) - reference.accuracy if known and reference else None
     measured = {
         "latency": wording.milliseconds(record.latency_ms),
         "original then": wording.milliseconds(record.original_latency_ms),
-        "speed-up": wording.speedup(record.speedup),
+        "speed-up": wording.speedup(record.speedup, digits[1]),
         "spread": wording.spread(speedup_spread(record)),
     }
-    work = {"work": wording.NOTHING if record.cost is None else f"{record.cost:.2f}×"}
     return {
-        "kernel": (record.hash or "")[:12],
+        "kernel": kernel_name(record.hash),
         "trial": str(record.number),
-        metric.name: metric.text(record.accuracy),
+        metric.name: metric.text(record.accuracy, digits[0]),
         "vs original": metric.difference(gain),
-        **(measured if cost == "latency" else work),
+        **(measured if cost == "latency" else {"work": wording.speedup(record.cost, digits[1])}),
         **{name: _elsewhere(record.runtimes.get(name, {})) for name in others},
         "MACs": wording.count(record.macs),
         "params": wording.count(record.params),

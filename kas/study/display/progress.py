@@ -7,7 +7,7 @@ only plain lines.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,13 +18,19 @@ from rich.text import Text
 
 from kas.reporting import wording
 from kas.reporting.metric import Metric
+from kas.reporting.naming import kernel_name
 from kas.study.display.events import Silent, StudyStarted, StudySummary
-from kas.study.display.overview import ACCURACY, beats, elsewhere, front_table, legend
+from kas.study.display.lines import make_console, wrapped
+from kas.study.display.overview import ACCURACY, STACKED, beats, elsewhere, front_table, notes
+from kas.study.storage import records
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.records import Reference, TrialRecord
 
-__all__ = ["Terminal", "make_console", "remaining_s", "trial_line"]
+__all__ = ["Terminal", "remaining_s", "trial_line"]
 
+_MEMBERS = 6  # of the front, that stand below the lines at most
+_LINES_AROUND = 14  # that the rest of the screen takes: the current trial, the bar, the head, the last trials
+_LINES_STACKED = 4  # of a kernel, where it takes several
 _STYLES = {"ok": "green", "error": "bold red", "duplicate": "dim"}
 
 
@@ -35,7 +41,7 @@ def trial_line(
     outcome = record.outcome or "cut off"
     line = Text(f"trial {record.number:>4}  ")
     line.append(f"{outcome:<13}", style=_STYLES.get(outcome, "yellow"))
-    line.append(f" {(record.hash or '')[:8]:<8}  ")
+    line.append(f" {kernel_name(record.hash):<12}  ")
     if outcome == "ok":
         gain = None if reference is None or record.accuracy is None else record.accuracy - reference.accuracy
         line.append(f"{metric.name} {metric.text(record.accuracy):>7} ({metric.difference(gain)})  ")
@@ -73,12 +79,6 @@ def remaining_s(seconds: float, done: int, left: int) -> float | None:
     return seconds / done * left if done > 0 else None
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """The console of a command: lines are never broken; tables have room for all columns where there is no terminal."""
-    console = Console(highlight=False, soft_wrap=True, stderr=stderr)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, stderr=stderr, width=140)
-
-
 class Terminal(Silent):
     """The listener that shows a study to a person. `clock`: seconds, for tests."""
 
@@ -95,11 +95,13 @@ class Terminal(Silent):
         self._begun = clock()
         self._finished_here = 0
         self._current = ""
+        self._ended: list[TrialRecord] = []
 
     def study_started(self, event: StudyStarted) -> None:
         """Show what is run and where, and start the live line."""
         self._study = event
         self._begun = self._clock()
+        self._ended = list(event.front)
         had = f", {event.finished} of them finished" if event.finished else ""
         self._print(f"study {event.name}: {event.wanted} trials{had}, on {event.device}, cost: {event.cost}")
         self._print(f"files {event.folder}   trials in {event.storage}")
@@ -143,6 +145,7 @@ class Terminal(Silent):
     def trial_finished(self, record: TrialRecord, finished: int, wanted: int, own: bool) -> None:
         """A line for the trial, with how far the study is and the time left."""
         self._finished_here += record.is_finished
+        self._ended.append(record)
         left = self._left(finished, wanted)
         self._bar.update(self._task, total=wanted, completed=finished, left=left)
         self._current = "" if own else self._current
@@ -168,7 +171,7 @@ class Terminal(Silent):
                 summary.reference, summary.front, cost, list(summary.runtimes), self.console.width, summary.metric
             )
             self._print(table)
-            for line in legend(cost, summary.runtimes) if summary.front else ():
+            for line in notes(summary.reference, summary.front, cost, summary.runtimes, self.console.width, summary.metric):
                 self._print(line)
         folder = StudyFolder(summary.folder)
         better = [record for record in summary.front if beats(record, summary.reference, summary.metric)]
@@ -176,10 +179,7 @@ class Terminal(Silent):
         if summary.front and all(map(summary.metric.is_constant, reached)):
             self._print(no_better_than_constant(summary.metric, "the original and every kernel of the front are"))
         elif better:
-            best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
-            gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
-            others = f"; {others}" if (others := elsewhere(best)) else ""
-            self._print(f"best {summary.metric.within} of the original: {best.hash} ({gain}{others})")
+            self._print(_best(better, summary.metric))
         for name, path in (("kernels", folder.kernels), ("log", folder.log)):
             if Path(path).exists():
                 self._print(f"{name:<8} {path}")
@@ -201,14 +201,40 @@ class Terminal(Silent):
         return "" if seconds is None or finished >= wanted else f"about {wording.duration(seconds)} left"
 
     def _below(self) -> Table:
+        """The current trial, the bar, the best kernel so far, and of the front as much as has room."""
         grid = Table.grid()
         grid.add_row(Text(self._current or "waiting", style="cyan", no_wrap=True, overflow="ellipsis"))
         grid.add_row(self._bar)
+        if self._study is None or self._reference is None:
+            return grid
+        front = records.front(self._ended, self._metric.direction)
+        better = [record for record in front if beats(record, self._reference, self._metric)]
+        grid.add_row(
+            Text(wrapped(_best(better, self._metric), self.console.width) if better else "no kernel beats the original yet")
+        )
+        lines = _LINES_STACKED if self.console.width < STACKED else 1
+        shown = front[: max(0, min(_MEMBERS, (self.console.height - _LINES_AROUND) // lines))]
+        if shown:
+            grid.add_row(front_table(self._reference, shown, self._study.cost, width=self.console.width, metric=self._metric))
+        if left := len(front) - len(shown):
+            grid.add_row(Text(f"and {left} more on the front"))
         return grid
 
     def _print(self, item: str | Text | Table) -> None:
         # Text, not markup: an error message may hold square brackets.
+        if isinstance(item, str) and self.console.is_terminal:
+            item = wrapped(item, self.console.width)
+        elif isinstance(item, Text) and self.console.is_terminal:
+            item = Text("\n").join(item.wrap(self.console, self.console.width))
         self.console.print(Text(item) if isinstance(item, str) else item)
+
+
+def _best(better: Sequence[TrialRecord], metric: Metric) -> str:
+    """The fastest of the kernels that beat the original, in words."""
+    best = max(better, key=lambda record: (record.speedup or 0, -(record.cost or 0)))
+    gain = f"{wording.speedup(best.speedup)} as fast" if best.speedup else f"{best.cost or 0:.2f}× the work"
+    others = f"; {others}" if (others := elsewhere(best)) else ""
+    return f"best {metric.within} of the original: {kernel_name(best.hash)} ({gain}{others})"
 
 
 def _whose(number: int | None) -> str:

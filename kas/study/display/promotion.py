@@ -13,11 +13,14 @@ from rich.text import Text
 from kas.reporting import wording
 from kas.reporting.errorbars import mean_and_sd, paired_difference
 from kas.reporting.metric import Metric
+from kas.reporting.naming import kernel_name
 from kas.study.display.events import Listener, Silent
+from kas.study.display.lines import wrapped
 from kas.study.display.overview import ACCURACY
 from kas.study.storage import records
 from kas.study.storage.promotions import ORIGINAL, Promotion, promotions
 from kas.study.storage.status import runtime_name
+from kas.zoo.matching import name_of
 
 if TYPE_CHECKING:
     import optuna
@@ -87,7 +90,7 @@ def _standing(
     difference = None if key == ORIGINAL else paired_difference(pairs)
     return Standing(
         kernel=key,
-        name=None if key == ORIGINAL else _known(key),
+        name=None if key == ORIGINAL else name_of(key),
         epochs=epochs,
         seeds=tuple(tests),
         validation=tuple(float(one.validation or 0.0) for one in done),
@@ -144,7 +147,7 @@ def promotion_table(rows: Sequence[Standing], metric: Metric, runtimes: Sequence
     for row in rows:
         numbers = {"params": wording.count(row.params), "MACs": wording.count(row.macs)}
         table.add_row(
-            row.name or row.kernel[:12],
+            kernel_name(row.kernel),
             str(len(row.seeds)),
             _with_bar(metric.text(row.mean), row.sd, metric),
             _difference(row, metric),
@@ -170,13 +173,6 @@ def _difference(row: Standing, metric: Metric) -> str:
         return "" if row.kernel == ORIGINAL else wording.NOTHING
     half = None if row.difference_high is None else row.difference_high - row.difference
     return _with_bar(metric.difference(row.difference).replace("points", "pt"), half, metric).removesuffix(" pt")
-
-
-def _known(key: str) -> str | None:
-    """The name of a known kernel."""
-    from kas import zoo
-
-    return next((name for name in zoo.names() if zoo.get(name).hash == key), None)
 
 
 class PromotionListener(Listener, Protocol):
@@ -208,11 +204,11 @@ class PromotionTerminal(Silent):
 
     def unit_started(self, kernel: str, seed: int) -> None:
         """Show it."""
-        self._below(f"{kernel}, seed {seed}: training ...")
+        self._below(f"{kernel_name(kernel)}, seed {seed}: training ...")
 
     def unit_epoch(self, kernel: str, seed: int, epoch: int, epochs: int, accuracy: float) -> None:
         """Show it."""
-        self._below(f"{kernel}, seed {seed}: epoch {epoch} of {epochs}, validation {self._metric.text(accuracy)}")
+        self._below(f"{kernel_name(kernel)}, seed {seed}: epoch {epoch} of {epochs}, validation {self._metric.text(accuracy)}")
 
     def stage(self, number: int | None, name: str, detail: str = "") -> None:
         """Show what is measured."""
@@ -222,11 +218,11 @@ class PromotionTerminal(Silent):
         """A line."""
         scores = f"validation {self._metric.text(result.validation):>7}   test {self._metric.text(result.test):>7}"
         said = scores if result.reason is None else f"failed: {result.reason}"
-        self.message(f"{result.kernel:<16}  seed {result.seed}  {said}  ({wording.duration(result.seconds)})")
+        self.message(f"{kernel_name(result.kernel):<16}  seed {result.seed}  {said}  ({wording.duration(result.seconds)})")
 
     def message(self, text: str) -> None:
         """A line."""
-        self.console.print(Text(text))
+        self.console.print(Text(wrapped(text, self.console.width) if self.console.is_terminal else text))
 
     def close(self) -> None:
         """End the live line; harmless if there is none."""

@@ -122,12 +122,12 @@ class Reference:
 
 
 def read(study: optuna.Study) -> list[TrialRecord]:
-    """A record of every trial that a worker has begun, in the order of their numbers, re-measured latencies included.
+    """A record of every trial that a worker has begun, in the order of their numbers.
 
     Broken trials are left out; `kas.reporting.stored.broken` names them.
     """
-    pooled = stored.attribute(study, keys.FRONT) or {}
-    return [_record(trial, pooled) for trial in stored.trials(study) if trial.state != optuna.trial.TrialState.WAITING]
+    front = stored.attribute(study, keys.FRONT) or {}
+    return [_record(trial, front) for trial in stored.trials(study) if trial.state != optuna.trial.TrialState.WAITING]
 
 
 def finished(trials: Sequence[FrozenTrial] | optuna.Study) -> int:
@@ -185,9 +185,9 @@ def _config(study: optuna.Study) -> Mapping[str, Any]:
     return loads(stored.attribute(study, keys.CONFIG))
 
 
-def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> TrialRecord:
+def _record(trial: FrozenTrial, front: Mapping[str, Mapping[str, Any]]) -> TrialRecord:
     attributes = trial.user_attrs
-    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", *_LATER}
+    names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", "runtimes"}
     known: dict[str, Any] = {name: attributes[name] for name in names if name in attributes}
     outcome = keys.outcome_of(trial)
     ended, begun = trial.datetime_complete, trial.datetime_start
@@ -199,12 +199,5 @@ def _record(trial: FrozenTrial, pooled: Mapping[str, Mapping[str, Any]]) -> Tria
         seconds=(ended - begun).total_seconds() if ended and begun else None,
         **known,
     )
-    again = pooled.get(str(record.hash)) if outcome == "ok" else None
-    if again is None:
-        return record
-    again = {name: again[name] for name in (*_MEASURED, *_LATER) if name in again}
-    return replace(record, cost=again.get("ratio", record.cost), **again)
-
-
-_LATER = ("measured", "runtimes")  # what only the front's later measurements give
-_MEASURED = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+    later = front.get(str(record.hash), {}) if outcome == "ok" else {}
+    return replace(record, runtimes=later["runtimes"]) if "runtimes" in later else record

@@ -9,11 +9,13 @@ from typing import Any
 
 import optuna
 
+from kas.language.kernel import Kernel
 from kas.reporting import naming, stored
 from kas.reporting.parsing import loads, text
 from kas.study import attributes as keys
 from kas.study.storage import promotions, records
 from kas.study.storage.files import StudyFolder
+from kas.zoo.matching import name_of
 
 __all__ = ["replaced", "runtime_name", "runtimes", "status"]
 
@@ -62,6 +64,8 @@ def status(study: optuna.Study, folder: Path) -> dict[str, Any]:
         "front": [
             {
                 "hash": record.hash,
+                "name": name_of(str(record.hash)),
+                "formula": naming.formula(Kernel.from_json(record.program)) if record.program else None,
                 "accuracy": record.accuracy,
                 "latency_ms": record.latency_ms,
                 "macs": record.macs,

@@ -1,26 +1,19 @@
-"""What happens to the front when a run ends: it is measured again, in every runtime, and its kernels are exported.
+"""What happens to the front when a run ends: it is measured in every other runtime, and its kernels are exported.
 
-One paired session is off by several per cent, and the front is where the luckiest of them gather: chosen for being the
-smallest of many, a front member's ratio is too good on average. So each member is timed again in SESSIONS new paired
-sessions, and their pooled numbers (the median of the ratios; the widest of the spreads) take the place of the first,
-biased one, in a study attribute, since an ended trial cannot change. A kernel that moves back may let others on to the
-front; these are measured as well, until every member has been. Nothing is measured twice, on a later run either.
-
-A kernel may be fast in one runtime alone. So each member is then measured in every other runtime that is installed, in
-one paired session each, since no selection has made these numbers too good. What was measured is stored kernel by kernel:
-a killed process loses one measurement.
+A kernel may be fast in one runtime alone. So each member is measured in every other runtime that is installed, in one
+paired session each, since no selection has made these numbers too good. What was measured is stored kernel by kernel in a
+study attribute: a killed process loses one measurement, and nothing is measured twice, on a later run either.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from kas.evaluation import OutOfMemory, Paired
+from kas.evaluation import OutOfMemory
 from kas.evaluation.checkpoints import read_checkpoint, torch_bytes
 from kas.evaluation.data import preprocessing_of
 from kas.evaluation.inputs import sample_shape
@@ -38,27 +31,9 @@ from kas.study.storage.depot import Slot
 from kas.study.storage.files import is_whole_svg, write_bytes, write_if_other, write_text
 from kas.study.storage.records import TrialRecord
 from kas.study.workers.bench import Bench
-from kas.study.workers.trial import measure
+from kas.study.workers.pairing import measure, pool
 
-__all__ = ["SESSIONS", "export_front", "measure_in_other_runtimes", "pool", "remeasure_front"]
-
-SESSIONS = 3
-
-
-def remeasure_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
-    """Measure every front member that has been measured once only; does nothing if the cost is the analytic work."""
-    while bench.measures:
-        pooled: dict[str, Any] = stored.attribute(study, keys.FRONT) or {}
-        members = [record for record in records.front(records.read(study), records.metric(study).direction) if record.hash]
-        once = [record for record in members if "measured" not in pooled.get(str(record.hash), {})]
-        if not once:
-            return
-        listener.message(f"measuring {len(once)} kernels of the front again")
-        for position, record in enumerate(once, 1):
-            listener.stage(record.number, "latency", f"again, {position} of {len(once)}")
-            known = pooled.get(str(record.hash), {})
-            pooled = {**pooled, str(record.hash): {**known, **_measure_again(bench, record)}}
-            study.set_user_attr(keys.FRONT, pooled)
+__all__ = ["export_front", "measure_in_other_runtimes"]
 
 
 def measure_in_other_runtimes(
@@ -132,26 +107,6 @@ def _note(study: optuna.Study, runtime: str, known: Mapping[str, Any]) -> None:
         study.set_user_attr(keys.RUNTIMES, {**noted, runtime: known})
 
 
-def pool(sessions: Sequence[Paired]) -> dict[str, Any]:
-    """Several paired sessions as one measurement, with the names of the user attributes; milliseconds, ratios.
-
-    Runtime version and memory formats are those of the last: there is one original in a process, prepared once.
-    """
-    ratio = statistics.median(session.ratio for session in sessions)
-    return {
-        "latency_ms": statistics.median(session.candidate_ms for session in sessions),
-        "original_latency_ms": statistics.median(session.original_ms for session in sessions),
-        "ratio": ratio,
-        "ratio_low": min(session.ratio_low for session in sessions),
-        "ratio_high": max(session.ratio_high for session in sessions),
-        "speedup": 1 / ratio,
-        "measured": len(sessions),
-        "version": sessions[-1].version,
-        "memory_format": sessions[-1].candidate_format,
-        "original_format": sessions[-1].original_format,
-    }
-
-
 def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
     """Write each front kernel to `kernels/`: its program (.json), module (.py), drawing (.svg) and trained weights (.ckpt).
 
@@ -168,15 +123,6 @@ def export_front(study: optuna.Study, bench: Bench, listener: Listener) -> None:
             write_text(path, svg_text(kernel))
         if not _is_whole(path := path.with_suffix(".ckpt")):
             _export_weights(study, bench, record, kernel, path, listener)
-
-
-def _measure_again(bench: Bench, record: TrialRecord) -> Mapping[str, Any]:
-    kernel = Kernel.from_json(str(record.program))
-    sizes, _ = bench.solve(kernel)
-    try:
-        return pool([measure(bench, kernel, sizes) for _ in range(SESSIONS)])
-    except (Refusal, OutOfMemory):  # another device than the one that measured it first, whose numbers stay
-        return {"measured": 1}
 
 
 def _module(bench: Bench, kernel: Kernel) -> str:

@@ -28,8 +28,7 @@ from kas.study.storage.measurements import keep
 from kas.study.storage.records import TrialRecord
 from kas.study.workers.adapters import stored_targets
 from kas.study.workers.bench import Bench
-from kas.study.workers.front import pool
-from kas.study.workers.trial import measure
+from kas.study.workers.pairing import measure, pool
 
 __all__ = ["make_bench", "measure_here"]
 

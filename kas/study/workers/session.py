@@ -143,7 +143,7 @@ class _Session:
     def work(self, interruption: Interruption, sampler: KernelSampler) -> Result:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
-        from kas.study.workers.front import export_front, measure_in_other_runtimes, remeasure_front
+        from kas.study.workers.front import export_front, measure_in_other_runtimes
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
 
@@ -161,7 +161,6 @@ class _Session:
         result = Runner(queue, pipeline, self.listener, interruption, folder=self.place.root).run()
 
         def finish() -> None:
-            remeasure_front(self.study, bench, self.listener)
             export_front(self.study, bench, self.listener)
             publication.study(self.study)
             measure_in_other_runtimes(self.study, bench, self.listener)
@@ -212,6 +211,7 @@ class _Session:
                 epochs=self.config.training.epochs,
                 replaced=replaced,
                 metric=records.metric(self.study),
+                front=records.front(records.read(self.study), records.metric(self.study).direction),
             )
         )
         if stored.attribute(self.study, keys.INPUT) is None:

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from torch import nn
 
-from kas.evaluation import EpochReport, OutOfMemory, Paired, TimeLimit, TrainingDiverged, TrainResult, check, compare, train
+from kas.evaluation import EpochReport, OutOfMemory, TimeLimit, TrainingDiverged, TrainResult, check, train
 from kas.evaluation.devices import cpu_threads
 from kas.evaluation.failures import memory_errors
 from kas.evaluation.runtimes import Refusal
@@ -23,11 +23,13 @@ from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.display.events import Listener
 from kas.study.display.publication import Publication
+from kas.study.storage import records
 from kas.study.storage.depot import NOWHERE, Slot
 from kas.study.workers.bench import Bench, replaced_work
+from kas.study.workers.pairing import LATENCIES, SESSIONS, latency_attributes, measure, pool
 from kas.study.workers.runner import TrialContext
 
-__all__ = ["Pipeline", "latency_attributes", "measure", "train_on"]
+__all__ = ["Pipeline", "train_on"]
 
 _NAMES: dict[type[Exception], str] = {
     InvalidKernel: "infeasible",
@@ -123,6 +125,9 @@ class Pipeline:
             "resumed_from_epoch": result.resumed_from_epoch,
             "train_seconds": round(result.seconds, 3),
         }
+        if bench.measures and _enters_front(context, kernel, accuracy, cost):
+            cost = self._measure_again(context, kernel, deployed_sizes, found)
+            constraints["latency"] = cost - bench.config.cost.max_ratio
         return Outcome("ok", values=(accuracy, cost), constraints=constraints)
 
     def _check_health(self, context: TrialContext, network: nn.Module, found: dict[str, Any]) -> None:
@@ -149,37 +154,36 @@ class Pipeline:
         if limit < paired.ratio < _HOPELESS * limit:
             paired = measure(self._bench, kernel, sizes)
         found |= latency_attributes(paired)
-        if paired.ratio > limit:
-            reason = f"{paired.ratio:.2f} times the original's latency, over cost.max_ratio {limit:g}"
-            raise _Ended(Outcome("too_slow", reason, constraints={"latency": paired.ratio - limit}))
-        return paired.ratio
+        return _within(paired.ratio, limit)
+
+    def _measure_again(self, context: TrialContext, kernel: Kernel, sizes: Sizes, found: dict[str, Any]) -> float:
+        """The ratio pooled over new paired sessions, which takes the place of the first; too slow ends the trial.
+
+        One paired session is off by several per cent, and the front is where the luckiest of them gather: who is on it was
+        chosen for a small ratio. So a kernel that would enter the front is timed again before the trial ends, since an
+        ended trial of Optuna cannot change: its values, its note, `study.best_trials`, `status` and the dashboard say the
+        same. What is dominated when it ends stays so. The first numbers are kept in the attribute `first_latency`.
+        """
+        context.listener.stage(context.number, "latency", "again, for the front")
+        again = pool([measure(self._bench, kernel, sizes) for _ in range(SESSIONS)])
+        found |= {"first_latency": {name: found[name] for name in LATENCIES}, **{name: again[name] for name in LATENCIES}}
+        found["measured"] = again["measured"]
+        return _within(float(again["ratio"]), self._bench.config.cost.max_ratio)
 
 
-def measure(bench: Bench, kernel: Kernel, sizes: Sizes, runtime: str | None = None) -> Paired:
-    """Time the deployed network with the kernel against the original in a runtime (by default the study's): one paired session.
-
-    Raises KasError if the runtime is missing or refuses the original, Refusal if it refuses the network with the kernel.
-    """
-    original = bench.timed_original(runtime)
-    with memory_errors("building the network"):
-        candidate, example = bench.timed(bench.deploy(kernel, sizes)), bench.measured_example
-    return compare(original, candidate, example, bench.config.cost, lock=bench.lock, runtime=bench.runtime(runtime))
+def _within(ratio: float, limit: float) -> float:
+    """The ratio, if it is not over cost.max_ratio."""
+    if ratio > limit:
+        reason = f"{ratio:.2f} times the original's latency, over cost.max_ratio {limit:g}"
+        raise _Ended(Outcome("too_slow", reason, constraints={"latency": ratio - limit}))
+    return ratio
 
 
-def latency_attributes(paired: Paired) -> dict[str, Any]:
-    """A paired measurement as user attributes; milliseconds, ratios."""
-    return {
-        "runtime": paired.runtime,
-        "runtime_version": paired.version,
-        "original_format": paired.original_format,
-        "memory_format": paired.candidate_format,
-        "latency_ms": paired.candidate_ms,
-        "original_latency_ms": paired.original_ms,
-        "ratio": paired.ratio,
-        "ratio_low": paired.ratio_low,
-        "ratio_high": paired.ratio_high,
-        "speedup": paired.speedup,
-    }
+def _enters_front(context: TrialContext, kernel: Kernel, accuracy: float, cost: float) -> bool:
+    """Whether no trial that has ended dominates these values."""
+    study = context.trial.study
+    own = records.TrialRecord(context.number, "COMPLETE", "ok", hash=kernel.hash, accuracy=accuracy, cost=cost)
+    return own in records.front([*records.read(study), own], records.metric(study).direction)
 
 
 def train_on(
