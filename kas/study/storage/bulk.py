@@ -69,8 +69,10 @@ class BulkStorage(RDBStorage):
             columns = step.step, step.intermediate_value, step.intermediate_value_type
             for owner, number, stored, kind in rows(step, *columns, order=step.trial_intermediate_value_id):
                 steps[owner][number] = step.stored_repr_to_intermediate_value(stored, kind)
-            # few columns, and the times as Optuna converts them: these may be objects
-            found = session.scalars(select(trial).where(trial.study_id == study_id).order_by(trial.trial_id)).all()
+            # of few columns, and with times that Optuna converts: these may be objects
+            found: Iterable[Any] = session.scalars(
+                select(trial).where(trial.study_id == study_id).order_by(trial.trial_id)
+            ).all()
             return [
                 FrozenTrial(
                     number=row.number,
