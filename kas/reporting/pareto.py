@@ -117,7 +117,7 @@ def front(values: Sequence[Point], directions: Sequence[str], violations: Sequen
 
     Points past a constraint and points with an infinite value, which none could dominate, never count.
     """
-    finite = [bool(np.isfinite(row).all()) for row in _losses(values, directions)]
+    finite = [bool(np.isfinite(point).all()) for point in _losses(values, directions)]
     allowed = [p for p in range(len(values)) if finite[p] and (violations is None or violations[p] <= 0)]
     fronts = non_dominated_sort([values[p] for p in allowed], directions)
     return [allowed[member] for member in fronts[0]] if fronts else []

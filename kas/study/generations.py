@@ -23,20 +23,12 @@ class Generations(BaseGASampler):
     Broken trials are of none, and trials with an infinite value are no parents.
     """
 
-    def __init__(self, population_size: int):
-        super().__init__(population_size)
-        self._sound: dict[tuple[int, int], set[int]] = {}
-
-    def trials(self, study: optuna.Study) -> list[FrozenTrial]:
-        """The trials of a study that are not broken; those that have ended are looked at once."""
-        return stored.trials(study, self._sound.setdefault((id(study._storage), study._study_id), set()))
-
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
         """The generation of a trial, given to it if it has none, as Optuna does; broken trials are of none."""
         known = count(trial.system_attrs.get(self._GENERATION_KEY))
         if known is not None:
             return known
-        complete = [other for other in self.trials(study) if other.state == TrialState.COMPLETE]
+        complete = [other for other in stored.trials(study) if other.state == TrialState.COMPLETE]
         generations = [other.system_attrs.get(self._GENERATION_KEY, -1) for other in complete]
         latest = max([0, *generations])
         generation: int = latest + (generations.count(latest) >= (self.population_size or 0))

@@ -11,8 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers.nsgaii import PolynomialMutation, SBXCrossover
 from optuna.samplers.nsgaii._child_generation_strategy import NSGAIIChildGenerationStrategy
-from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from kas.study.genome import is_step
 
@@ -29,18 +28,20 @@ class OtherParameters:
     """
 
     def __init__(self) -> None:
-        self._space = IntersectionSearchSpace()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._crossover, self._mutation = SBXCrossover(), PolynomialMutation()
 
     def search_space(self, study: optuna.Study) -> dict[str, BaseDistribution]:
-        """The parameters that are inherited: neither of a kernel nor of a single value."""
-        return {
-            name: distribution
-            for name, distribution in self._space.calculate(study).items()
-            if not is_step(name, distribution) and not distribution.single()
-        }
+        """The parameters that are inherited: with the same distribution in all trials, neither of a kernel nor of one value."""
+        space: dict[str, BaseDistribution] | None = None
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            own = {name: one for name, one in trial.distributions.items() if not is_step(name, one)}
+            known = own if space is None else space
+            space = {name: one for name, one in known.items() if own.get(name) == one}
+            if not space:
+                break
+        return {name: one for name, one in (space or {}).items() if not one.single()}
 
     def child(
         self, study: optuna.Study, space: dict[str, BaseDistribution], parents: list[FrozenTrial], seed: int

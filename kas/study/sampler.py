@@ -141,7 +141,7 @@ class KernelSampler(Generations):
             kernel = kernel if keeps(kernel, given) else None
         else:
             breeder = self._breeder(ops, targets, budget, rank)
-            seed, others = (self.seed, trial.number), [one for one in self.trials(study) if one.number != trial.number]
+            seed, others = (self.seed, trial.number), [one for one in stored.trials(study) if one.number != trial.number]
             if given:
                 known = (kernel for one in reversed(others) if (kernel := program_of(one, name)) is not None)
                 kernel = breeder.given(given, known, seed)

@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from kas.language.errors import KasError
+from kas.study.storage.bulk import BulkStorage
 from kas.study.storage.copying import copied
 from kas.study.storage.disk import disk_error
 from kas.study.storage.files import StudyFolder
@@ -155,7 +156,7 @@ def _open_sqlite(url: str, create: bool) -> BaseStorage:
     path = _path(url)
     _need(path, create)
     with flock(path.with_name(path.name + ".mutex")):  # two processes that create the tables at once collide
-        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
+        storage = BulkStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
         event.listen(storage.engine, "connect", _set_pragmas)
         storage.engine.dispose()  # connections opened so far have no pragmas
         with storage.engine.connect():
@@ -167,7 +168,7 @@ def _open_server(url: str) -> BaseStorage:
     mutex = _server_mutex(url, "tables")  # workers that create the tables at the same moment collide
     try:
         with mutex.hold():
-            storage = RDBStorage(url, engine_kwargs=dict(_SERVER[_dialect(url)]))
+            storage = BulkStorage(url, engine_kwargs=dict(_SERVER[_dialect(url)]))
     finally:
         mutex.close()
     return optuna.storages.get_storage(storage)
