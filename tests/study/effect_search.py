@@ -115,7 +115,7 @@ def use(drawn: Sequence[Drawn]) -> bool:
 def first(sampler: KernelSampler) -> list[str]:
     """The first kernels of a search without seeds."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    return [sampler.propose(study, study.ask()._cached_frozen_trial, sampler.ops(study)).hash]
+    return [sampler.suggest(study.ask()).hash]
 
 
 def union(name: str) -> Observe:
