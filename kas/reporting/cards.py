@@ -34,7 +34,9 @@ def save_curves_card(study: optuna.Study) -> None:
     """
     summary = summarize(study)
     if learners(summary):
-        _save(study, curves_figure(summary, CARD_COLOURS), f"{summary.metric.name} after each epoch", CURVES)
+        figure = curves_figure(summary, CARD_COLOURS)
+        figure["layout"]["legend"] |= {"y": -0.25, "yanchor": "top"}  # several lines, clear of the title
+        _save(study, figure, f"{summary.metric.name} after each epoch", CURVES)
 
 
 def _save(study: optuna.Study, figure: Figure, title: str, identity: str) -> None:

@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, sync_playwright
 from kas.study.__main__ import main as kas
 from kas.study.storage.opening import close_storage, open_storage
 
-COLOURS = 63  # of a picture: a few are enough, and the files stay small
-HEIGHT = 2000
+COLOURS = 31  # of a picture: a few are enough, and the files stay small
+HEIGHT = 1700
 
 
 class Quiet(WSGIRequestHandler):
@@ -58,8 +58,8 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for width in (400, 1280):
             shoot(browser, (args.study / "report.html").resolve().as_uri(), args.out / f"report_{width}.png", width)
-        page = f"http://127.0.0.1:{server.server_port}/dashboard/studies/{study._study_id}"
-        shoot(browser, page, args.out / "dashboard.png", 1280, 1100)
+        page = f"http://127.0.0.1:{server.server_port}/dashboard/studies/{study._study_id}/note"
+        shoot(browser, page, args.out / "dashboard.png", 1280, 800)
         browser.close()
     server.shutdown()
     close_storage(storage)
