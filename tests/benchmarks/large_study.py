@@ -90,10 +90,16 @@ def make(folder: Path, count: int) -> None:
     fields = [{"name": t.name, "in_channels": t.in_channels, "out_channels": t.out_channels, "size": t.size} for t in TARGETS]
     study.set_user_attr("kas.targets", json.dumps({"deployed": fields, "trained": fields}))
     rng = random.Random(0)
-    for number, drawn in enumerate(Sampler(2, TARGETS, BUDGET).stream(0, most=count)):
-        study.add_trial(trial(number, drawn.kernel, drawn.sizes, rng))
+    drawn = enumerate(Sampler(2, TARGETS, BUDGET).stream(0, most=count))
+    trials = [trial(number, one.kernel, one.sizes, rng) for number, one in drawn]
     close_storage(storage)
     mutex.close()
+    plain = optuna.storages.RDBStorage(f"sqlite:///{folder / NAME / 'study.db'}", engine_kwargs={"pool_size": 1})
+    with plain.engine.connect() as connection:  # nothing needs to survive a crash here
+        connection.exec_driver_sql("PRAGMA journal_mode=MEMORY")
+    for one in trials:
+        plain.create_new_trial(study._study_id, template_trial=one)
+    close_storage(plain)
 
 
 def load_dashboard(folder: Path) -> int:
