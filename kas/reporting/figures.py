@@ -121,7 +121,7 @@ def _staircase(summary: Summary, colours: Palette) -> dict[str, Any]:
         "x": [x for x, _ in places],
         "y": [y for _, y in places],
         "opacity": 0.45,
-        "line": {"color": colours["front"], "width": 4, "shape": "hv" if x_is_cost else "vh"},
+        "line": {"color": colours["front"], "width": 1.5, "dash": "dot", "shape": "hv" if x_is_cost else "vh"},
     }
 
 
