@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kas.lowering import build, source
     from kas.replacement import Placeholder, find_targets, fuse, replace
     from kas.solvers import Target, solve
+    from kas.study.calls.search import search
+    from kas.study.calls.study import Study
     from kas.study.sampler import KernelSampler
     from kas.study.suggest import suggest_kernel
 
@@ -28,6 +30,7 @@ __all__ = [
     "Kernel",
     "KernelSampler",
     "Placeholder",
+    "Study",
     "Target",
     "build",
     "cost",
@@ -37,6 +40,7 @@ __all__ = [
     "load",
     "replace",
     "sample",
+    "search",
     "solve",
     "source",
     "suggest_kernel",
@@ -52,6 +56,7 @@ _HOMES = {
     "Kernel": "kas.language",
     "KernelSampler": "kas.study.sampler",
     "Placeholder": "kas.replacement",
+    "Study": "kas.study.calls.study",
     "Target": "kas.solvers",
     "build": "kas.lowering",
     "cost": "kas.language",
@@ -61,6 +66,7 @@ _HOMES = {
     "load": "kas.evaluation.networks",
     "replace": "kas.replacement",
     "sample": "kas.generation",
+    "search": "kas.study.calls.search",
     "solve": "kas.solvers",
     "source": "kas.lowering",
     "suggest_kernel": "kas.study.suggest",

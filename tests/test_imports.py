@@ -12,7 +12,7 @@ import kas
 ROOT = Path(kas.__file__).parent
 ORDER = ["language", "zoo", "solvers", "generation", "generated", "lowering", "replacement", "evaluation", "reporting", "study"]
 # The folders of `study`, each of which may import those before it; "" for the modules beside them.
-ROOMS = ["", "storage", "display", "workers", "commands"]
+ROOMS = ["", "storage", "display", "workers", "commands", "calls"]
 MODULES = sorted(ROOT.rglob("*.py"))
 LONGEST = 250
 WITHOUT_TORCH = [
@@ -30,8 +30,8 @@ WITHOUT_TORCH = [
     "kas.study.storage.records",
     "kas.study.storage.opening",
 ]
-# `kernel.draw()` is a public call of the language's class, and loads the drawing when it is called.
-LATE = {("kas.language.kernel", "kas.lowering.drawing")}
+# How a kernel is shown is a public matter of the language's class, which loads it when it is asked for.
+LATE = {("kas.language.kernel", "kas.lowering.drawing"), ("kas.language.kernel", "kas.lowering.labels")}
 HEAVY = ("torch", "torchvision", "torchmetrics", "pytorch_lightning")
 
 

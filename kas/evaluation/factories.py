@@ -11,7 +11,7 @@ from kas.evaluation.settings import nearest
 from kas.language.errors import KasError
 from kas.replacement.frames import in_user_code, user_frames
 
-__all__ = ["call_factory"]
+__all__ = ["call_factory", "call_function"]
 
 
 def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: dict[str, Any]) -> Any:
@@ -20,7 +20,13 @@ def call_factory(where: str, factory: str, arguments: dict[str, Any], offered: d
     `where` is the key of the study file, for messages. Raises KasError if there is no such module or function, or if it
     does not take the arguments, and, with the user's frames, for what the function itself raises.
     """
-    function = _find(where, factory)
+    return call_function(where, factory, _find(where, factory), arguments, offered)
+
+
+def call_function(
+    where: str, factory: str, function: Callable[..., Any], arguments: dict[str, Any], offered: dict[str, Any]
+) -> Any:
+    """The same of a function that is found already; `factory` is its name."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in callables have no signature

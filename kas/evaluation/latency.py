@@ -28,7 +28,7 @@ _HOPELESS = 3.0  # times max_ratio: too slow after the warm-up alone
 _PATIENCE = 20.0  # times max_ratio: too slow after the very first pass, if that took over a second
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Paired:
     """A paired measurement. Times are medians in milliseconds for one batch; ratios are candidate over original.
 
@@ -57,6 +57,9 @@ class Paired:
             f"the original {self.original_ms:.3g} ms ({self.original_format}); "
             f"{self.speedup:.2f} times as fast (quartiles {low:.2f} to {high:.2f})"
         )
+
+    def __repr__(self) -> str:
+        return f"<Paired {self}>"
 
     @property
     def speedup(self) -> float:

@@ -205,5 +205,10 @@ def sample(
 
     The first kernels of a longer draw are the shorter draw. With targets each kernel is solvable for them within the
     budget (ratios to what is replaced, as in `kas.solve`). Raises KasError if there are not that many.
+
+    >>> target = Target("conv", in_channels=16, out_channels=16, size=(8, 8))
+    >>> kernels = sample(n=3, targets=[target], budget={"macs": 0.5})
+    >>> len({kernel.hash for kernel in kernels}), kernels == sample(n=4, targets=[target], budget={"macs": 0.5})[:3]
+    (3, True)
     """
     return [drawn.kernel for drawn in Sampler(rank, targets, budget, settings).stream(seed, most=n)]

@@ -11,7 +11,7 @@ from kas.language import FAMILIES, OPS, KasError
 
 __all__ = ["GENOME_STEPS", "GenerationSettings"]
 
-GENOME_STEPS = 24  # the longest program that a study can hold
+GENOME_STEPS = 24  # the longest program that is drawn
 
 _FAMILY_WEIGHTS = {
     "views": 1.8,

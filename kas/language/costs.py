@@ -41,6 +41,10 @@ def cost(
     """The cost of a kernel for `[1, channels, *size]`.
 
     Raises Infeasible with the step, the dim and its value if the kernel does not exist at these sizes.
+
+    >>> import kas
+    >>> cost(kas.zoo.get("depthwise_separable"), channels=16, size=(8, 8))
+    Cost(macs=25600, params=400, elementwise=1024, memory=8192)
     """
     env = environment(kernel, channels, size, groups, values or {})
     macs = sum(outcome.macs.value(env) for outcome in kernel.outcomes if outcome.macs is not None)

@@ -22,14 +22,29 @@ class KasError(Exception):
     """Base of every error that kas raises on purpose: what was wrong, where, and what would be right.
 
     exit_code: of a command that it ends; 2 for bad input.
+
+    >>> issubclass(InvalidKernel, KasError) and issubclass(Infeasible, KasError)
+    True
     """
 
     exit_code = 2
 
 
 class InvalidKernel(KasError):
-    """A program that is not a legal kernel. The message names the step and the broken rule."""
+    """A program that is not a legal kernel. The message names the step and the broken rule.
+
+    >>> import kas
+    >>> kas.Kernel.from_json('{"format": "kas.kernel/1", "rank": 2, "steps": [{"op": "relu", "ins": [1]}]}')
+    Traceback (most recent call last):
+    kas.language.errors.InvalidKernel: ...
+    """
 
 
 class Infeasible(KasError):
-    """Sizes that do not exist: a dim that is no positive integer at a target, or a budget that nothing satisfies."""
+    """Sizes that do not exist: a dim that is no positive integer at a target, or a budget that nothing satisfies.
+
+    >>> import kas
+    >>> kas.cost(kas.zoo.get("involution"), channels=15, size=(8, 8))
+    Traceback (most recent call last):
+    kas.language.errors.Infeasible: ...
+    """

@@ -31,6 +31,12 @@ class Kernel:
         rank: the number of spatial axes, 2, 1 or 0.
         steps: the primitives; step i (from 1) makes tensor i, tensor 0 is the input.
         outcomes: shape, weight and cost of each step, as monomials.
+
+    In a notebook a kernel is shown as its drawing.
+
+    >>> steps = [{"op": "fc", "ins": [0], "to": "C/4"}, {"op": "relu", "ins": [1]}, {"op": "fc", "ins": [2], "to": "C"}]
+    >>> Kernel.from_json({"format": "kas.kernel/1", "rank": 2, "steps": steps})
+    <Kernel 718f4fe9b68db0e6, rank 2: fc → C/4; relu; fc → C>
     """
 
     def __init__(self, rank: int, steps: Iterable[Step]):
@@ -154,7 +160,20 @@ class Kernel:
         return hash((self.rank, self.steps))
 
     def __repr__(self) -> str:
-        return f"<Kernel rank {self.rank}: {' '.join(step.op for step in self.steps)}>"
+        """The hash and the steps; a step that reads other tensors than the last one says which."""
+        import importlib
+
+        text = importlib.import_module("kas.lowering.labels").step_text
+        reads = [f" of {', '.join(map(str, step.ins))}" * (step.ins != (i,)) for i, step in enumerate(self.steps)]
+        steps = [text(step) + read for step, read in zip(self.steps, reads, strict=True)]
+        return f"<Kernel {self.hash}, rank {self.rank}: {'; '.join(steps)}>"
+
+    def _repr_svg_(self) -> str:
+        """The drawing, which a notebook shows in the kernel's place."""
+        import importlib
+
+        svg: str = importlib.import_module("kas.lowering.drawing").svg_text(self)
+        return svg
 
 
 def _without_first_side(step: Step, shapes: tuple[Shape, ...]) -> Step:

@@ -36,6 +36,13 @@ def build(
     Its parameters are one tensor for each weighted step, in step order, named after the step (`w3`). It can be copied,
     pickled, and loaded in another process. Raises Infeasible with the step, the dim and the value if the kernel does not
     exist at these sizes.
+
+    >>> import kas, torch
+    >>> module = build(kas.zoo.get("depthwise_separable"), channels=16, size=(8, 8))
+    >>> module
+    Kernel63da457741(channels=16, size=8x8: conv → C 3×3 depthwise; relu; fc → C)
+    >>> module(torch.zeros(2, 16, 8, 8)).shape
+    torch.Size([2, 16, 8, 8])
     """
     origin = Origin(kernel.to_json(), channels, tuple(size), groups, dict(values or {}), lowering)
     module = _class_of(origin, kernel)()
@@ -61,7 +68,20 @@ def _class_of(origin: Origin, kernel: Kernel) -> type[nn.Module]:
         text = source(kernel, **sizes, values=origin.values, lowering=origin.lowering)
         found = _classes[origin.arguments] = load(text, class_name(kernel))
         found.__reduce_ex__ = _reduce_ex  # type: ignore[assignment]
+        found.extra_repr = _extra_repr
     return found
+
+
+def _extra_repr(module: nn.Module) -> str:
+    """The sizes and the program of a built module, in the line in which torch prints it."""
+    origin = origin_of(module)
+    if origin is None:
+        return ""
+    size = "x".join(map(str, origin.size)) or "-"
+    groups = {} if origin.groups == 1 else {"groups": origin.groups}
+    sizes = {"channels": origin.channels, "size": size, **groups, **origin.values}
+    steps = repr(origin.kernel).partition(": ")[2].removesuffix(">")
+    return f"{', '.join(f'{name}={value}' for name, value in sizes.items())}: {steps}"
 
 
 def _reduce_ex(module: nn.Module, protocol: Any) -> Any:

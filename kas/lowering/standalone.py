@@ -49,6 +49,11 @@ def source(
     are the defaults of the constructor's arguments. With `check` the file has stored outputs, for which torch is loaded
     here, and run as a script it says `ok` or, with exit code 1, what differs.
     Raises Infeasible with the step, the dim and the value if the kernel does not exist at these sizes.
+
+    >>> import kas
+    >>> text = source(kas.zoo.get("depthwise_separable"), channels=16, size=(8, 8), check=False)
+    >>> "class Kernel63da457741(nn.Module):" in text
+    True
     """
     values = dict(values or {})
     env = environment(kernel, channels, size, groups, values)

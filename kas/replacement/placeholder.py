@@ -21,6 +21,12 @@ class Placeholder(nn.Module):
 
     kernel_size: odd; one number or one per axis. stride: one number or one per axis.
     Raises KasError for sizes that no such convolution has.
+
+    >>> layer = Placeholder(8, 16, kernel_size=3, stride=2)
+    >>> layer
+    Placeholder(8, 16, kernel_size=(3, 3), stride=(2, 2))
+    >>> layer(torch.zeros(2, 8, 6, 6)).shape
+    torch.Size([2, 16, 3, 3])
     """
 
     groups = 1

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kas.reporting import naming, wording
-from kas.reporting.parsing import loads, number, text
+from kas.reporting.metric import Metric
+from kas.reporting.parsing import listed, loads, number, text
+from kas.reporting.rows import Row
 from kas.reporting.summary import Summary
 
-__all__ = ["facts", "sentence"]
+__all__ = ["facts", "headline", "sentence", "why_on_front"]
 
 
 def sentence(summary: Summary) -> str:
@@ -28,10 +30,44 @@ def sentence(summary: Summary) -> str:
     gain = f"{best.values[1]:.2f} of the work"
     if summary.measured:
         gain = f"{wording.speedup(best.speedup or (1 / best.values[1] if best.values[1] else None))} as fast as the original"
+    name = f"{best.label}, " if best.hash else ""
     spread = f" (spread {wording.spread(best.speedup_range)})" if best.speedup_range else ""
     elsewhere = "".join(f"; in {name} {wording.speedup(value)}" for name, value in best.speedups.items())
     said = f"{gain}{spread} at {wording.difference(lead, summary.share)} of {summary.metric.name}, trial {best.number}"
-    return f"Best kernel: {said}{elsewhere}."
+    return f"Best kernel: {name}{said}{elsewhere}."
+
+
+def why_on_front(summary: Summary, row: Row) -> str:
+    """Why a row is on the front of a kas study, in the numbers of its neighbours there; empty if it is not."""
+    numbers = [one.number for one in summary.front]
+    if row.number not in numbers:
+        return ""
+    place, metric, cheap = numbers.index(row.number), summary.metric, "fast" if summary.measured else "cheap"
+    if len(numbers) == 1:
+        return f"on the front: the {cheap}est, and the best {metric.name}"
+    if place == 0:
+        return f"on the front: the {cheap}est of all"
+    before = summary.front[place - 1]
+    lead = metric.difference((before.values or (0.0,))[0] - (row.values or (0.0,))[0])
+    if place == len(numbers) - 1:
+        return f"on the front: the best {metric.name} of all; the next {cheap}er one (trial {before.number}) has {lead}"
+    return f"on the front: the next {cheap}er one (trial {before.number}) has {lead} of {metric.name}"
+
+
+def headline(attributes: Mapping[str, Any], metric: Metric, why: str = "") -> str:
+    """How a trial ended, in one line, from its user attributes: the kernel's name, metric, speed-up, why it is on the front."""
+    outcome = text(attributes.get("outcome")) or ""
+    name, value = naming.kernel_name(text(attributes.get("hash"))), number(attributes.get("accuracy"))
+    if outcome != "ok" or value is None:
+        words = outcome.replace("_", " ")
+        return f"{name}: {words}" if words and name else words
+    parts = [f"{metric.name} {metric.text(value)}"]
+    speedup, values = number(attributes.get("speedup")), attributes.get("values")
+    if speedup:
+        parts.append(f"{wording.speedup(speedup)} as fast as the original")
+    elif cost := listed(number, 2)(values):
+        parts.append(f"{cost[1]:.2f} of the original's work")
+    return f"{name}: {', '.join([*parts, *([why] if why else [])])}"
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The plots of a study as plotly figures in plain dictionaries: the front, and the hypervolume over the trials.
+"""The front of a study as a plotly figure in a plain dictionary, and what all its plots have in common.
 
 Colours are looked up in a palette. The report passes names of its style sheet's variables, so that a figure follows
 light and dark; the dashboard's card passes colours that are readable on both.
@@ -13,7 +13,7 @@ from kas.reporting import wording
 from kas.reporting.rows import Row
 from kas.reporting.summary import Summary
 
-__all__ = ["CARD_COLOURS", "REPORT_COLOURS", "front_figure", "hypervolume_figure"]
+__all__ = ["CARD_COLOURS", "REPORT_COLOURS", "Figure", "Palette", "escaped", "front_figure", "label", "layout", "line"]
 
 Figure = dict[str, Any]
 Palette = Mapping[str, str]
@@ -43,38 +43,16 @@ def front_figure(summary: Summary, colours: Palette) -> Figure:
     if len(summary.directions) == 2 and len(summary.front) > 1:
         data.append(_staircase(summary, colours))
     marker = {"color": colours["front"], "size": 11, "line": {"color": colours["panel"], "width": 1.5}}
-    data.append(_points(summary, summary.front, "Pareto front", marker, spread=True))
-    layout = _layout(colours, *_axis_titles(summary))
+    data.append(_points(summary, summary.front, "Pareto front", marker, spread=colours["ink"]))
+    frame = layout(colours, *_axis_titles(summary))
     if summary.share:
-        layout["yaxis"]["tickformat"] = ".0%"
+        frame["yaxis"]["tickformat"] = ".0%"
     if summary.original is not None:
         data.append(_original_point(summary, colours))
-        layout["shapes"], layout["annotations"] = _original_marks(summary, colours)
+        frame["shapes"], frame["annotations"] = _original_marks(summary, colours)
         for axis, ends in zip(("xaxis", "yaxis"), _ranges(summary), strict=True):
-            layout[axis]["range"] = list(ends)
-    return {"data": data, "layout": layout}
-
-
-def hypervolume_figure(summary: Summary, colours: Palette) -> Figure:
-    """The dominated hypervolume after each trial that has values, and, for kas, that of the original alone."""
-    numbers = [trial for trial, _ in summary.hypervolume]
-    line = {"color": colours["front"], "width": 2.5, "shape": "hv"}
-    trace = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "hypervolume",
-        "x": numbers,
-        "y": [round(volume, 6) for _, volume in summary.hypervolume],
-        "line": line,
-        "hovertemplate": "after trial %{x}: %{y:.4g}<extra></extra>",
-    }
-    layout = _layout(colours, "trial", "hypervolume")
-    layout["showlegend"] = False
-    original = summary.original_hypervolume
-    if original is not None and numbers:
-        layout["shapes"] = [_line(colours, x0=0, x1=1, xref="paper", y0=original, y1=original)]
-        layout["annotations"] = [_label("original alone", colours, x=1, xref="paper", xanchor="right", y=original)]
-    return {"data": [trace], "layout": layout}
+            frame[axis]["range"] = list(ends)
+    return {"data": data, "layout": frame}
 
 
 def _place(summary: Summary, row: Row) -> tuple[float, float]:
@@ -92,9 +70,7 @@ def _axis_titles(summary: Summary) -> tuple[str, str]:
     return (second, first) if summary.is_kas else (first, second)
 
 
-def _points(
-    summary: Summary, rows: Sequence[Row], name: str, marker: Mapping[str, Any], spread: bool = False
-) -> dict[str, Any]:
+def _points(summary: Summary, rows: Sequence[Row], name: str, marker: Mapping[str, Any], spread: str = "") -> dict[str, Any]:
     places = [_place(summary, row) for row in rows]
     trace: dict[str, Any] = {
         "type": "scatter",
@@ -109,26 +85,26 @@ def _points(
     if spread and any(row.ratio_low and row.ratio_high for row in rows):
         above = [max(0.0, (row.ratio_high or x) - x) for row, (x, _) in zip(rows, places, strict=True)]
         below = [max(0.0, x - (row.ratio_low or x)) for row, (x, _) in zip(rows, places, strict=True)]
-        style = {"color": marker["color"], "thickness": 1.2, "width": 3}
+        style = {"color": spread, "thickness": 1.4, "width": 5}
         trace["error_x"] = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, **style}
     return trace
 
 
 def _hover(summary: Summary, row: Row) -> str:
     """The lines of the box beside a point. plotly reads some tags in it, so names are escaped."""
-    lines = [f"<b>trial {row.number}</b>" + (f"  {_escape(row.hash[:12])}" if row.hash else "")]
+    lines = [f"<b>trial {row.number}</b>" + (f"  {escaped(row.label)}" if row.hash else "")]
     values = [
         (name, wording.accuracy(value) if summary.share and position == 0 else wording.plain(value))
         for position, (name, value) in enumerate(zip(summary.metrics, row.values or (), strict=True))
     ]
-    lines += [f"{_escape(name)}: {value}" for name, value in values]
+    lines += [f"{escaped(name)}: {value}" for name, value in values]
     if row.latency_ms is not None and summary.is_kas:
         lines.append(f"{wording.milliseconds(row.latency_ms)}, speed-up {wording.speedup(row.speedup)}")
-    lines += [f"in {_escape(name)} {wording.speedup(value)}" for name, value in row.speedups.items()]
+    lines += [f"in {escaped(name)} {wording.speedup(value)}" for name, value in row.speedups.items()]
     return "<br>".join(lines)
 
 
-def _escape(value: str) -> str:
+def escaped(value: str) -> str:
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -144,7 +120,8 @@ def _staircase(summary: Summary, colours: Palette) -> dict[str, Any]:
         "hoverinfo": "skip",
         "x": [x for x, _ in places],
         "y": [y for _, y in places],
-        "line": {"color": colours["front"], "width": 1.5, "shape": "hv" if x_is_cost else "vh"},
+        "opacity": 0.45,
+        "line": {"color": colours["front"], "width": 1.5, "dash": "dot", "shape": "hv" if x_is_cost else "vh"},
     }
 
 
@@ -173,8 +150,8 @@ def _original_marks(summary: Summary, colours: Palette) -> tuple[list[dict[str, 
     assert summary.original is not None
     level = summary.original.accuracy
     shapes = [
-        _line(colours, x0=1, x1=1, y0=0, y1=1, yref="paper", layer="above"),
-        _line(colours, x0=0, x1=1, xref="paper", y0=level, y1=level),
+        line(colours, x0=1, x1=1, y0=0, y1=1, yref="paper", layer="above"),
+        line(colours, x0=0, x1=1, xref="paper", y0=level, y1=level),
     ]
     (left, _), (bottom, top) = _ranges(summary)
     margin = summary.metric.margin(level)
@@ -186,7 +163,7 @@ def _original_marks(summary: Summary, colours: Palette) -> tuple[list[dict[str, 
     upper = summary.metric.direction == "maximize"
     vertical = {"y": 0.985 if upper else 0.015, "yref": "paper", "yanchor": "top" if upper else "bottom"}
     place = {"x": 0.01, "xref": "paper", "xanchor": "left", **vertical}
-    return shapes, [_label(text, colours, **place)]
+    return shapes, [label(text, colours, **place)]
 
 
 def _ranges(summary: Summary) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -196,22 +173,24 @@ def _ranges(summary: Summary) -> tuple[tuple[float, float], tuple[float, float]]
     ends = []
     for axis, original in ((0, 1.0), (1, summary.original.accuracy)):
         seen = [place[axis] for place in places] + [original]
+        if axis == 0:  # with the ends of the error bars
+            seen += [end for row in summary.front for end in (row.ratio_low, row.ratio_high) if end is not None]
         margin = 0.07 * (max(seen) - min(seen)) + (summary.metric.margin(original) if axis else 0.02)
         ends.append((min(seen) - margin, max(seen) + margin))
     return ends[0], ends[1]
 
 
-def _line(colours: Palette, **place: Any) -> dict[str, Any]:
+def line(colours: Palette, **place: Any) -> dict[str, Any]:
     style = {"color": colours["original"], "width": 1, "dash": "dot"}
     return {"type": "line", "layer": "between", "line": style, **place}
 
 
-def _label(text: str, colours: Palette, **place: Any) -> dict[str, Any]:
+def label(words: str, colours: Palette, **place: Any) -> dict[str, Any]:
     font = {"size": 12, "color": colours["muted"]}
-    return {"text": text, "showarrow": False, "font": font, "yanchor": "bottom", **place}
+    return {"text": words, "showarrow": False, "font": font, "yanchor": "bottom", **place}
 
 
-def _layout(colours: Palette, x: str, y: str) -> dict[str, Any]:
+def layout(colours: Palette, x: str, y: str) -> dict[str, Any]:
     axis = {"gridcolor": colours["grid"], "zeroline": False, "linecolor": colours["grid"], "automargin": True}
     return {
         "template": {},
@@ -219,8 +198,8 @@ def _layout(colours: Palette, x: str, y: str) -> dict[str, Any]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": colours["ink"], "size": 13, "family": "system-ui, -apple-system, 'Segoe UI', sans-serif"},
         "margin": {"l": 56, "r": 20, "t": 16, "b": 48},
-        "xaxis": {"title": {"text": _escape(x)}, **axis},
-        "yaxis": {"title": {"text": _escape(y)}, **axis},
+        "xaxis": {"title": {"text": escaped(x)}, **axis},
+        "yaxis": {"title": {"text": escaped(y)}, **axis},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": colours["muted"], "activecolor": colours["ink"]},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         "hovermode": "closest",

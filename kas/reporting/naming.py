@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kas.language.errors import InvalidKernel
 from kas.language.kernel import Kernel
 from kas.language.primitives import Step
 from kas.solvers import Target
 from kas.solvers.describing import describe_targets
 from kas.zoo.matching import name_of
 
-__all__ = ["formula", "kernel_name", "names_text", "replaced"]
+__all__ = ["formula", "kernel_name", "names_text", "program_formula", "replaced"]
 
 _SIGNS = {"add": "+", "mul": "*", "sub": "-", "matmul": "@", "bmm": "@"}
 _LETTERS = "abcdefghijklmnopqrstuvwyz"  # of tensors that have several readers; x is the input
@@ -54,6 +55,14 @@ def formula(kernel: Kernel, width: int | None = None) -> str:
             texts[number] = letter
     text = "; ".join([*definitions, texts[len(kernel.steps)]])
     return text if width is None or len(text) <= width else f"{text[: max(0, width - 3)]}..."
+
+
+def program_formula(program: str | None, width: int | None = None) -> str:
+    """The formula of a program as it is stored; empty if it is no legal one."""
+    try:
+        return formula(Kernel.from_json(program or ""), width)
+    except InvalidKernel:
+        return ""
 
 
 def _step_text(rank: int, step: Step, operands: Sequence[str]) -> str:

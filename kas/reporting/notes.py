@@ -1,6 +1,6 @@
-"""What optuna-dashboard shows beside a trial and a study: notes, drawings as artifacts, the front as a card.
+"""What optuna-dashboard shows beside a trial and a study: notes, and drawings as artifacts.
 
-Notes and cards are study attributes in the storage, which every page of the dashboard loads: they are kept short.
+Notes are study attributes in the storage, which every page of the dashboard loads: they are kept short.
 Artifacts belong to a trial and must be uploaded while it runs.
 """
 
@@ -17,20 +17,17 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from kas.language.errors import KasError
-from kas.language.kernel import Kernel
 from kas.reporting import wording
-from kas.reporting.facts import facts, sentence
-from kas.reporting.figures import CARD_COLOURS, front_figure
+from kas.reporting.facts import facts, headline, sentence, why_on_front
 from kas.reporting.metric import Metric
-from kas.reporting.naming import formula, kernel_name
+from kas.reporting.naming import kernel_name, program_formula
 from kas.reporting.parsing import number, text
 from kas.reporting.rows import Row, Timing
 from kas.reporting.summary import Summary, summarize
 
 __all__ = [
-    "CARD",
     "artifact_store",
-    "save_front_card",
+    "save_front_notes",
     "save_study_note",
     "save_trial_note",
     "study_note",
@@ -38,18 +35,20 @@ __all__ = [
     "upload_drawings",
 ]
 
-CARD = "kas-front"  # the card's identity: saved again, it replaces itself
 _ERROR_LINES = 12
 _TEXT_LIMIT = 600
 _FRONT_LIMIT = 20
-_CARD_POINTS = 400
 _FORMULA = 200  # characters of a formula
 
 
-def trial_note(attributes: Mapping[str, Any], metric: str = "accuracy") -> str:
-    """A trial in markdown from its user attributes: what came out, the numbers, the program. Missing ones are left out."""
-    outcome = text(attributes.get("outcome"))
-    parts = [f"**{_inline(outcome.replace('_', ' '))}**" if outcome else "", _reason(attributes), _numbers(attributes, metric)]
+def trial_note(attributes: Mapping[str, Any], metric: Metric | None = None, why: str = "") -> str:
+    """A trial in markdown from its user attributes: a headline, the numbers, the program. Missing ones are left out.
+
+    metric: that of the study; None for the accuracy. why: why it is on the front, if it is (`why_on_front`).
+    """
+    metric = metric or Metric()
+    head = headline(attributes, metric, why)
+    parts = [f"**{_inline(head)}**" if head else "", _reason(attributes), _numbers(attributes, metric.name)]
     program, error = text(attributes.get("program")), text(attributes.get("error"))
     if program:
         parts.append(_fenced(readable_program(program), "json"))
@@ -62,7 +61,24 @@ def save_trial_note(trial: optuna.Trial) -> None:
     """Write the note of a running trial from the user attributes that it has by now; later calls replace it."""
     from optuna_dashboard import save_note
 
-    save_note(trial, trial_note(trial.user_attrs, Metric.of(trial.study).name))
+    save_note(trial, trial_note(trial.user_attrs, Metric.of(trial.study)))
+
+
+def save_front_notes(study: optuna.Study) -> None:
+    """Write the notes of trials that came to the front or left it, or whose kernel was measured again."""
+    from optuna_dashboard._note import note_str_key_prefix, note_ver_key, save_note_with_version, split_body
+
+    summary, storage = summarize(study), study._storage
+    known = storage.get_study_system_attrs(study._study_id)
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    for row in summary.rows:
+        if row.counts:
+            trial = trials[row.number]
+            note = trial_note(trial.user_attrs, summary.metric, why_on_front(summary, row))
+            head = split_body(note, trial._trial_id)  # in parts, as a database keeps them; the first has the numbers
+            if known.get(f"{note_str_key_prefix(trial._trial_id)}0") != next(iter(head.values())):
+                version = known.get(note_ver_key(trial._trial_id), 0) + 1
+                save_note_with_version(storage, study._study_id, trial._trial_id, version, note)
 
 
 def study_note(summary: Summary) -> str:
@@ -79,26 +95,6 @@ def save_study_note(study: optuna.Study) -> None:
     from optuna_dashboard import save_note
 
     save_note(study, study_note(summarize(study)))
-
-
-def save_front_card(study: optuna.Study) -> None:
-    """Write or replace the dashboard's card with the front. Of a large study the newest trials off the front are drawn."""
-    import plotly.graph_objects as go
-    from optuna_dashboard import save_plotly_graph_object
-
-    summary = summarize(study)
-    figure = front_figure(summary, CARD_COLOURS)
-    for trace in figure["data"]:
-        if trace["name"] == "trials":
-            trace.update({key: trace[key][-_CARD_POINTS:] for key in ("x", "y", "text")})
-    figure["layout"]["title"] = {
-        "text": f"{summary.metric.name} against cost",
-        "font": {"size": 15},
-        "x": 0.03,
-        "xanchor": "left",
-    }
-    figure["layout"]["margin"] |= {"t": 80}  # the title, then the legend
-    save_plotly_graph_object(study, go.Figure(figure), graph_object_id=CARD)
 
 
 def artifact_store(folder: str | os.PathLike[str]) -> FileSystemArtifactStore:
@@ -167,11 +163,8 @@ def _kernel(kernel_hash: str | None, program: str | None) -> str:
     """A known kernel's name, or the hash; behind it the formula."""
     if kernel_hash is None:
         return wording.NOTHING
-    try:
-        said = f": `{formula(Kernel.from_json(program), _FORMULA)}`" if program else ""
-    except KasError:
-        said = ""
-    return f"`{kernel_name(kernel_hash)}`{said}"
+    said = program_formula(program, _FORMULA)
+    return f"`{kernel_name(kernel_hash)}`" + (f": `{said}`" if said else "")
 
 
 def _front_table(summary: Summary) -> str:
@@ -193,7 +186,7 @@ def _front_table(summary: Summary) -> str:
         lines.append(_line("**original**", wording.accuracy(summary.original.accuracy, summary.share), *cells, ""))
     for row in summary.front[:_FRONT_LIMIT]:
         accuracy, cost = row.values[:2] if row.values else (None, None)
-        name = f"`{_cell(kernel_name(row.hash))}`" if row.hash else ""
+        name = f"`{_cell(row.label)}`" if row.hash else ""
         known: tuple[str, ...] = (wording.speedup(cost, finer),)
         if summary.measured:
             latencies = (wording.milliseconds(row.latency_ms), wording.milliseconds(row.original_latency_ms))

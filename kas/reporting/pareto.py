@@ -113,8 +113,12 @@ def select(
 
 
 def front(values: Sequence[Point], directions: Sequence[str], violations: Sequence[float] | None = None) -> list[int]:
-    """Positions of the points that no other dominates, in the order given; points past a constraint never count."""
-    allowed = [p for p in range(len(values)) if violations is None or violations[p] <= 0]
+    """Positions of the points that no other dominates, in the order given.
+
+    Points past a constraint and points with an infinite value, which none could dominate, never count.
+    """
+    finite = [bool(np.isfinite(point).all()) for point in _losses(values, directions)]
+    allowed = [p for p in range(len(values)) if finite[p] and (violations is None or violations[p] <= 0)]
     fronts = non_dominated_sort([values[p] for p in allowed], directions)
     return [allowed[member] for member in fronts[0]] if fronts else []
 

@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import secrets
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,12 +21,16 @@ from typing import Any
 
 import optuna
 
+from kas.language import Kernel
 from kas.language.errors import KasError
-from kas.reporting import figures, wording
-from kas.reporting.facts import facts, sentence
+from kas.reporting import curves, figures, naming, wording
+from kas.reporting.facts import facts, sentence, why_on_front
+from kas.reporting.layers import Layers, alike
 from kas.reporting.measurements import read_measurement
+from kas.reporting.parsing import loads
 from kas.reporting.rows import Row
 from kas.reporting.summary import Summary, summarize
+from kas.solvers import Target
 
 __all__ = ["render_report", "write_report"]
 
@@ -48,15 +53,16 @@ def write_report(
     drawings: Mapping[str, str] | None = None,
     measurements: Sequence[Mapping[str, Any]] = (),
     promotions: Sequence[Mapping[str, Any]] = (),
+    options: Sequence[str] = (),
 ) -> Path:
     """Write the report of any Optuna study to `path` (in one step: readers see the old file or the new one).
 
     `drawings`: SVG text by kernel hash. `measurements`: what `measure` wrote, each as `read_measurement` takes it.
-    `promotions`: a network's standing each, as `promote --json` prints them.
+    `promotions`: a network's standing each, as `promote --json` prints them. `options`: of a command line, where the study is.
     Returns the path. Raises KasError if the file cannot be written.
     """
     target = Path(path)
-    page = render_report(study, drawings, measurements, promotions)
+    page = render_report(study, drawings, measurements, promotions, options)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -78,6 +84,7 @@ def render_report(
     drawings: Mapping[str, str] | None = None,
     measurements: Sequence[Mapping[str, Any]] = (),
     promotions: Sequence[Mapping[str, Any]] = (),
+    options: Sequence[str] = (),
 ) -> str:
     """The report's HTML text. `drawings`: SVG text by kernel hash; kernels without one are shown without."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -92,14 +99,18 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(wording, name) for name in wording.__all__ if name != "NOTHING"}
+    environment.filters["kernel_name"] = naming.kernel_name
     environment.filters["thousands"] = lambda value: f"{value:,}"
     return environment.get_template("report.html").render(
         summary=summary,
         sentence=sentence(summary),
         facts=facts(summary),
+        named=lambda row: row.label != (row.hash or "")[:12],
         front_numbers={row.number for row in summary.front},
         metric_columns=[(metric, True) for metric in summary.metrics],
-        front=[_kernel(summary, row, drawings or {}) for row in summary.front],
+        front=[_kernel(summary, row, drawings or {}, options) for row in summary.front],
+        labels={row.number: row.label for row in summary.rows},
+        most_curves=curves.MOST_CURVES,
         others=list(summary.runtimes)[1:],
         measurements=[found for data in measurements if (found := read_measurement(data)) is not None],
         promotions=promotions,
@@ -119,12 +130,14 @@ def _figures(summary: Summary) -> dict[str, figures.Figure]:
     if summary.front or summary.original:
         shown["front"] = figures.front_figure(summary, figures.REPORT_COLOURS)
     if len(summary.hypervolume) > 1:
-        shown["hypervolume"] = figures.hypervolume_figure(summary, figures.REPORT_COLOURS)
+        shown["hypervolume"] = curves.hypervolume_figure(summary, figures.REPORT_COLOURS)
+    if summary.is_kas and curves.learners(summary):
+        shown["curves"] = curves.curves_figure(summary, figures.REPORT_COLOURS)
     return shown
 
 
-def _kernel(summary: Summary, row: Row, drawings: Mapping[str, str]) -> dict[str, Any]:
-    """A row of the front table: the trial, its picture, its program, and how it compares with the original."""
+def _kernel(summary: Summary, row: Row, drawings: Mapping[str, str], options: Sequence[str]) -> dict[str, Any]:
+    """A kernel of the front: the trial, its picture, program and sizes, and how it compares with the original."""
     lead = None
     if summary.original is not None and row.values:
         lead = row.values[0] - summary.original.accuracy
@@ -136,7 +149,26 @@ def _kernel(summary: Summary, row: Row, drawings: Mapping[str, str]) -> dict[str
         "lead": lead,
         "speedup": row.speedup or (1 / row.ratio if row.ratio else None),
         "beats": summary.beats(row),
+        "formula": naming.program_formula(row.program),
+        "why": why_on_front(summary, row),
+        "layers": _layers(summary, row),
+        "export": _export(summary, row, options),
     }
+
+
+def _layers(summary: Summary, row: Row) -> list[Layers]:
+    """What the kernel is and costs at each layer; nothing where the study does not say its sizes."""
+    try:
+        targets = [Target.from_dict(target) for target in loads(summary.attributes.get("kas.targets"))["deployed"]]
+        return alike(Kernel.from_json(row.program or ""), targets, row.sizes["groups"], row.sizes["values"])
+    except (KasError, LookupError, TypeError, ValueError):
+        return []
+
+
+def _export(summary: Summary, row: Row, options: Sequence[str]) -> str:
+    """The command that writes the network with this kernel to a file."""
+    words = ["export", summary.name, "--kernel", row.hash or "", "--to", "onnx", "--network", *options]
+    return f"python -m kas.study {shlex.join(words)}"
 
 
 def _outcomes(summary: Summary) -> list[dict[str, Any]]:

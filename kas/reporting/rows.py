@@ -9,7 +9,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from kas.reporting.parsing import loads, number, text
+from kas.reporting import naming
+from kas.reporting.parsing import count, listed, loads, number, text
 
 __all__ = ["Row", "Timing", "read_row", "read_timing", "with_runtimes"]
 
@@ -44,6 +45,8 @@ class Row:
     `values` are there only if all are finite. Units: latency in ms, that of the original in the same paired session beside
     it, `ratio` and its quartiles candidate over original, speedup original over candidate, seconds.
     `runtimes`: what was measured in other runtimes than the study's, by name, as `Timing` says.
+    `sizes`: `groups` and `values` of the kernel. `curve`: the first objective after each epoch, from 1 on, as it was trained.
+    `parents`: the trials whose kernels this one descends from.
     """
 
     number: int
@@ -66,6 +69,14 @@ class Row:
     seconds: float | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     runtimes: Mapping[str, Timing] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    curve: Mapping[int, float] = field(default_factory=dict)
+    parents: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What people call its kernel: the name of a known one, or the start of the hash."""
+        return naming.kernel_name(self.hash)
 
     @property
     def speedups(self) -> dict[str, float]:
@@ -99,6 +110,9 @@ def read_row(trial: FrozenTrial) -> Row:
         program=text(attributes.get("program")),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         parameters=trial.params,
+        sizes=loads(attributes.get("sizes")),
+        curve={step: value for step, value in sorted(trial.intermediate_values.items()) if number(value) is not None},
+        parents=tuple(listed(count)(attributes.get("parents")) or ()),
         **numbers,
     )
 

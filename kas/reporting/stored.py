@@ -8,14 +8,15 @@ study (`attributes`), which is then as if it had never been written.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from kas.language import InvalidKernel, KasError, Kernel
+from kas.language import KasError
 from kas.language.errors import shown
 from kas.reporting.parsing import (
     Parse,
@@ -45,17 +46,14 @@ OUTCOMES = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
-def _legal(program: str) -> str | None:
-    try:
-        Kernel.from_json(program)
-    except InvalidKernel:
-        return None
-    return program
-
-
 def _program(value: Any) -> str | None:
-    return _legal(value) if isinstance(value, str) else None
+    """A text in the form of a program. Whether it is legal is seen when its kernel is read, which takes far longer."""
+    try:
+        steps = json.loads(value)["steps"] if isinstance(value, str) else None
+        sound = isinstance(steps, list) and all(isinstance(step["op"], str) and counts(step["ins"]) for step in steps)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return value if sound and steps else None
 
 
 def _targets(value: Any) -> Mapping[str, Any] | None:
@@ -95,7 +93,8 @@ _TRIAL: dict[str, tuple[Parse, str]] = {
     "outcome": (lambda value: value if value in OUTCOMES else None, f"one of {', '.join(OUTCOMES)}"),
     "values": (listed(number, 2), "two numbers"),
     "owner": (_OWNER, "a process"),
-    "program": (_program, "a legal program"),
+    "program": (_program, "a program"),
+    "parents": (listed(count), "numbers of trials"),
     "hash": (kernel_hash, _HEX),
     "family": (kernel_hash, _HEX),
     "died": (is_a(bool), "true or false"),
@@ -130,6 +129,7 @@ _STUDY: dict[str, tuple[Parse, str]] = {
                 macs=count,
                 params=count,
                 epochs=count,
+                curve=listed(nullable(number)),
             )
         ),
         "the numbers of the original",
@@ -149,14 +149,20 @@ _STUDY: dict[str, tuple[Parse, str]] = {
 _CLAIM = (fields("owner", "beat", owner=_OWNER, beat=count), "a process and its beats")
 
 
-def trials(study: optuna.Study, sound: set[int] | None = None) -> list[FrozenTrial]:
-    """The trials of a study that are not broken. Raises KasError if the storage does not give them.
+# The trials of a study that have ended and are known not to be broken, by their numbers.
+_SOUND: WeakKeyDictionary[optuna.Study, set[int]] = WeakKeyDictionary()
 
-    sound: numbers of trials that have ended and are known not to be broken, for who asks often; it is added to.
-    """
-    known: set[int] = set() if sound is None else sound
-    found = [trial for trial in _trials(study) if trial.number in known or not faults(trial)]
-    known.update(trial.number for trial in found if trial.state.is_finished())
+
+def trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials of a study that are not broken. Raises KasError if the storage does not give them."""
+    return [trial for trial, wrong in _judged(study) if not wrong]
+
+
+def _judged(study: optuna.Study) -> list[tuple[FrozenTrial, list[str]]]:
+    """All trials of a study, each with its faults; one that has ended without is looked at once."""
+    known = _SOUND.setdefault(study, set())
+    found = [(trial, [] if trial.number in known else faults(trial)) for trial in _trials(study)]
+    known.update(trial.number for trial, wrong in found if not wrong and trial.state.is_finished())
     return found
 
 
@@ -181,7 +187,7 @@ def system_attribute(study: optuna.Study, key: str, parse: Parse) -> Any:
 
 def broken(study: optuna.Study) -> list[str]:
     """A line for each trial, and for each attribute of the study, that is left out: which, and why. Raises as `trials`."""
-    found = [f"trial {trial.number} is left out: {'; '.join(wrong)}" for trial in _trials(study) if (wrong := faults(trial))]
+    found = [f"trial {trial.number} is left out: {'; '.join(wrong)}" for trial, wrong in _judged(study) if wrong]
     for key, value in _attributes(study).items():
         parse, right = _of_study(key)
         if value is not None and parse(value) is None:

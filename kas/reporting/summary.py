@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,13 +28,17 @@ SHARE_REFERENCE_POINT = (0.0, 2.0)  # accuracy 0, twice the original's cost: one
 
 @dataclass(frozen=True)
 class Original:
-    """The network that kernels are compared with. Accuracy: the study's metric; latency in ms, MACs a sample."""
+    """The network that kernels are compared with.
+
+    accuracy: the study's metric; latency in ms, MACs a sample. curve: the metric after each epoch, from 1 on.
+    """
 
     accuracy: float
     latency_ms: float | None = None
     macs: float | None = None
     params: float | None = None
     device: str | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,4 +182,6 @@ def _original(reference: Mapping[str, Any]) -> Original | None:
     if accuracy is None:
         return None
     numbers = {name: number(reference.get(name)) for name in ("latency_ms", "macs", "params")}
-    return Original(accuracy, device=text(reference.get("device")), **numbers)
+    epochs = enumerate(reference.get("curve") or (), start=1)
+    curve = {epoch: value for epoch, value in epochs if number(value) is not None}
+    return Original(accuracy, device=text(reference.get("device")), curve=curve, **numbers)

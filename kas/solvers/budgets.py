@@ -50,6 +50,12 @@ def solve(
 
     Raises Infeasible that names the limit, the target and the smallest value that would do, or the dim that is no
     integer; KasError for an unknown key or a number that is not over 0.
+
+    >>> from kas import zoo
+    >>> target = Target("conv", in_channels=16, out_channels=16, size=(8, 8))
+    >>> sizes = solve(zoo.get("bottleneck"), [target], {"macs": 0.5})
+    >>> sizes.values, sizes.macs, target.macs
+    ({'conv': {'x0': 9}}, 65088, 147456)
     """
     return Solver(targets, budget, multiple_of=multiple_of).solve(kernel, thorough=thorough)
 

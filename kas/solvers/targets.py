@@ -42,7 +42,7 @@ class Adapter:
     elementwise: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Target:
     """A layer or a block that a kernel may replace. An instance is hashable and equal to any other with the same fields.
 
@@ -63,6 +63,12 @@ class Target:
     norm: what stands behind the templates: a `batch` norm, a `layer` norm of the channels, or `none`.
 
     Raises KasError for a field that no layer can have.
+
+    >>> target = Target("layer1.0.conv1", in_channels=64, out_channels=64, size=(32, 32))
+    >>> target
+    Target('layer1.0.conv1', 64, 64, (32, 32))
+    >>> target.macs, target.params
+    (37748736, 36864)
     """
 
     name: str
@@ -106,6 +112,13 @@ class Target:
                 raise KasError(f"target {self.name!r}: {field}={getattr(self, field)!r}; expected {words}")
         if self.block:
             self._positive("block_macs", self.block_macs)
+
+    def __repr__(self) -> str:
+        """Name, channels and size, and of the other fields those that are not as usual."""
+        own = ", ".join(map(repr, (self.name, self.in_channels, self.out_channels, self.size)))
+        usual = type(self)(self.name, self.in_channels, self.out_channels, self.size)
+        others = [field.name for field in fields(self) if getattr(self, field.name) != getattr(usual, field.name)]
+        return f"Target({', '.join([own, *(f'{name}={getattr(self, name)!r}' for name in others)])})"
 
     @property
     def rank(self) -> int:

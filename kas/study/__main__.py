@@ -1,4 +1,4 @@
-"""The command: `python -m kas.study COMMAND ...`.
+"""The command: `kas COMMAND ...`, which is the same as `python -m kas.study COMMAND ...`.
 
 Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from kas.study.workers.interruption import Interruption
 
-__all__ = ["main"]
+__all__ = ["main", "run"]
 
 _LOADING = ("run", "resume", "check", "promote", "export", "measure", "rediscover")  # those that load torch, for seconds
 
@@ -58,8 +58,13 @@ def _execute(argv: list[str]) -> int:
         return error.exit_code
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run the command of this process and end with its exit code; what the console script `kas` calls."""
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what no encoding has
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

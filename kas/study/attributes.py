@@ -33,6 +33,7 @@ RUNTIMES, INPUT, ID, TASK = "kas.runtimes", "kas.input", "kas.id", "kas.task"
 # of a trial
 OUTCOME, REASON, VALUES, OWNER, PROGRAM = "outcome", "reason", "values", "owner", "program"
 RETRY_OF, DIED, DEATHS, DUPLICATE_OF = "retry_of", "died", "deaths", "duplicate_of"
+PARENTS = "parents"  # the numbers of the trials whose kernels this one descends from
 RESULTS = frozenset({
     OUTCOME, REASON, VALUES, OWNER, DIED, RETRY_OF, DUPLICATE_OF, "sizes", "accuracy", "latency_ms", "original_latency_ms",
     "ratio", "ratio_low", "ratio_high", "speedup", "macs", "params", "work", "health", "epochs", "resumed_from_epoch",

@@ -23,7 +23,7 @@ from kas.study import schema
 from kas.study.plain_yaml import read_yaml, read_yaml_file
 from kas.study.settings import ObjectiveSettings, SearchSettings, TargetSettings
 
-__all__ = ["FORMAT", "StudyConfig", "differences", "load_config"]
+__all__ = ["FORMAT", "StudyConfig", "differences", "load_config", "make_config"]
 
 FORMAT = "kas.study/1"
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -103,18 +103,26 @@ def load_config(
     or wrong value, with the nearest right one.
     """
     path = Path(path)
-    data = _read(path)
-    _check_format(data, str(path))
-    data.setdefault("name", path.stem)
+    data = {"name": path.stem, **_read(path)}
+    _check_format(data, str(path))  # before anything is written into it
     given = _apply(data, overrides)
     for key, value in (("trials", trials), ("seed", seed)):
         if value is not None:
             data[key] = value
             given[key] = f"--{key} {value}"
+    return make_config(data, str(path), given)
+
+
+def make_config(data: Mapping[str, Any], where: str, given: Mapping[str, str] | None = None) -> StudyConfig:
+    """The configuration that the keys of a study file say, checked. `given`: what set a key otherwise than `where`, as text.
+
+    Raises `KasError` as `load_config` does.
+    """
+    _check_format(data, where)
     config, problems = schema.build(StudyConfig, data)
     if config is None:
-        raise KasError(_report(str(path), problems, given))
-    _check_names(config, str(path))
+        raise KasError(_report(where, problems, given or {}))
+    _check_names(config, where)
     return replace(config, format=FORMAT)
 
 

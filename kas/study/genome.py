@@ -1,111 +1,97 @@
-"""The genome of a trial: a program as Optuna parameters.
+"""The genome of a trial: its program in the user attribute `program`, and the op of each step as a parameter, for people.
 
-Two parameters a step, `k0.s07.op` (template 0, step 7) and `k0.s07.arg`. The op is a categorical over the ops of the study
-and `end`, which ends the program; the arg packs the operands and the attributes into one integer below 2^53, which
-storages keep exactly as a double. A program that does not fit (more steps, rare numbers) is stored in the user attribute
-`program` as canonical JSON; every reader prefers that.
+The parameters of the kernel `k0` are `k0.s00`, `k0.s01` and so on: categoricals over the ops of the study and `end`, which
+stands after the last step. They do not say what the steps read; the program is the attribute alone, canonical JSON that is
+written before the parameters are suggested. That of another kernel of the same trial, as `k1`, is `program:k1`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, Trial
 
-from kas.generation import GENOME_STEPS
-from kas.language import OPS, InvalidKernel, Kernel
-from kas.language.kernel import FORMAT
+from kas.language import InvalidKernel, Kernel
 from kas.study.attributes import PROGRAM
-from kas.study.packing import pack, unpack
 
-__all__ = ["END", "decode", "encode", "fits_genome", "program_of", "search_space", "suggest_program"]
+__all__ = [
+    "END", "FIRST", "attribute", "choices", "fixed_ops", "is_step", "keeps", "kernel_names", "parameters", "program_of",
+    "suggest_ops",
+]  # fmt: skip
 
 END = "end"
-_ARG_MAX = 2**53 - 1
+FIRST = "k0"  # the kernel of a trial that has one
+_STEP = re.compile(r"(\w+)\.s(\d{2,3})")
 
 
-def _names(step: int) -> tuple[str, str]:
-    return f"k0.s{step:02d}.op", f"k0.s{step:02d}.arg"
+def attribute(key: str, name: str) -> str:
+    """The user attribute of a kernel: `program` of the first, `program:k1` of another.
+
+    >>> attribute("hash", "k0"), attribute("hash", "k1")
+    ('hash', 'hash:k1')
+    """
+    return key if name == FIRST else f"{key}:{name}"
 
 
 @lru_cache(maxsize=8)
-def search_space(ops: tuple[str, ...]) -> dict[str, BaseDistribution]:
-    """The parameters of the longest program and their distributions, which never change within a study."""
-    space: dict[str, BaseDistribution] = {}
-    for step in range(GENOME_STEPS):
-        op, arg = _names(step)
-        space[op] = CategoricalDistribution([*ops, END])
-        space[arg] = IntDistribution(0, _ARG_MAX)
-    op, _ = _names(GENOME_STEPS)
-    space[op] = CategoricalDistribution([*ops, END])
-    return space
+def choices(ops: tuple[str, ...]) -> CategoricalDistribution:
+    """The distribution of every step, which never changes within a study."""
+    return CategoricalDistribution([*ops, END])
 
 
-def encode(kernel: Kernel, ops: Sequence[str]) -> dict[str, Any] | None:
-    """The parameters of a kernel's program, None if it does not fit a genome of these ops."""
-    if len(kernel.steps) > GENOME_STEPS:
-        return None
-    params: dict[str, Any] = {}
-    for number, step in enumerate(kernel.steps):
-        packed = pack(step)
-        if packed is None or step.op not in ops:
-            return None
-        op, arg = _names(number)
-        params[op], params[arg] = step.op, packed
-    params[_names(len(kernel.steps))[0]] = END
-    return params
+def is_step(parameter: str, distribution: BaseDistribution) -> bool:
+    """Whether a parameter is the op of a kernel's step."""
+    if not isinstance(distribution, CategoricalDistribution) or distribution.choices[-1] != END:
+        return False
+    return _STEP.fullmatch(parameter) is not None
 
 
-def fits_genome(kernel: Kernel) -> bool:
-    """Whether a kernel's program can be packed into parameters."""
-    return encode(kernel, list(OPS)) is not None
+def parameters(kernel: Kernel, name: str = FIRST) -> dict[str, str]:
+    """The parameters of a kernel.
+
+    >>> import kas
+    >>> parameters(kas.zoo.get("conv3x3"))
+    {'k0.s00': 'conv', 'k0.s01': 'end'}
+    """
+    ops = [*(step.op for step in kernel.steps), END]
+    return {f"{name}.s{number:02d}": op for number, op in enumerate(ops)}
 
 
-def decode(params: Mapping[str, Any], rank: int) -> Kernel:
-    """The kernel of parameters. Raises InvalidKernel if they are not a legal program."""
-    steps = []
-    for number in range(GENOME_STEPS + 1):
-        op, arg = _names(number)
-        if params.get(op, END) == END:
-            break
-        if arg not in params:
-            raise InvalidKernel(f"the parameter {arg!r} is missing")
-        steps.append(unpack(str(params[op]), int(params[arg])))
-    return Kernel.from_dict({"format": FORMAT, "rank": rank, "steps": steps})
+def kernel_names(trial: FrozenTrial) -> list[str]:
+    """The names of the kernels that a trial carries."""
+    first = [FIRST] if PROGRAM in trial.user_attrs else []
+    return first + sorted(key.removeprefix(f"{PROGRAM}:") for key in trial.user_attrs if key.startswith(f"{PROGRAM}:"))
 
 
-def program_of(trial: FrozenTrial, rank: int = 2) -> Kernel | None:
-    """The kernel of a stored trial: its user attribute `program` if it has one, else its parameters; None if neither."""
-    text = trial.user_attrs.get(PROGRAM)
+def program_of(trial: FrozenTrial, name: str = FIRST) -> Kernel | None:
+    """A kernel of a stored trial; None if it carries no legal program of this name."""
+    text = trial.user_attrs.get(attribute(PROGRAM, name))
     try:
-        return Kernel.from_json(text) if text else decode(trial.params, rank) if trial.params else None
+        return Kernel.from_json(text) if isinstance(text, str) else None
     except InvalidKernel:
         return None
 
 
-def suggest_program(trial: Trial, ops: Sequence[str], rank: int) -> Kernel:
-    """Suggest the whole genome of a trial and decode it. Raises InvalidKernel if the sampler made no legal program.
+def fixed_ops(fixed: Mapping[str, Any], name: str = FIRST) -> dict[int, str]:
+    """What given parameters say about a kernel: ops, by the number of their step."""
+    found = {_STEP.fullmatch(key): value for key, value in fixed.items()}
+    return {int(match[2]): str(value) for match, value in found.items() if match is not None and match[1] == name}
 
-    A program that was enqueued in the user attribute `program` is taken from there.
-    """
-    _ = trial.relative_params  # lets the sampler draw, which may store the program instead
-    text = trial.storage.get_trial(trial._trial_id).user_attrs.get(PROGRAM)
-    kernel = Kernel.from_json(text) if text else None
-    params = encode(kernel, ops) if kernel is not None else None
-    if kernel is not None and params is None:
-        return kernel
-    space = search_space(tuple(ops))
-    chosen: dict[str, Any] = {}
-    for number in range(GENOME_STEPS + 1):
-        op, arg = _names(number)
-        choice = trial.suggest_categorical(op, space[op].choices)  # type: ignore[attr-defined]
-        chosen[op] = choice
-        if choice == END:
-            break
-        if number == GENOME_STEPS:
-            raise InvalidKernel(f"the program is longer than {GENOME_STEPS} steps")
-        chosen[arg] = trial.suggest_int(arg, 0, _ARG_MAX)
-    return kernel if kernel is not None else decode(chosen, rank)
+
+def keeps(kernel: Kernel, ops: Mapping[int, str]) -> bool:
+    """Whether a kernel has these ops at these steps (`end` after its last one)."""
+    made = [*(step.op for step in kernel.steps), END]
+    return all(number < len(made) and made[number] == op for number, op in ops.items())
+
+
+def suggest_ops(trial: Trial, kernel: Kernel, ops: tuple[str, ...], name: str = FIRST) -> None:
+    """Suggest the parameters of a kernel whose program the trial carries; none if it has ops that the study has not."""
+    distribution = choices(ops)
+    wanted = parameters(kernel, name)
+    if set(wanted.values()) <= set(distribution.choices):
+        for parameter in wanted:
+            trial.suggest_categorical(parameter, distribution.choices)

@@ -61,7 +61,11 @@ def program(*steps: dict[str, Any], rank: int = 2) -> Kernel:
 
 
 def names(rank: int | None = None) -> list[str]:
-    """The names of the known kernels, of one rank if asked."""
+    """The names of the known kernels, of one rank if asked.
+
+    >>> "involution" in names(rank=2)
+    True
+    """
     return [name for name in _KNOWN if rank is None or get(name).rank == rank]
 
 
@@ -77,7 +81,11 @@ def entry(name: str) -> Known:
 
 
 def get(name: str) -> Kernel:
-    """A known kernel by name. Raises KasError with the nearest name for an unknown one."""
+    """A known kernel by name. Raises KasError with the nearest name for an unknown one.
+
+    >>> get("depthwise_separable").rank
+    2
+    """
     entry(name)
     return _made(name)
 

@@ -15,6 +15,7 @@ import psutil
 from chaos import command, finished, opened, wrong
 
 from kas.study import attributes as keys
+from kas.study.storage.files import write_json
 
 __all__ = ["LIMITED", "STUDY", "WAYS", "Box", "end", "prepare", "way"]
 
@@ -51,8 +52,13 @@ class Box(ExitStack):
         self.process: Any = None
         if base is not None:
             shutil.copytree(base, self.folder)
+            self.own_file()
         else:
             prepare(self.folder, STUDY)
+
+    def own_file(self) -> None:
+        """Let a copied (or moved) study know the study file beside it, and so the network there."""
+        write_json(self.study / "origin.json", {"study_file": str(self.folder / "tiny.yaml")})
 
     @property
     def study(self) -> Path:

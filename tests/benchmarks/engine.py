@@ -31,7 +31,6 @@ from toy import NAME, make_queue
 from kas.evaluation.devices import describe_device, resolve_device
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
-from kas.study.genome import suggest_program
 from kas.study.sampler import KernelSampler
 from kas.study.storage.opening import close_storage, open_storage
 from kas.study.storage.queue import Nothing
@@ -41,7 +40,6 @@ def work(url: str, folder: Path, wanted: int, seconds: float) -> None:
     """One worker: waits for the start, then works; its times go to a file."""
     queue = make_queue(url, folder, wanted=wanted)
     queue.study.sampler = KernelSampler(seeds=())
-    ops = list(queue.study.sampler.ops(queue.study))
     (folder / f"ready-{time.time_ns()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.01)
@@ -57,7 +55,7 @@ def work(url: str, folder: Path, wanted: int, seconds: float) -> None:
                 time.sleep(0.2)
                 continue
             started = time.perf_counter()
-            kernel = suggest_program(trial, ops, 2)
+            kernel = queue.study.sampler.suggest(trial)
             proposed = time.perf_counter()
             holder = queue.claim(trial, kernel.hash, program=kernel.to_json(), family=kernel.family)
             claimed = time.perf_counter()
@@ -119,7 +117,8 @@ def main() -> int:
     wanted = parser.parse_args()
     print(f"{describe_device(resolve_device('cpu'))}, trials of {wanted.ms:g} ms; milliseconds: median (95 %)")
     print(f"{'storage':<12}{'workers':>8}{'trials/s':>12}{'start':>16}{'propose':>16}{'claim and end':>16}{'errors':>8}")
-    server = Server() if {"postgresql", "grpc"} & set(wanted.storages) else None
+    # A worker has two connections, and PostgreSQL allows 100 by default.
+    server = Server(3 * max(wanted.workers) + 20) if {"postgresql", "grpc"} & set(wanted.storages) else None
     try:
         for name in wanted.storages:
             for workers in wanted.workers:

@@ -338,7 +338,7 @@ def take_part(config: StudyConfig, study_file: Path | None, place: Any, workers:
             frozen = opened.get_trial(trial._trial_id)
             study.sampler.before_trial(study, frozen)
             if isinstance(study.sampler, KernelSampler):
-                study.sampler.propose(study, frozen, study.sampler.ops(study))
+                study.sampler.parents(study, frozen)
                 study.sampler.get_parent_population(study, 1)
             queue.release(trial)
         Claims(study, mutex).attempt("front", lambda: None)

@@ -20,6 +20,8 @@ def on_full_disk(box: Box) -> Path:
     """Move the study to a small disk."""
     place = box.enter_context(disk(box.place / "disk", "20m"))
     box.folder = Path(shutil.move(box.folder, place / "runs"))
+    if box.study.exists():
+        box.own_file()
     return place
 
 

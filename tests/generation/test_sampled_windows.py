@@ -1,4 +1,4 @@
-"""Sampling of windows and products: they occur where they can, keep to the settings, and come back from a genome."""
+"""Sampling of windows and products: they occur where they can, keep to the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import kas
 from kas.generation import GenerationSettings, Sampler, mutate
 from kas.generation.sample import sample
 from kas.language import FAMILIES
-from kas.study.packing import pack, unpack
 
 WINDOWS = {one.op for one in FAMILIES["windows"]}
 PRODUCTS = {one.op for one in FAMILIES["products"]}
@@ -45,14 +44,10 @@ def test_what_is_forbidden_never_occurs_and_what_is_required_always_does(op: str
         assert op in {step.op for step in kernel.steps}
 
 
-def test_samples_exist_at_their_targets_and_every_step_is_packed() -> None:
+def test_samples_exist_at_their_targets_within_the_budget() -> None:
     for kernel in sample(100, targets=TARGETS, budget={"macs": 0.5}, settings=OFTEN, seed=4):
         sizes = kas.solve(kernel, TARGETS, {"macs": 0.5})
         assert sizes.use["macs"] <= 1
-        for step in kernel.steps:
-            packed = pack(step)
-            assert packed is not None
-            assert unpack(step.op, packed) == step.to_dict()
 
 
 def test_children_of_windows_and_products_are_legal() -> None:

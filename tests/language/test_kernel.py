@@ -260,7 +260,9 @@ def test_kernels_are_values() -> None:
     assert copy.deepcopy(kernel) == kernel
     assert pickle.loads(pickle.dumps(kernel)) == kernel
     assert len({kernel, Kernel.from_json(kernel.to_json())}) == 1
-    assert repr(kernel) == "<Kernel rank 2: unfold fc relu fc>"
+    assert repr(kernel) == f"<Kernel {kernel.hash}, rank 2: unfold hw 3; fc → x0; relu; fc → C>"
+    assert repr(program("fc to=C", "add in=1,0")).endswith(": fc → C; add of 1, 0>")
+    assert kernel._repr_svg_().startswith(("<?xml", "<svg"))
     assert kernel != program("fc to=C")
     assert Kernel.from_json(kernel.to_json().encode()) == kernel
     assert json.loads(kernel.to_json()) == kernel.to_dict()

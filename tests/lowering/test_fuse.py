@@ -269,7 +269,7 @@ def test_a_mistake_is_found(monkeypatch):
     from kas.lowering.fusing import maps
 
     monkeypatch.setattr(maps.ConvMap, "weight", lambda self, real=maps.ConvMap.weight: real(self) * 1.001)
-    with pytest.raises(KasError, match=r"fuse: <Kernel rank 2: conv fc add add> changes by .* when fused"):
+    with pytest.raises(KasError, match=r"fuse: <Kernel .*, rank 2: conv .*> changes by .* when fused"):
         fuse_kernel(built(zoo.get("repvgg")))
 
 

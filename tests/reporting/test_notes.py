@@ -11,11 +11,11 @@ import pytest
 from optuna.artifacts import get_all_artifact_meta
 from optuna.trial import create_trial
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-from optuna_dashboard._note import get_note
+from optuna_dashboard._note import get_note, get_note_from_system_attrs
 from reporting_studies import DRAWING, REFERENCE, SEPARABLE, kas_study
 
 from kas.language.errors import KasError
-from kas.reporting import notes
+from kas.reporting import cards, notes
 from kas.reporting.summary import summarize
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -39,7 +39,7 @@ def test_a_note_of_a_kernel() -> None:
     note = notes.trial_note(ATTRIBUTES)
     head, _, code = note.partition("```json\n")
     assert head.splitlines() == [
-        "**ok**",
+        "**0123456789ab: accuracy 90.1 %, 1.53× as fast as the original**",
         "",
         "- accuracy: 0.9012",
         "- latency: 31.4 ms, the original 48.2 ms",
@@ -142,13 +142,45 @@ def test_the_note_of_a_study_escapes_and_stays_short() -> None:
 
 def test_the_card_replaces_itself_and_stays_small() -> None:
     study = kas_study(700)
-    notes.save_front_card(study)
-    notes.save_front_card(study)
-    cards = get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id))
-    assert list(cards) == [notes.CARD]
-    figure = json.loads(cards[notes.CARD])
+    cards.save_front_card(study)
+    cards.save_front_card(study)
+    saved = get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id))
+    assert list(saved) == [cards.CARD]
+    figure = json.loads(saved[cards.CARD])
     traces = {trace["name"]: trace for trace in figure["data"]}
     assert len(traces["trials"]["x"]) == 400
     assert len(traces["Pareto front"]["x"]) == len(study.best_trials)
-    assert "var(" not in cards[notes.CARD]
-    assert len(cards[notes.CARD]) < 80_000
+    assert "var(" not in saved[cards.CARD]
+    assert len(saved[cards.CARD]) < 80_000
+
+
+def test_notes_say_why_a_kernel_is_on_the_front_until_it_is_not() -> None:
+    study = kas_study(3)
+    notes.save_front_notes(study)
+    front = summarize(study).front
+    texts = note_of(study, front[0].number), note_of(study, front[-1].number)
+    assert "on the front: the fastest" in texts[0]
+    assert "on the front: " in texts[1]
+    better = {"outcome": "ok", "accuracy": 0.99, "speedup": 4.0, "hash": "ab" * 8}
+    study.add_trial(create_trial(values=[0.99, 0.25], user_attrs=better))
+    notes.save_front_notes(study)
+    assert note_of(study, 3).startswith(
+        "**abababababab: accuracy 99.0 %, 4.00× as fast as the original, on the front: the fastest, and the best accuracy**"
+    )
+    assert "on the front" not in note_of(study, front[0].number)
+
+
+def note_of(study: optuna.Study, number: int) -> str:
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    return get_note_from_system_attrs(attributes, study.trials[number]._trial_id)["body"]
+
+
+def test_learning_curves_are_a_card() -> None:
+    study = kas_study(3)
+    cards.save_curves_card(study)
+    assert get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id)) == {}
+    attributes = {"outcome": "ok", "accuracy": 0.99, "hash": "ab" * 8}
+    study.add_trial(create_trial(values=[0.99, 0.25], user_attrs=attributes, intermediate_values={1: 0.5, 2: 0.99}))
+    cards.save_curves_card(study)
+    saved = get_plotly_graph_objects(study._storage.get_study_system_attrs(study._study_id))
+    assert [trace["y"] for trace in json.loads(saved[cards.CURVES])["data"]] == [[0.5, 0.99]]

@@ -13,7 +13,9 @@ import pytest
 from optuna.trial import create_trial
 from reporting_studies import DRAWING, REFERENCE, SEPARABLE, kas_study, plain_study
 
+from kas import zoo
 from kas.language.errors import KasError
+from kas.reporting import stored
 from kas.reporting.report import program_lines, render_report, svg_url, write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -65,16 +67,18 @@ def words(row: list[str]) -> str:
 
 def test_the_original_is_the_first_row_of_the_front() -> None:
     study = kas_study()
-    page = Page(render_report(study, {study.best_trials[0].user_attrs["hash"]: DRAWING}))
+    text = render_report(study, {study.best_trials[0].user_attrs["hash"]: DRAWING})
+    page = Page(text)
     head, original, *kernels = page.rows["kernels"]
     assert words(head) == "Kernel Accuracy Latency Speed-up MACs Parameters Trial"
     assert words(original) == "Original the network as it is 91.3 % 48.2 ms 1.00× 142 M 1.33 M"
     assert {int(row[-1]) for row in kernels} == {trial.number for trial in study.best_trials}
     assert sum(name == "data-picture" for _, name, _ in page.attributes) == 1
-    assert sum("no drawing" in words(row) for row in kernels) == len(kernels) - 1
+    assert text.count("<small>no drawing</small>") == len(kernels) - 1
     first = study.trials[int(kernels[0][-1])]
     assert first.user_attrs["hash"][:12] in words(kernels[0])
-    assert "1 conv(0) to=C k=[3,3] d=[1,1] depthwise=true 2 relu(1) 3 fc(2) to=C" in words(kernels[0])
+    assert "1  conv(0)  to=C k=[3,3] d=[1,1] depthwise=true\n 2  relu(1)\n 3  fc(2)  to=C" in text
+    assert "conv3x3 depthwise -> relu -> fc" in words(kernels[0])
     assert f"{first.user_attrs['speedup']:.2f}×" in words(kernels[0])
     assert f"{first.user_attrs['latency_ms']:.1f} ms of 48.2 ms" in words(kernels[0])
 
@@ -100,15 +104,60 @@ def runtimes_study() -> tuple[optuna.Study, list[str]]:
     return study, hashes
 
 
+def detailed_study() -> tuple[optuna.Study, str]:
+    """A study with a trial of a known kernel on the front that has sizes, parents and a learning curve; the kernel's hash."""
+    study, kernel = kas_study(8, name="it's digits"), zoo.get("bottleneck")
+    targets = stored.attribute(study, "kas.targets")["deployed"]
+    names = [target["name"] for target in targets]
+    study.set_user_attr("kas.reference", json.dumps({**REFERENCE, "curve": [0.5, None, 0.913]}))
+    sizes = {"groups": 1, "values": {name: {"x0": 16 if name == "layer0" else 8} for name in names}, "use": {"macs": 0.3}}
+    attributes = {"outcome": "ok", "hash": kernel.hash, "program": kernel.to_json(), "sizes": sizes, "parents": [0, 2]}
+    measured = {"ratio": 0.3, "ratio_low": 0.28, "ratio_high": 0.33, "speedup": 3.33, "latency_ms": 14.0}
+    curve = {1: 0.6, 2: 0.8, 3: 0.95}
+    attributes |= {"accuracy": 0.95, **measured}
+    study.add_trial(create_trial(values=[0.95, 0.3], user_attrs=attributes, intermediate_values=curve))
+    return study, kernel.hash
+
+
+def test_a_kernel_of_the_front_has_its_name_sizes_parents_and_what_to_copy() -> None:
+    study, digest = detailed_study()
+    text = render_report(study, options=["--dir", "my runs"])
+    page = Page(text)
+    assert words(page.rows["kernels"][2]).startswith(f"bottleneck faster {digest[:12]} 95.0 %")
+    assert '<p class="formula">fc(x0) -&gt; relu -&gt; conv3x3(x0) -&gt; relu -&gt; fc</p>' in text
+    assert 'Descends from <a href="#trial-0">trial 0</a>' in text
+    assert 'and <a href="#trial-2">trial 2</a>' in text
+    assert "on the front: the fastest, and the best accuracy" in text
+    copied = [value for _, name, value in page.attributes if name == "data-copy"]
+    command = f"python -m kas.study export 'it'\"'\"'s digits' --kernel {digest} --to onnx --network --dir 'my runs'"
+    assert copied == [digest, zoo.get("bottleneck").to_json(), command]
+    sizes = [words(row) for row in page.rows[""]]  # MACs: (64·16·2 + 16·16·9) · 64 positions of 64·64·9·64
+    assert sizes == [
+        "Layers Sizes MACs Parameters",
+        "layer0 x0=16 279 k 12 % 4.35 k 12 %",
+        "layer{1,2,3,4,5,6,7,8} 8 layers, each x0=8 102 k 4 % 1.60 k 4 %",
+    ]
+
+
+def test_learning_curves_are_those_of_the_front_and_of_the_original() -> None:
+    study, _ = detailed_study()
+    data = json.loads(Page(render_report(study)).scripts[0])["curves"]["data"]
+    assert [(trace["name"], trace["x"], trace["y"]) for trace in data] == [
+        ("bottleneck (trial 8)", [1, 2, 3], [0.6, 0.8, 0.95]),
+        ("original", [1, 3], [0.5, 0.913]),
+    ]
+    assert "curves" not in json.loads(Page(render_report(kas_study())).scripts[0])
+
+
 def test_each_runtime_has_a_column() -> None:
     study, _ = runtimes_study()
     text = render_report(study)
     head, original, *kernels = Page(text).rows["kernels"]
     assert words(head) == "Kernel Accuracy Latency Speed-up (eager) compile onnxruntime MACs Parameters Trial"
     assert words(original) == "Original the network as it is 91.3 % 48.2 ms 1.00× 1.00× 1.00× 142 M 1.33 M"
-    assert [" ".join(cell.split()) for cell in kernels[0][5:7]] == ["1.70× 1.55 to 1.89", "↓0.62× 0.56 to 0.69"]
-    assert [" ".join(cell.split()) for cell in kernels[1][5:7]] == ["1.20× 1.09 to 1.33", "refused"]
-    assert [cell.strip() for cell in kernels[2][5:7]] == ["–", "–"]
+    assert [" ".join(cell.split()) for cell in kernels[0][4:6]] == ["1.70× 1.55 to 1.89", "↓0.62× 0.56 to 0.69"]
+    assert [" ".join(cell.split()) for cell in kernels[1][4:6]] == ["1.20× 1.09 to 1.33", "refused"]
+    assert [cell.strip() for cell in kernels[2][4:6]] == ["–", "–"]
     assert "onnxruntime does not take Net: &lt;no such op&gt;" in text
     assert "compile: inductor of torch 2, original channels last; onnxruntime 1.30</dd>" in text
     hovers = [trace.get("text", []) for trace in json.loads(Page(text).scripts[0])["front"]["data"]]
@@ -168,7 +217,7 @@ def test_it_is_complete_in_itself() -> None:
     loading = [
         value
         for _, name, value in Page(text).attributes
-        if name in ("src", "href", "srcset", "data", "action") and not value.startswith("data:image/svg+xml;base64,")
+        if name in ("src", "href", "srcset", "data", "action") and not value.startswith(("data:image/svg+xml;base64,", "#"))
     ]
     assert loading == []
     assert "default-src 'none'" in text
@@ -235,7 +284,7 @@ def test_work_instead_of_latency_has_no_latency_column(work: float) -> None:
     page = Page(text)
     assert words(page.rows["kernels"][0]) == "Kernel Accuracy Work MACs Parameters Trial"
     assert words(page.rows["kernels"][2]).endswith(f"91.0 % +1.0 points {work:.2f}× 200 k 1.00 k 0")
-    assert f"Best kernel: {work:.2f} of the work at" in text
+    assert f"Best kernel: abababababab, {work:.2f} of the work at" in text
 
 
 def test_writing_replaces_the_file_in_one_step(tmp_path: Path) -> None:

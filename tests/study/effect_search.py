@@ -17,8 +17,8 @@ from kernel_facts import attributes
 from kas import zoo
 from kas.generation.fitting import Drawn
 from kas.generation.reach import receptive_field
-from kas.language import Kernel
-from kas.study import sampler as sampling
+from kas.language import OPS, Kernel
+from kas.study import breeding
 from kas.study.config import StudyConfig
 from kas.study.sampler import KernelSampler
 from kas.study.workers.seeding import study_sampler
@@ -48,14 +48,14 @@ def kinds(sampler: KernelSampler) -> set[str]:
     def maker(name: str) -> Callable[..., Kernel]:
         return lambda *_: made.add(name) or zoo.get("ghost")
 
-    parents: Any = [(zoo.get("grouped3x3"), (0, 0.0))] * 4
+    parents: Any = [(breeding.Bred(zoo.get("grouped3x3"), (0,)), (0, 0.0))] * 4
     with (
-        patch.object(sampling, "mutate", maker("mutation")),
-        patch.object(sampling, "crossover", maker("crossover")),
+        patch.object(breeding, "mutate", maker("mutation")),
+        patch.object(breeding, "crossover", maker("crossover")),
         patch.object(sampler.source, "draw", maker("blind")),
     ):
         for number in range(20):
-            sampler._child(parents, sampler.source, np.random.default_rng(number))
+            sampler._breeder(tuple(OPS)).child(parents, np.random.default_rng(number))
     return made
 
 
@@ -74,7 +74,7 @@ def proposed(sampler: KernelSampler) -> bool:
     kernels = []
     for _ in range(5):
         trial = study.ask()
-        kernels.append(sampler.propose(study, study.trials[-1], sampler.ops(study)))
+        kernels.append(sampler.suggest(trial))
         study.tell(trial, (0.5, 0.5))
     return any(kernel.family == family for kernel in kernels)
 
@@ -115,7 +115,7 @@ def use(drawn: Sequence[Drawn]) -> bool:
 def first(sampler: KernelSampler) -> list[str]:
     """The first kernels of a search without seeds."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    return [sampler.propose(study, study.ask()._cached_frozen_trial, sampler.ops(study)).hash]
+    return [sampler.suggest(study.ask()).hash]
 
 
 def union(name: str) -> Observe:

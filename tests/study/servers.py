@@ -26,9 +26,10 @@ def free_port() -> int:
 
 
 class Server:
-    """A PostgreSQL server on this machine, to be stopped and started. url: without a database."""
+    """A PostgreSQL server on this machine, to be stopped and started. url: without a database. connections: at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 100) -> None:
+        self._connections = connections
         self._owner = {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
         self.folder = Path(tempfile.mkdtemp(prefix="kas-pg-"))
         self.folder.chmod(0o777)
@@ -41,6 +42,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = ["-c", "fsync=off", "-c", f"unix_socket_directories={self.folder}", "-c", "listen_addresses=127.0.0.1"]
+        settings += ["-c", f"max_connections={self._connections}"]
         command = [PROGRAMS / "postgres", "-D", self.folder / "data", "-p", self.port, *settings]
         with open(self.folder / "log", "a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **self._owner)

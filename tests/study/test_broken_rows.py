@@ -113,7 +113,7 @@ def test_a_broken_trial_is_named_and_left_out(
     assert {path for path in tmp_path.rglob("*") if path.is_dir()} == before
     trial = queue.start()
     assert isinstance(trial, optuna.Trial)
-    assert KernelSampler(seeds=["grouped3x3"]).propose(study, queue.storage.get_trial(trial._trial_id), ["conv"]) == KERNELS[0]
+    assert KernelSampler(seeds=["grouped3x3"]).suggest(trial) == KERNELS[0]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from kas import zoo
 from kas.study.__main__ import main
 from kas.study.commands import COMMANDS
 from kas.study.config import StudyConfig, load_config
+from kas.study.shipped import shipped_studies
 from kas.study.storage.create import create_or_join
 from kas.study.storage.opening import open_mutex, open_storage
 from kas.study.workers.origin import allow_imports_beside, recall, remember
@@ -120,7 +121,9 @@ def test_status_shows_the_front_with_the_original_first(runs: Path, capsys: pyte
 def test_list_and_its_storage(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "demo" in said(capsys, "list", "--dir", str(runs))
     assert "2 of 5" in said(capsys, "list", "--storage", f"sqlite:///{runs / 'demo' / 'study.db'}")
-    assert said(capsys, "list", "--dir", str(runs / "none")) == f"no studies in {runs / 'none'}\n"
+    nothing, shipped = said(capsys, "list", "--dir", str(runs / "none")).splitlines()
+    assert nothing == f"no studies in {runs / 'none'}"
+    assert shipped == f"studies to run, which come with kas: {', '.join(shipped_studies())}"
 
 
 def test_a_broken_study_does_not_hide_the_others(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,15 +9,9 @@ import pytest
 
 import kas
 from kas.study.config import load_config
-from kas.study.genome import fits_genome
 from kas.study.sampler import KernelSampler
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-@pytest.mark.parametrize("name", kas.zoo.names())
-def test_each_fits_the_genome_of_a_study(name: str) -> None:
-    assert fits_genome(kas.zoo.get(name))
 
 
 @pytest.mark.parametrize("rank", [2, 1, 0])

@@ -32,6 +32,10 @@ def fuse(module: nn.Module, example_input: ExampleInput | None = None) -> nn.Mod
     times what rounding alone does to it.
 
     Raises KasError if a check fails, or if the network cannot be traced by torch.fx and no example is given.
+
+    >>> fused = fuse(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
+    >>> fused[1], len(fused.fused)
+    (Identity(), 1)
     """
     model = copied(module).eval()
     original = copied(model)

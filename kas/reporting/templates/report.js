@@ -1,5 +1,6 @@
 "use strict";
 (() => {
+  document.documentElement.classList.add("js");
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -35,6 +36,24 @@
   }
   dialog.addEventListener("click", () => dialog.close());
 
+  // A page that came over plain http has no clipboard; a selection can be copied all the same.
+  const copied = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
+    const area = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  };
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const label = button.textContent;
+    button.addEventListener("click", async () => {
+      button.textContent = (await copied(button.dataset.copy)) ? "Copied" : "Not copied";
+      setTimeout(() => { button.textContent = label; }, 1500);
+    });
+  }
+
   const table = document.getElementById("trials");
   const body = table.tBodies[0];
   const key = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
@@ -53,8 +72,12 @@
       body.append(...[...body.rows].sort(compare));
     });
   }
-  document.getElementById("filter").addEventListener("input", (event) => {
-    const words = event.target.value.toLowerCase();
-    for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(words);
-  });
+  const filter = document.getElementById("filter");
+  const show = () => {
+    for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(filter.value.toLowerCase());
+  };
+  filter.addEventListener("input", show);
+  for (const link of document.querySelectorAll("a[href^='#trial-']")) {
+    link.addEventListener("click", () => { filter.value = ""; show(); });  // its row may be hidden
+  }
 })();

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kas.language.costs import cost
+from kas.reporting.layers import Layers
 from kas.reporting.naming import names_text
 from kas.solvers import Sizes, Target
 
@@ -15,36 +14,7 @@ if TYPE_CHECKING:
 
     from kas.language.kernel import Kernel
 
-__all__ = ["Layers", "alike", "formula_table", "size_table"]
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Layers that are alike and get the same sizes. `macs` and `params`: of one of them with the kernel, adapter included."""
-
-    targets: tuple[Target, ...]
-    values: dict[str, int]
-    macs: int
-    params: int
-
-    @property
-    def first(self) -> Target:
-        return self.targets[0]
-
-
-def alike(kernel: Kernel, targets: Sequence[Target], sizes: Sizes) -> list[Layers]:
-    """The layers in the order in which they run, those that are alike with the same sizes together."""
-    kinds: dict[str, list[Target]] = {}
-    for target in targets:
-        fields = {key: value for key, value in target.to_dict().items() if key != "name"}
-        kinds.setdefault(repr((fields, sizes.values[target.name])), []).append(target)
-    found = []
-    for members in kinds.values():
-        target, values = members[0], sizes.values[members[0].name]
-        one, adapter = cost(kernel, target.channels, target.size, sizes.groups, values), target.adapter
-        macs = adapter.templates * one.macs + adapter.macs
-        found.append(Layers(tuple(members), values, macs, adapter.templates * one.params + adapter.params))
-    return found
+__all__ = ["formula_table", "size_table"]
 
 
 def size_table(layers: Sequence[Layers], sizes: Sizes) -> Table:
@@ -52,10 +22,10 @@ def size_table(layers: Sequence[Layers], sizes: Sizes) -> Table:
     table = _table("layers", "channels", "output", "sizes", "MACs of each", "ratio", "parameters", "ratio", left=4)
     for one in layers:
         table.add_row(
-            names_text([target.name for target in one.targets]),
+            one.names,
             f"{one.first.in_channels} → {one.first.out_channels}",
             _output(one.first),
-            " ".join(f"{key}={value}" for key, value in one.values.items()) or "-",
+            one.sizes or "-",
             f"{one.macs:,}",
             f"{one.macs / one.first.macs:.3f}",
             f"{one.params:,}",

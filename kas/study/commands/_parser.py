@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
 from typing import NoReturn
 
 from jsonargparse import ArgumentParser
 
+from kas import __version__
 from kas.study.commands import COMMANDS
+from kas.study.shipped import shipped_studies
 from kas.study.storage.masking import masked
 
 __all__ = ["parser"]
@@ -20,7 +25,7 @@ EPILOG = """\
 examples:
   python -m kas.study init my.yaml                         a study file of your own to begin with
   python -m kas.study check my.yaml                        look at network and data, train nothing
-  python -m kas.study run studies/digits.yaml              a first search, a few minutes on two cores
+  python -m kas.study run digits                           a first search, a few minutes on two cores
   python -m kas.study run my.yaml --set training.epochs=3  a study file with one key changed
   python -m kas.study resume digits                        go on after Ctrl-C, a crash or kill -9
   python -m kas.study status digits                        how far it is, and the best kernels so far
@@ -38,6 +43,9 @@ where things are:
     promoted/      checkpoints of the networks that `promote` has trained
     measurements/  what `measure` found, for each device, runtime, batch and thread count
     report.html    the report, which needs no server
+
+studies that come with kas, for `run` and `check` (`kas` is the same command as `python -m kas.study`):
+{studies}
 
 exit codes:
   0 done   1 failed   2 wrong use or bad input   130 interrupted (`resume NAME` goes on)"""
@@ -59,7 +67,11 @@ class _Help(RawDescriptionHelpFormatter):
 
 def parser() -> ArgumentParser:
     """The parser of the whole command line, one subcommand for each module of `kas.study.commands`."""
-    top = _Parser(prog="python -m kas.study", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Help)
+    name = "kas" if Path(sys.argv[0]).stem == "kas" else "python -m kas.study"
+    studies = textwrap.fill(", ".join(shipped_studies()), 110, initial_indent="  ", subsequent_indent="  ")
+    epilog = EPILOG.replace("{studies}", studies)
+    top = _Parser(prog=name, description=DESCRIPTION, epilog=epilog, formatter_class=_Help)
+    top.add_argument("--version", action="version", version=f"kas {__version__}")
     subcommands = top.add_subcommands(required=True, dest="command", title="commands", metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = _Parser(description=command.description, epilog=command.epilog or None, formatter_class=_Help)

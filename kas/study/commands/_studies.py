@@ -11,7 +11,7 @@ from kas.study.schema import nearest
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["open_study", "study_names"]
+__all__ = ["missing", "open_study", "study_names"]
 
 
 def study_names(place: Place, *, create: bool = False) -> list[str]:
@@ -37,7 +37,7 @@ def open_study(place: Place, name: str) -> optuna.Study:
 
     names = study_names(place)
     if name not in names:
-        raise KasError(_missing(place, name, names))
+        raise KasError(missing(place, name, names))
     storage = open_storage(place.storage, place.folder(name), create=False)
     try:
         return optuna.load_study(study_name=name, storage=storage)
@@ -45,7 +45,8 @@ def open_study(place: Place, name: str) -> optuna.Study:
         raise KasError(f"{place.folder(name)} holds no study of the name {name!r}; was the folder renamed?") from None
 
 
-def _missing(place: Place, name: str, names: list[str]) -> str:
+def missing(place: Place, name: str, names: list[str]) -> str:
+    """The message for a study that is not among those of a place, with their names."""
     where = f"in {place.dir}/" if place.storage is None else "in that storage"
     if not names:
         return f"there is no study {name!r} {where}: there are none at all; --dir and --storage say where to look"

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from kas.study.commands._base import Command
 from kas.study.commands.run import add_study_file
+from kas.study.shipped import study_path
 
 __all__ = ["command"]
 
@@ -22,7 +23,7 @@ def _execute(args: Any) -> int:
     from kas.study.workers.origin import allow_imports_beside
     from kas.study.workers.preflight import check_budget, look_first
 
-    file = Path(args.study)
+    file = study_path(args.study)
     config = load_config(file, args.set)
     allow_imports_beside(file)
     with tempfile.TemporaryDirectory(prefix="kas-check-") as folder:

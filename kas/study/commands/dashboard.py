@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -11,7 +12,12 @@ from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._studies import open_study
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from kas.study.display.slim import Application
+
+__all__ = ["application", "command"]
 
 HOST = "127.0.0.1"
 
@@ -26,18 +32,28 @@ def _execute(args: Any) -> int:
     place = Place.of(args)
     study = open_study(place, args.name)
     _check_port(args.port)
-    from optuna_dashboard import run_server
+    from wsgiref.simple_server import make_server
 
-    from kas.reporting.notes import artifact_store
-    from kas.study.storage.files import StudyFolder
-
-    store = artifact_store(StudyFolder(place.folder(args.name)).artifacts)
+    server = make_server(HOST, args.port, application(study._storage, place.folder(args.name)))
     print(f"study {args.name}: http://{HOST}:{args.port}/dashboard/studies/{study._study_id}  (Ctrl-C ends)", flush=True)
     try:
-        run_server(study._storage, host=HOST, port=args.port, artifact_store=store)
+        server.serve_forever()
     except KeyboardInterrupt:
         return 0
+    finally:
+        server.server_close()
     return 0
+
+
+def application(storage: BaseStorage, folder: Path) -> Application:
+    """The dashboard of a study in `folder` as a WSGI application."""
+    from optuna_dashboard import wsgi
+
+    from kas.reporting.notes import artifact_store
+    from kas.study.display.slim import slim
+    from kas.study.storage.files import StudyFolder
+
+    return slim(wsgi(storage, artifact_store=artifact_store(StudyFolder(folder).artifacts)))
 
 
 def _check_port(port: int) -> None:

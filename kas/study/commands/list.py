@@ -7,6 +7,7 @@ from typing import Any
 from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place
 from kas.study.commands._studies import open_study, study_names
+from kas.study.shipped import shipped_studies
 from kas.study.storage.masking import masked
 
 __all__ = ["command"]
@@ -14,11 +15,13 @@ __all__ = ["command"]
 
 def _execute(args: Any) -> int:
     place = Place.of(args)
+    from kas.study.display.lines import make_console, say
+
     names = study_names(place)
     if not names:
-        print(f"no studies in {place.where}")
+        say(f"no studies in {place.where}")
+        say(f"studies to run, which come with kas: {', '.join(shipped_studies())}")
         return 0
-    from kas.study.display.lines import make_console, say
     from kas.study.display.tables import single_lines, stacked, table_width
 
     wrong: list[str] = []
@@ -37,6 +40,7 @@ def _execute(args: Any) -> int:
         console.print(table)
     for line in wrong:
         say(line)
+    say(f"\nstudies to run, which come with kas: {', '.join(shipped_studies())}")
     return 0
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
 from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place, whole
+from kas.study.shipped import study_path
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -125,7 +125,7 @@ def _source(args: Any) -> Source:
     from kas.study.workers.bench import Bench
     from kas.study.workers.origin import allow_imports_beside
 
-    file = Path(args.study)
+    file = study_path(args.study)
     config = load_config(file, args.set)
     allow_imports_beside(file)
     bench = Bench(config, StudyFolder(Place.of(args).folder(config.name)))

@@ -41,7 +41,7 @@ def write(place: Place, name: str, out: Path | None = None) -> Path:
     front = records.front(records.read(study), records.metric(study).direction)
     drawings = {str(record.hash): _drawing(record, folder) for record in front if record.hash and record.program}
     promoted = [row.to_dict() for row in all_standings(study)]
-    return write_report(study, out or folder.report, drawings, measurements.read(folder), promoted)
+    return write_report(study, out or folder.report, drawings, measurements.read(folder), promoted, place.shown())
 
 
 def _drawing(record: TrialRecord, folder: StudyFolder) -> str:

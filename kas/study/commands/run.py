@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
@@ -12,6 +11,7 @@ from kas.language.errors import KasError
 from kas.study.commands._base import Command, Place, add_place, whole
 from kas.study.commands._launch import add_amounts, check_amounts, launch
 from kas.study.commands._studies import open_study, study_names
+from kas.study.shipped import study_path
 
 if TYPE_CHECKING:
     from kas.study.config import StudyConfig
@@ -21,7 +21,9 @@ __all__ = ["add_study_file", "command"]
 
 def add_study_file(parser: ArgumentParser) -> None:
     """Add STUDY.yaml and --set."""
-    parser.add_argument("study", metavar="STUDY.yaml", type=str, help="the study file")
+    parser.add_argument(
+        "study", metavar="STUDY.yaml", type=str, help="the study file, or the name of one that comes with kas, as digits"
+    )
     parser.add_argument(
         "--set",
         type=str,
@@ -45,7 +47,7 @@ def _execute(args: Any) -> int:
 
     check_amounts(args)
     place = Place.of(args)
-    file = Path(args.study)
+    file = study_path(args.study)
     config = load_config(file, args.set, trials=args.trials, seed=args.seed)
     if config.name in study_names(place, create=True) and args.trials is None:
         config = replace(config, trials=_wanted(place, config))
@@ -79,7 +81,7 @@ Ctrl-C ends cleanly at any time; so does kill -9, but for the work since the las
     execute=_execute,
     epilog="""\
 examples:
-  python -m kas.study run studies/digits.yaml
+  python -m kas.study run digits                          (a study that comes with kas; `list` names them)
   python -m kas.study run studies/digits.yaml --trials 60 --workers 2
   python -m kas.study run studies/digits.yaml --set name=digits_wide --set cost.model.width=96
   python -m kas.study run my.yaml --storage postgresql+psycopg://kas@host/kas   (the same on every machine that helps)

@@ -110,10 +110,11 @@ def _budget(texts: list[str]) -> dict[str, float]:
 
 def _print_sizes(kernel: Kernel, args: Any, budget: dict[str, float]) -> int:
     """Print what the kernel would replace in a network, with its sizes and costs there. Returns the exit code."""
+    from kas.reporting.layers import alike
     from kas.solvers import solve
     from kas.solvers.describing import describe_targets
     from kas.solvers.questions import DEFAULT
-    from kas.study.commands._network import alike, formula_table, size_table
+    from kas.study.commands._network import formula_table, size_table
     from kas.study.display.lines import make_console
 
     targets = _targets(kernel, args)
@@ -131,7 +132,7 @@ def _print_sizes(kernel: Kernel, args: Any, budget: dict[str, float]) -> int:
         return 1
     if kernel.uses_groups:
         print(f"G = {sizes.groups} in all layers")
-    console, layers = make_console(), alike(kernel, targets, sizes)
+    console, layers = make_console(), alike(kernel, targets, sizes.groups, sizes.values)
     console.width = max(console.width, _WIDTH)
     console.print()
     console.print(size_table(layers, sizes))

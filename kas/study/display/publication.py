@@ -10,10 +10,12 @@ from pathlib import Path
 
 import optuna
 
+from kas.evaluation import EpochReport
 from kas.language import Kernel
 from kas.lowering.drawing import png_bytes, svg_text
-from kas.reporting import notes
-from kas.study.attributes import OUTCOME, REASON, Outcome, finite
+from kas.reporting import cards, notes
+from kas.reporting.metric import Metric
+from kas.study.attributes import OUTCOME, REASON, VALUES, Outcome, finite
 
 __all__ = ["Publication"]
 
@@ -37,24 +39,36 @@ class Publication:
         except Exception:
             _log.exception("the drawing of trial %d could not be attached", trial.number)
 
+    def epoch(self, trial: optuna.Trial, report: EpochReport) -> None:
+        """Write an epoch's metric as an intermediate value: the learning curve of a trial, its epochs counted from 1.
+
+        Straight to the storage, as `trial.report` refuses studies of two objectives.
+        """
+        try:
+            trial.storage.set_trial_intermediate_value(trial._trial_id, report.epoch + 1, report.accuracy)
+        except Exception:
+            _log.exception("epoch %d of trial %d could not be written", report.epoch + 1, trial.number)
+
     def outcome(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Write the note of a trial that is about to end so."""
         from optuna_dashboard import save_note
 
-        attributes = {**trial.user_attrs, **outcome.attributes, OUTCOME: outcome.name}
+        attributes = {**trial.user_attrs, **outcome.attributes, OUTCOME: outcome.name, VALUES: outcome.values}
         if outcome.reason:
             attributes[REASON] = outcome.reason
         try:
-            save_note(trial, notes.trial_note(finite(attributes)))
+            save_note(trial, notes.trial_note(finite(attributes), Metric.of(trial.study)))
         except Exception:
             _log.exception("the note of trial %d could not be written", trial.number)
         if trial.number % _EVERY == 0:
             self.study(trial.study)
 
     def study(self, study: optuna.Study) -> None:
-        """Write the note of the study, and the card with its front."""
+        """Write the note of the study, those of its front, and the cards with the front and its learning curves."""
         try:
             notes.save_study_note(study)
-            notes.save_front_card(study)
+            notes.save_front_notes(study)
+            cards.save_front_card(study)
+            cards.save_curves_card(study)
         except Exception:
             _log.exception("the note of the study could not be written")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
-import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from kas.language.errors import KasError
+from kas.study.storage.bulk import BulkStorage
+from kas.study.storage.copying import copied
 from kas.study.storage.disk import disk_error
 from kas.study.storage.files import StudyFolder
 from kas.study.storage.masking import masked
@@ -52,12 +53,15 @@ def storage_url(url: str | None, folder: Path) -> str:
     return url if "://" in url else f"journal://{url}"
 
 
-def open_storage(url: str | None, folder: Path, *, create: bool = True, outages: Outages | None = None) -> BaseStorage:
+def open_storage(
+    url: str | None, folder: Path, *, create: bool = True, snapshot: bool = False, outages: Outages | None = None
+) -> BaseStorage:
     """Open the storage of the study in `folder`, creating the file or the tables if needed (and if `create`).
 
     SQLite runs with a write-ahead log, `synchronous=NORMAL` and a busy timeout of 60 s. A torn last line of a journal,
     left by a crash, is cut. `grpc://HOST:PORT` is a proxy (`kas.study.storage.proxy`) in front of one of these. Of a file in
     a folder that cannot be written a copy is opened, unless `create`.
+    snapshot: open a copy of any file, so that nothing of the study is written, locked or waited for.
     outages: what waits for a database that does not answer, from now on; none does by default.
     Raises KasError, without the password, if the storage cannot be opened or is of a kind that kas does not know.
     """
@@ -67,8 +71,9 @@ def open_storage(url: str | None, folder: Path, *, create: bool = True, outages:
     try:
         if full.startswith(("journal://", "sqlite")):
             path = _path(full)
-            if not create and path.exists() and not os.access(path.parent, os.W_OK):
-                full = f"{full.partition('://')[0]}://{'' if full.startswith('journal') else '/'}{_copy(path)}"
+            if path.is_file() and (snapshot or not (create or os.access(path.parent, os.W_OK))):
+                return _open_copy(full, path)
+            create = create and not snapshot
         if full.startswith("journal://"):
             return _open_journal(_path(full), create)
         if full.startswith("sqlite"):
@@ -136,14 +141,13 @@ def _need(path: Path, create: bool) -> None:
         raise KasError(f"there is no storage {path}")
 
 
-def _copy(path: Path) -> Path:
-    """A copy of a storage's file (and of SQLite's log of what is not in it yet), for as long as this process lives."""
-    folder = Path(tempfile.mkdtemp(prefix="kas-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for suffix in ("", "-wal"):
-        if (part := path.with_name(path.name + suffix)).exists():
-            shutil.copyfile(part, folder / part.name)
-    return folder / path.name
+def _open_copy(url: str, path: Path) -> BaseStorage:
+    """Open a copy of a storage's file, which is there as long as the storage is used."""
+    copy = copied(path)
+    journal = url.startswith("journal://")
+    storage = _open_journal(copy, create=False) if journal else _open_sqlite(f"sqlite:///{copy}", create=False)
+    weakref.finalize(storage, shutil.rmtree, copy.parent, ignore_errors=True)
+    return storage
 
 
 def _open_sqlite(url: str, create: bool) -> BaseStorage:
@@ -152,7 +156,7 @@ def _open_sqlite(url: str, create: bool) -> BaseStorage:
     path = _path(url)
     _need(path, create)
     with flock(path.with_name(path.name + ".mutex")):  # two processes that create the tables at once collide
-        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
+        storage = BulkStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
         event.listen(storage.engine, "connect", _set_pragmas)
         storage.engine.dispose()  # connections opened so far have no pragmas
         with storage.engine.connect():
@@ -164,7 +168,7 @@ def _open_server(url: str) -> BaseStorage:
     mutex = _server_mutex(url, "tables")  # workers that create the tables at the same moment collide
     try:
         with mutex.hold():
-            storage = RDBStorage(url, engine_kwargs=dict(_SERVER[_dialect(url)]))
+            storage = BulkStorage(url, engine_kwargs=dict(_SERVER[_dialect(url)]))
     finally:
         mutex.close()
     return optuna.storages.get_storage(storage)

@@ -81,7 +81,6 @@ class TrialQueue:
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._beats = 0
         self._starting: int | None = None
-        self._sound: set[int] = set()
 
     @property
     def wanted(self) -> int:
@@ -165,7 +164,7 @@ class TrialQueue:
         return Beat(lambda: self._beat(trial._trial_id), self._heartbeat_s)
 
     def _trials(self) -> list[FrozenTrial]:
-        return stored.trials(self.study, self._sound)
+        return stored.trials(self.study)
 
     def _next(self, trials: Sequence[FrozenTrial]) -> int:
         """The id of a trial that now runs and is ours."""

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrialRecord:
     """What is known about one trial. None: not known (yet), or not measured.
 
@@ -76,6 +76,13 @@ class TrialRecord:
     measured: int = 1
     runtimes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """The trial in a line, with what is known of accuracy, cost and reason."""
+        words = [f"trial {self.number}", self.outcome or self.state.lower(), (self.hash or "")[:12]]
+        words += [f"accuracy {self.accuracy:.4g}"] if self.accuracy is not None else []
+        words += [f"cost {self.cost:.3g} of the original's"] if self.cost is not None else []
+        return f"<{', '.join(filter(None, [*words, self.reason]))}>"
+
     @property
     def is_finished(self) -> bool:
         """Whether the trial counts towards the wanted number."""
@@ -88,7 +95,7 @@ class Reference:
 
     accuracy: the study's metric. latency_ms: median of a forward pass of the network as deployed; None if cost is the analytic
     work. macs, params, work: of the layers that are replaced. seconds: of its training. device: where it was measured,
-    runtime, runtime_version, memory_format: in what.
+    runtime, runtime_version, memory_format: in what. curve: the metric after each epoch of its training.
     """
 
     accuracy: float
@@ -102,6 +109,7 @@ class Reference:
     runtime: str | None = None
     runtime_version: str | None = None
     memory_format: str | None = None
+    curve: Sequence[float | None] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from kas import __version__
-from kas.evaluation.checkpoints import read_checkpoint
 from kas.evaluation.data import preprocessing_of
 from kas.evaluation.inputs import call, head, sample_shape
 from kas.evaluation.networks import FORMAT, Recipe, load, write_state
 from kas.evaluation.outputs import output_of
-from kas.evaluation.training import CHECKPOINT
 from kas.language import KasError, Kernel
 from kas.lowering.export import TOLERANCE, Exported, export_module
 from kas.replacement.copying import cloned
@@ -30,6 +28,7 @@ from kas.study.workers.bench import Bench, Network
 from kas.study.workers.exporting import agreement
 from kas.study.workers.origin import study_config
 from kas.study.workers.promotion import deployed_data, promoted_network
+from kas.study.workers.trained import recipe_of, searched_network
 
 __all__ = ["Shipped", "find_network", "write_network"]
 
@@ -75,7 +74,7 @@ def _promoted(study: optuna.Study, bench: Bench, kernel: Kernel | None, best: Pr
     seeds = {str(seed): value for seed, value in tested.items()}
     model, data = promoted_network(bench, kernel, best), deployed_data(bench)
     said = f"as promoted, seed {best.seed}, {records.metric(study).name} {best.test:.4f} on the test split"
-    recipe = _recipe(bench, bench.deployed, bench.config.cost.model, kernel, best.groups, best.values)
+    recipe = recipe_of(bench, bench.deployed, bench.config.cost.model, kernel, best.groups, best.values)
     metadata = {
         "study": study.study_name,
         "weights": "promoted",
@@ -86,10 +85,7 @@ def _promoted(study: optuna.Study, bench: Bench, kernel: Kernel | None, best: Pr
 
 def _searched(study: optuna.Study, bench: Bench, kernel: Kernel | None, trial: Any) -> Shipped:
     network, config = bench.trained, bench.config
-    groups, values, state, value = _weights(study, bench, kernel, trial)
-    recipe = _recipe(bench, network, config.training.model, kernel, groups, values)
-    model = recipe.build(network.model)
-    model.load_state_dict(state)
+    model, recipe, value = searched_network(study, bench, kernel, trial)
     accuracy = {
         "metric": records.metric(study).name,
         "split": "validation",
@@ -142,39 +138,6 @@ def _described(samples: Any) -> dict[str, Any]:
         for name, tensor in zip(names, tensors, strict=True)
     ]
     return {"input": each[0]} if len(each) == 1 else {"inputs": each}
-
-
-def _weights(
-    study: optuna.Study, bench: Bench, kernel: Kernel | None, trial: Any
-) -> tuple[int, Mapping[str, Any], dict[str, Tensor], float | None]:
-    """Groups, values, weights and accuracy of the network that the search trained: from `kernels/`, or its own checkpoint."""
-    if kernel is None:
-        reference = records.reference(study)
-        state = _trained(bench.folder.reference / CHECKPOINT, "the original")
-        return 1, {}, state, None if reference is None else reference.accuracy
-    exported = bench.folder.kernel(kernel.hash, ".ckpt")
-    accuracy = trial.user_attrs.get("accuracy")
-    if exported.exists():
-        data = read_checkpoint(exported)
-        return data["groups"], data["values"], data["state_dict"], accuracy
-    state = _trained(bench.folder.trial(kernel.hash) / CHECKPOINT, f"kernel {kernel.hash}", exported)
-    _, sizes = bench.solve(kernel)
-    return sizes.groups, sizes.values, state, accuracy
-
-
-def _trained(path: Path, what: str, other: Path | None = None) -> dict[str, Tensor]:
-    if not path.exists():
-        where = f"there is no {path}" if other is None else f"there is neither {other} nor {path}"
-        raise KasError(f"the weights of {what} are not on this machine: {where}")
-    state = read_checkpoint(path)["state_dict"]
-    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-
-
-def _recipe(
-    bench: Bench, network: Network, overrides: Mapping[str, Any], kernel: Kernel | None, groups: int, values: Mapping[str, Any]
-) -> Recipe:
-    classes, shape = bench.data.num_classes, sample_shape(network.example)
-    return Recipe.of(bench.config.model, overrides, classes, shape, network.targets, kernel, groups, values)
 
 
 def _samples(bench: Bench, data: Any) -> Any:

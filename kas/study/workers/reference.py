@@ -65,6 +65,7 @@ def _make(study: optuna.Study, bench: Bench, listener: Listener) -> Reference:
         device=bench.device_name,
         epochs=result.epochs,
         seconds=round(result.seconds, 3),
+        curve=[round(report.accuracy, 6) for report in result.history],
     )
     study.set_user_attr(keys.REFERENCE, json.dumps(keys.finite(reference.to_dict())))
     return reference

@@ -38,5 +38,5 @@ def study_sampler(config: StudyConfig, bench: Bench) -> tuple[KernelSampler, lis
         else:
             fitting.append(kernel)
     if config.search.seeds is not None:
-        sampler.seeds = fitting
+        sampler.seeds[:] = fitting
     return sampler, lines

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.storages import BaseStorage
 
-from kas.language import Kernel
 from kas.reporting import stored
 from kas.study import attributes as keys
 from kas.study.config import StudyConfig
@@ -144,7 +143,6 @@ class _Session:
     def work(self, interruption: Interruption, sampler: KernelSampler) -> Result:
         """Everything between announcing the study and summing it up."""
         from kas.study.display.publication import Publication
-        from kas.study.genome import suggest_program
         from kas.study.workers.front import export_front, measure_in_other_runtimes
         from kas.study.workers.reference import ensure_reference
         from kas.study.workers.trial import Pipeline
@@ -156,14 +154,9 @@ class _Session:
 
         ensure_reference(self.study, bench, claims, self.listener, wait)
         self.study.sampler = sampler
-        ops = sampler.ops(self.study)
-
-        def suggest(trial: optuna.Trial) -> Kernel:
-            return suggest_program(trial, ops, bench.rank)
-
         publication = Publication(self.place.artifacts)
         publication.study(self.study)
-        pipeline = Pipeline(bench, suggest, publication)
+        pipeline = Pipeline(bench, sampler.suggest, publication)
         queue = TrialQueue(self.study, self.storage, self.mutex, wanted=self.config.trials)
         result = Runner(queue, pipeline, self.listener, interruption, folder=self.place.root).run()
 

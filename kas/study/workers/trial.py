@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ class Pipeline:
         if bench.measures:
             cost = self._measure(context, kernel, deployed_sizes, found)
             constraints["latency"] = cost - bench.config.cost.max_ratio
-        result = train_on(bench, network, bench.folder.trial(kernel.hash), listener, number, Slot.of_trial(context.trial))
+        slot, shown = Slot.of_trial(context.trial), self._publication
+        curve = None if shown is None else partial(shown.epoch, context.trial)
+        result = train_on(bench, network, bench.folder.trial(kernel.hash), listener, number, slot, curve)
         accuracy = round(result.accuracy, 6)
         found |= {
             "accuracy": accuracy,
@@ -184,12 +187,19 @@ def _enters_front(context: TrialContext, kernel: Kernel, accuracy: float, cost: 
 
 
 def train_on(
-    bench: Bench, network: nn.Module, folder: Path, listener: Listener, number: int | None, slot: Slot = NOWHERE
+    bench: Bench,
+    network: nn.Module,
+    folder: Path,
+    listener: Listener,
+    number: int | None,
+    slot: Slot = NOWHERE,
+    curve: Callable[[EpochReport], None] | None = None,
 ) -> TrainResult:
     """Train a network of the study, the original (`number` None) and candidates alike; goes on from `folder`'s checkpoint.
 
     The time limit is for candidates; without measured costs none applies, so that a run can be repeated. The log says
-    from which epoch it goes on. slot: where other machines learn of the checkpoint, if the study has a depot.
+    from which epoch it goes on. slot: where other machines learn of the checkpoint, if the study has a depot. curve: is told
+    of every epoch, those before a crash included.
     """
     limited = bench.measures and number is not None
     settings = bench.config.training if limited else replace(bench.config.training, time_limit_s=None)
@@ -197,6 +207,8 @@ def train_on(
 
     def on_epoch(report: EpochReport) -> None:
         listener.epoch(number, report.epoch + 1, report.epochs, report.accuracy)
+        if curve is not None:
+            curve(report)
         bench.depot.keep(folder / CHECKPOINT, slot)
 
     bench.depot.bring(folder / CHECKPOINT, slot)
@@ -214,6 +226,9 @@ def train_on(
             task=bench.task,
         )
     if result.resumed_from_epoch is not None:
+        for report in result.history[: result.resumed_from_epoch]:
+            if curve is not None:
+                curve(report)
         who = "the reference" if number is None else f"trial {number}"
         listener.message(f"{who} went on from epoch {result.resumed_from_epoch} of {result.epochs}")
     return result

@@ -1,0 +1,1 @@
+"""A study from Python: `kas.Study` and `kas.search`."""
