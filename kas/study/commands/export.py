@@ -25,7 +25,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         type=str,
         required=True,
         metavar="HASH",
-        help="the kernel's hash, or its start; with --network also `original`",
+        help="the kernel's hash, or its start, or the name of a known kernel; with --network also `original`",
     )
     parser.add_argument("--to", choices=list(FORMATS | NETWORK_FORMATS), required=True, help="the format")
     parser.add_argument(

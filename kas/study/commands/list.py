@@ -14,9 +14,9 @@ __all__ = ["command"]
 
 
 def _execute(args: Any) -> int:
-    place = Place.of(args)
     from kas.study.display.lines import make_console, say
 
+    place = Place.of(args)
     names = study_names(place)
     if not names:
         say(f"no studies in {place.where}")

@@ -28,7 +28,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HASH",
-        help="a kernel's hash, or its start; may be repeated (default: the front)",
+        help="a kernel's hash, or its start, or the name of a known kernel; may be repeated (default: the front)",
     )
     parser.add_argument(
         "--runtime",
