@@ -43,6 +43,7 @@ def page(browser: Browser, report: str) -> Iterator[Page]:
     """The report, opened in a window of 1280 pixels; an error in its console fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(180_000)  # a busy machine takes its time to read plotly
     page, errors = context.new_page(), list[str]()
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
