@@ -10,7 +10,6 @@ import sympy
 
 import kas
 from kas.reporting.naming import names_text
-from kas.solvers import Target
 from kas.study.__main__ import main
 
 BOTTLENECK = kas.zoo.get("bottleneck")
