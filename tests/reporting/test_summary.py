@@ -52,7 +52,7 @@ def test_what_beats_the_original() -> None:
 
 def test_words_at_the_head() -> None:
     summary = summarize(kas_study())
-    assert re.match(r"Best kernel: [0-9a-f]{12}, \d\.\d\d× as fast as the original \(spread ", sentence(summary))
+    assert re.match(r"Best kernel: [0-9a-f]{16}, \d\.\d\d× as fast as the original \(spread ", sentence(summary))
     assert dict(facts(summary)) == {
         "Network": "small_resnet, width 64 blocks 1",
         "Data": "digits",
