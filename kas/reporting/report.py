@@ -31,6 +31,7 @@ from kas.reporting.parsing import loads
 from kas.reporting.rows import Row
 from kas.reporting.summary import Summary, summarize
 from kas.solvers import Target
+from kas.zoo.matching import name_of
 
 __all__ = ["render_report", "write_report"]
 
@@ -105,7 +106,7 @@ def render_report(
         summary=summary,
         sentence=sentence(summary),
         facts=facts(summary),
-        named=lambda row: row.label != (row.hash or "")[:12],
+        named=lambda row: name_of(row.hash or "") is not None,
         front_numbers={row.number for row in summary.front},
         metric_columns=[(metric, True) for metric in summary.metrics],
         front=[_kernel(summary, row, drawings or {}, options) for row in summary.front],

@@ -8,7 +8,12 @@ from kas import zoo
 from kas.reporting.layers import alike
 from kas.solvers import Target, solve
 
-TARGETS = [Target("a.0", 16, 16, (8, 8)), Target("a.1", 16, 16, (8, 8)), Target("b", 16, 24, (4, 4)), Target("c", 24, 48, (4, 4))]
+TARGETS = [
+    Target("a.0", 16, 16, (8, 8)),
+    Target("a.1", 16, 16, (8, 8)),
+    Target("b", 16, 24, (4, 4)),
+    Target("c", 24, 48, (4, 4)),
+]
 
 
 @pytest.mark.parametrize("name", ["bottleneck", "grouped3x3", "ghost"])
