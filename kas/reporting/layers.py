@@ -46,7 +46,7 @@ def alike(kernel: Kernel, targets: Sequence[Target], groups: int, values: Mappin
     >>> kernel, layers = kas.zoo.get("bottleneck"), [Target(f"layer{i}", 64, 64, (8, 8)) for i in range(2)]
     >>> sizes = kas.solve(kernel, layers, {"macs": 0.5})
     >>> [(one.names, one.sizes) for one in alike(kernel, layers, sizes.groups, sizes.values)]
-    [('layer{0,1}', 'x0=36')]
+    [('layer0', 'x0=17'), ('layer1', 'x0=53')]
     """
     kinds: dict[str, list[Target]] = {}
     for target in targets:

@@ -106,7 +106,7 @@ def render_report(
         summary=summary,
         sentence=sentence(summary),
         facts=facts(summary),
-        named=lambda row: name_of(row.hash or "") is not None,
+        named=lambda row: row.label != (row.hash or ""),
         front_numbers={row.number for row in summary.front},
         metric_columns=[(metric, True) for metric in summary.metrics],
         front=[_kernel(summary, row, drawings or {}, options) for row in summary.front],

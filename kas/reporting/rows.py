@@ -75,7 +75,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """What people call its kernel: the name of a known one, or the start of the hash."""
+        """What people call its kernel: the name of a known one, or the hash."""
         return naming.kernel_name(self.hash)
 
     @property

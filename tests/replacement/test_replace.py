@@ -81,7 +81,10 @@ def test_a_model_that_is_one_layer():
         (Target("conv9", 8, 16, (11,)), "Residual has no module 'conv9'"),
         (Target("norm", 8, 8, (11,)), "'norm' is a BatchNorm1d; expected a Conv1d"),
         (Target("conv2", 16, 16, (11, 11)), "'conv2' has rank 1, its target rank 2"),
-        (Target("conv2", 16, 32, (11,)), r"the model's layer is Target\(name='conv2', in_channels=16, out_channels=16"),
+        (
+            Target("conv2", 16, 32, (11,)),
+            r"the model's layer is Target\('conv2', 16, 16, \(11,\)\), not Target\('conv2', 16, 32",
+        ),
     ],
 )
 def test_wrong_targets(target, message):

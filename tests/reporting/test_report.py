@@ -182,7 +182,7 @@ def test_what_was_measured_again_is_a_table_of_its_own() -> None:
     where = "a <b> CPU eager (torch 2), batch 1, 1 thread"
     numbers = "24.0 ms contiguous 9.60 ms channels last 2.50× 2.27 to 2.78"
     assert words(first) == f"{where} {hashes[0]} {numbers} 2026-03-04 10:20"
-    assert words(second) == "f<i>f<i>f<i> – – refused"
+    assert words(second) == "f<i>f<i>f<i>f<i> – – refused"
     assert words(third) == "x – – –"
     assert "measurements" not in Page(render_report(study)).rows
 

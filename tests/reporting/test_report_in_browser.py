@@ -38,11 +38,12 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, report: str) -> Iterator[Page]:
-    """The report, opened in a window of 1280 pixels; an error in its console fails the test."""
+    """The report, opened once in a window of 1280 pixels; an error in its console by the end fails the last test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(180_000)  # a busy machine takes its time to read plotly
     page, errors = context.new_page(), list[str]()
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -62,18 +63,6 @@ def test_buttons_copy_the_hash_the_program_and_the_command(page: Page) -> None:
         card.get_by_text("Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == wanted
         card.get_by_role("button", name=label).wait_for()  # the label comes back
-
-
-def test_without_a_clipboard_a_selection_is_copied(page: Page) -> None:
-    page.evaluate("delete Navigator.prototype.clipboard")
-    assert page.evaluate("navigator.clipboard") is None
-    copied = page.evaluate(
-        """() => new Promise((done) => {
-            document.addEventListener("copy", () => done(document.activeElement.value));
-            document.querySelector("[data-copy]").click();
-        })"""
-    )
-    assert copied == page.locator("[data-copy]").first.get_attribute("data-copy")
 
 
 def test_a_heading_sorts_the_trials_up_and_down(page: Page) -> None:
@@ -116,6 +105,18 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
     cut = """[...document.querySelectorAll("#kernels td, #trials td")].filter(
         (cell) => cell.getClientRects().length && cell.getBoundingClientRect().right > innerWidth + 1).length"""
     assert page.evaluate(cut) == 0
+
+
+def test_without_a_clipboard_a_selection_is_copied(page: Page) -> None:
+    page.evaluate("delete Navigator.prototype.clipboard")
+    assert page.evaluate("navigator.clipboard") is None
+    copied = page.evaluate(
+        """() => new Promise((done) => {
+            document.addEventListener("copy", () => done(document.activeElement.value));
+            document.querySelector("[data-copy]").click();
+        })"""
+    )
+    assert copied == page.locator("[data-copy]").first.get_attribute("data-copy")
 
 
 def test_without_scripts_the_tables_and_kernels_are_there(browser: Browser, report: str) -> None:

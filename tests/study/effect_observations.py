@@ -21,7 +21,7 @@ from kas.evaluation.learner import Learner
 from kas.study.config import StudyConfig
 from kas.study.display.events import Silent
 from kas.study.storage.files import StudyFolder
-from kas.study.workers import trial
+from kas.study.workers import pairing, trial
 from kas.study.workers.bench import Bench
 
 Observe = Callable[[StudyConfig, Path], Any]
@@ -200,7 +200,7 @@ def measured(look: Callable[[dict[str, Any]], Any], original: float = 0.01, cand
             networks.append(arguments[1])
             return latency.compare(*arguments, **options)
 
-        with patch.object(trial, "compare", compare), _machine(original, candidate, passes, place.timed_original()):
+        with patch.object(pairing, "compare", compare), _machine(original, candidate, passes, place.timed_original()):
             try:
                 trial.Pipeline(place, lambda _: KERNEL)._measure(context, KERNEL, place.solve(KERNEL)[0], found)
                 outcome = "ok"

@@ -12,7 +12,6 @@ import kas
 from kas.reporting.naming import names_text
 from kas.solvers import Target
 from kas.study.__main__ import main
-from kas.study.commands._network import alike
 
 BOTTLENECK = kas.zoo.get("bottleneck")
 
@@ -98,24 +97,6 @@ def test_what_does_not_fit_is_said(place: list[str], capsys: pytest.CaptureFixtu
 )
 def test_bad_input(arguments: list[str], message: str, place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "bottleneck", *place, *arguments, code=2) == f"error: {message}\n"
-
-
-def test_layers_that_are_alike_are_one_row() -> None:
-    targets = [Target(f"a.{i}", 32, 32, (8, 8)) for i in range(3)] + [Target("b", 64, 64, (8, 8)), Target("c", 32, 32, (4, 4))]
-    kernel = kas.zoo.get("involution")
-    layers = alike(kernel, targets, kas.solve(kernel, targets))
-    assert [[target.name for target in one.targets] for one in layers] == [["a.0", "a.1", "a.2"], ["b"], ["c"]]
-    for one in layers:
-        assert one.macs == kas.cost(kernel, one.first.channels, one.first.size).macs
-    assert sum(len(one.targets) * one.macs for one in layers) == kas.solve(kernel, targets).macs
-
-
-def test_alike_layers_of_other_sizes_are_apart() -> None:
-    targets = [Target(f"a.{i}", 32, 32, (8, 8)) for i in range(8)]
-    sizes = kas.solve(BOTTLENECK, targets, {"macs": 0.5, "params": 0.5})
-    layers = alike(BOTTLENECK, targets, sizes)
-    assert len(layers) == len({tuple(one.items()) for one in sizes.values.values()})
-    assert sum(len(one.targets) * one.params for one in layers) == sizes.params
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_study_is_sent_with_its_choices_once(tmp_path: Path) -> None:
     assert {one["name"]: one["param_external_value"] for one in params} == study.trials[0].params
     assert all(one["distribution"] == {"type": "CategoricalDistribution", "choices": []} for one in params)
     assert len(found["union_search_space"][0]["distribution"]["choices"]) > 40
-    assert {one["key"] for one in found["trials"][0]["user_attrs"]} == {"program", "hash"}
+    assert {one["key"] for one in found["trials"][0]["user_attrs"]} == {"program", "hash", "parents"}
     _, headers, packed = answer(study, tmp_path, HTTP_ACCEPT_ENCODING="gzip, br")
     assert headers["Content-Encoding"] == "gzip"
     assert json.loads(gzip.decompress(packed))["trials"] == found["trials"]
