@@ -31,7 +31,6 @@ from kas.reporting.parsing import loads
 from kas.reporting.rows import Row
 from kas.reporting.summary import Summary, summarize
 from kas.solvers import Target
-from kas.zoo.matching import name_of
 
 __all__ = ["render_report", "write_report"]
 
