@@ -33,12 +33,13 @@ from kas.study import attributes as keys
 from kas.study.attributes import Outcome
 from kas.study.sampler import KernelSampler
 from kas.study.storage.opening import close_storage, open_storage
+from kas.study.storage.outages import PATIENCE_S, Outages
 from kas.study.storage.queue import Nothing
 
 
 def work(url: str, folder: Path, wanted: int, seconds: float) -> None:
     """One worker: waits for the start, then works; its times go to a file."""
-    queue = make_queue(url, folder, wanted=wanted)
+    queue = make_queue(url, folder, wanted=wanted, outages=Outages(patience_s=PATIENCE_S))
     queue.study.sampler = KernelSampler(seeds=())
     (folder / f"ready-{time.time_ns()}").touch()
     while not (folder / "go").exists():
@@ -78,6 +79,7 @@ def measure(name: str, url: str, folder: Path, workers: int, trials: int, ms: fl
     line = [sys.executable, __file__, "--work", url, str(folder), str(trials), str(ms / 1000)]
     processes = [subprocess.Popen(line) for _ in range(workers)]
     while len(list(folder.glob("ready-*"))) < workers:
+        assert all(process.poll() is None for process in processes), "a worker has ended before it began"
         time.sleep(0.1)
     begun = time.perf_counter()
     (folder / "go").touch()
