@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import kas
 from kas.evaluation._lightning import pl
+from kas.reporting.naming import kernel_name
 from kas.study.storage.opening import close_storage, open_storage
 
 SETTINGS: dict[str, Any] = {
@@ -67,8 +68,8 @@ def test_what_a_study_has(searched: kas.Study) -> None:
     assert list(frame["hash"]) == [trial.hash for trial in searched.trials]
     assert frame.loc[0, "cost"] == searched.trials[0].cost
     kept = searched.front[0]
-    assert str(kept.hash)[:12] in repr(kept)
-    assert str(kept.hash)[:12] in searched._repr_html_()
+    assert kernel_name(kept.hash) in repr(kept)
+    assert kernel_name(kept.hash) in searched._repr_html_()
     assert searched.kernel(str(kept.hash)[:6]).hash == kept.hash
     assert searched.kernel("grouped3x3") == kas.zoo.get("grouped3x3")
 

@@ -105,15 +105,16 @@ def test_status_as_json_is_the_contract(runs: Path, capsys: pytest.CaptureFixtur
     assert state["outcomes"] == {"ok": 2}
     assert state["original"] == {"accuracy": 0.9, "latency_ms": 8.0}
     (entry,) = state["front"]
-    assert list(entry) == ["hash", "accuracy", "latency_ms", "macs", "params", "speedup", "json", "runtimes"]
-    assert (entry["hash"], entry["accuracy"], entry["speedup"]) == (zoo.get("grouped3x3").hash, 0.89, 2.0)
+    assert list(entry) == ["hash", "name", "formula", "accuracy", "latency_ms", "macs", "params", "speedup", "json", "runtimes"]
+    assert (entry["hash"], entry["name"], entry["formula"]) == (zoo.get("grouped3x3").hash, "grouped3x3", "group G -> conv3x3")
+    assert (entry["accuracy"], entry["speedup"]) == (0.89, 2.0)
 
 
 def test_status_shows_the_front_with_the_original_first(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, "status", "demo", "--dir", str(runs)).splitlines()
     assert lines[0] == "study demo: 2 of 5 trials finished, 0 running"
     original = next(number for number, line in enumerate(lines) if line.startswith("original"))
-    kernel = next(number for number, line in enumerate(lines) if line.startswith(zoo.get("grouped3x3").hash[:12]))
+    kernel = next(number for number, line in enumerate(lines) if line.startswith("grouped3x3"))
     assert original < kernel
     assert "2.00×" in lines[kernel]
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from kas.reporting import pareto, stored
 from kas.reporting.metric import Metric
+from kas.reporting.naming import kernel_name
 from kas.reporting.parsing import count, loads, text
 from kas.study import attributes as keys
 from kas.study.storage.liveness import is_alive
@@ -78,7 +79,7 @@ class TrialRecord:
 
     def __repr__(self) -> str:
         """The trial in a line, with what is known of accuracy, cost and reason."""
-        words = [f"trial {self.number}", self.outcome or self.state.lower(), (self.hash or "")[:12]]
+        words = [f"trial {self.number}", self.outcome or self.state.lower(), kernel_name(self.hash)]
         words += [f"accuracy {self.accuracy:.4g}"] if self.accuracy is not None else []
         words += [f"cost {self.cost:.3g} of the original's"] if self.cost is not None else []
         return f"<{', '.join(filter(None, [*words, self.reason]))}>"
