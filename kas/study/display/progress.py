@@ -110,7 +110,7 @@ class Terminal(Silent):
         self._bar.update(self._task, total=event.wanted, completed=event.finished)
         if self.console.is_terminal and self._live is None:
             self._live = Live(console=self.console, get_renderable=self._below, refresh_per_second=4, transient=True)
-            self._live.start()
+            self._live.start(refresh=True)  # what is printed next goes above a frame that is there
 
     def reference_ready(self, reference: Reference) -> None:
         """Show the original's numbers; the trials' time begins."""
