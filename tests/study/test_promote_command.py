@@ -124,7 +124,7 @@ def test_end_to_end_and_again(folder: Path) -> None:
         (["tiny", "--epochs=0"], "--epochs must be at least 1, not 0"),
         (["tiny", "--workers=-1"], "--workers must be at least 1, not -1"),
         (["tiny", "--kernel=ffffffffffff"], "study tiny has no kernel 'ffffffffffff'; it has "),
-        (["tiny", "--kernel=bottleneck"], f"study tiny has no kernel '{zoo.get('bottleneck').hash}'"),
+        (["tiny", "--kernel=bottleneck"], "study tiny has no kernel 'bottleneck'; it has "),
         (["tidy"], "there is no study 'tidy'"),
     ],
 )
