@@ -99,7 +99,7 @@ def test_measuring_needs_a_copied_folder_alone(searched: tuple[Path, str], tmp_p
         assert all(set(kernel) >= NUMBERS for kernel in one["kernels"].values())
         assert f"{one['kernels'][front[0]]['speedup']:.2f}×" in printed
     report = (tmp_path / "copied/tiny/report.html").read_text()
-    assert '<table id="measurements">' in report
+    assert '<table id="measurements" class="stack">' in report
     assert all(wording.milliseconds(one["kernels"][front[0]]["latency_ms"]) in report for one in found)
 
 

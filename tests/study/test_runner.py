@@ -226,7 +226,7 @@ def test_values_that_are_not_finite_never_reach_the_front(tmp_path: Path) -> Non
     values = iter([(float("inf"), 1.0), (float("nan"), 1.0), (0.5, 1.0)])
 
     def evaluate(context: TrialContext) -> Outcome:
-        return Outcome("ok", values=next(values), attributes={"health": {"a": float("nan")}, "accuracy": 0.5})
+        return Outcome("ok", values=next(values), attributes={"health": {"a": float("nan")}})
 
     assert run(queue, evaluate) == Result(0)
     assert [record.outcome for record in records.read(queue.study)] == ["unhealthy", "unhealthy", "ok"]

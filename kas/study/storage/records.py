@@ -190,6 +190,8 @@ def _record(trial: FrozenTrial, front: Mapping[str, Mapping[str, Any]]) -> Trial
     attributes = trial.user_attrs
     names = {field.name for field in fields(TrialRecord)} - {"number", "state", "cost", "seconds", "outcome", "runtimes"}
     known: dict[str, Any] = {name: attributes[name] for name in names if name in attributes}
+    if trial.values:
+        known.setdefault("accuracy", trial.values[0])
     outcome = keys.outcome_of(trial)
     ended, begun = trial.datetime_complete, trial.datetime_start
     record = TrialRecord(
