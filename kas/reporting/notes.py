@@ -65,7 +65,7 @@ def save_trial_note(trial: optuna.Trial) -> None:
 
 
 def save_front_notes(study: optuna.Study) -> None:
-    """Write the notes of trials that came to the front or left it, or whose kernel was measured again."""
+    """Write the notes of trials that came to the front or left it; of the others nothing has changed."""
     from optuna_dashboard._note import note_str_key_prefix, note_ver_key, save_note_with_version, split_body
 
     summary, storage = summarize(study), study._storage

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from kas.reporting import naming
 from kas.reporting.parsing import count, listed, loads, number, text
 
-__all__ = ["Row", "Timing", "read_row", "read_timing", "with_runtimes"]
+__all__ = ["LATENCY", "Row", "Timing", "read_row", "read_timing", "with_runtimes"]
 
-_LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
+LATENCY = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def read_row(trial: FrozenTrial) -> Row:
     """One trial as a row. A trial without values (pruned, failed, running) has its outcome and reason all the same."""
     attributes = trial.user_attrs
     values = tuple(trial.values) if trial.state == TrialState.COMPLETE and trial.values else None
-    names = ("accuracy", *_LATENCY, "macs", "params", "epochs")
+    names = ("accuracy", *LATENCY, "macs", "params", "epochs")
     numbers: dict[str, Any] = {name: number(attributes.get(name)) for name in names}
     return Row(
         number=trial.number,
@@ -125,7 +125,7 @@ def with_runtimes(row: Row, front: Mapping[str, Any]) -> Row:
 
 def read_timing(data: Any) -> Timing:
     """A measurement in a runtime as it was stored; what is missing or of another type is None."""
-    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in _LATENCY}
+    known: dict[str, Any] = {name: number(loads(data).get(name)) for name in LATENCY}
     known |= {name: text(loads(data).get(name)) for name in ("version", "memory_format", "original_format", "refused")}
     return Timing(**known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import optuna
 import pytest
+from rich.console import Console
 
 from kas import zoo
+from kas.language import KasError
 from kas.study.__main__ import main
 from kas.study.commands import COMMANDS
+from kas.study.commands._kernels import find_trial
 from kas.study.config import StudyConfig, load_config
 from kas.study.shipped import shipped_studies
 from kas.study.storage.create import create_or_join
-from kas.study.storage.opening import open_mutex, open_storage
+from kas.study.storage.opening import close_storage, open_mutex, open_storage
 from kas.study.workers.origin import allow_imports_beside, recall, remember
 
 REFERENCE = {
@@ -260,3 +264,24 @@ def test_studies_of_other_programs_are_refused(tmp_path: Path, capsys: pytest.Ca
     optuna.create_study(study_name="other", storage=f"sqlite:///{tmp_path / 'other.db'}")
     error = said(capsys, "resume", "other", "--dir", str(tmp_path), "--storage", f"sqlite:///{tmp_path / 'other.db'}", code=2)
     assert "is not one of kas" in error
+
+
+def test_a_kernel_of_a_study_is_named_or_begun(runs: Path) -> None:
+    storage = open_storage(None, runs / "demo", create=False)
+    study = optuna.load_study(study_name="demo", storage=storage)
+    known = zoo.get("grouped3x3").hash
+    for name in ("grouped3x3", known, known[:6]):
+        assert find_trial(study, name).user_attrs["hash"] == known
+    with pytest.raises(KasError, match="has no kernel 'involution'; it has "):
+        find_trial(study, "involution")
+    close_storage(storage)
+
+
+@pytest.mark.parametrize("width", [60, 240])
+def test_list_cuts_no_name_and_no_folder(width: int, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=width, color_system=None, soft_wrap=True)
+    monkeypatch.setattr("kas.study.display.lines.make_console", lambda: console)
+    assert main(["list", "--dir", str(runs)]) == 0
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.split()[0] == ("demo" if width == 60 else "study")
+    assert str(runs / "demo") in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,3 +165,25 @@ def test_the_line_of_a_trial_breaks_between_its_fields(width: int) -> None:
     for whole in ("trial    3", OK.hash, "94.0 % (−1.0 points)", "1234 ms against 15432 ms: 2.00× as fast"):
         assert whole is not None
         assert any(" ".join(whole.split()) in " ".join(part.split()) for part in line.plain.splitlines()), whole
+
+
+def test_the_front_so_far_stands_below_the_line_of_a_terminal(tmp_path: Path) -> None:
+    run = Run(tty=True)
+    run.terminal.study_started(started(tmp_path))
+    run.terminal.reference_ready(REFERENCE)
+    assert "no kernel beats the original yet" in shown_below(run)
+    run.terminal.trial_finished(OK, 1, 12, own=True)
+    below = shown_below(run)
+    assert "best within 2 points of the original: 0123456789abcdef (2.00× as fast)" in below
+    assert re.search(r"^0123456789abcdef +3 +94\.0 %", below, re.MULTILINE)
+    faster = replace(OK, number=5, hash="ab" * 8, cost=0.25, speedup=4.0, accuracy=0.945)
+    run.terminal.trial_finished(faster, 2, 12, own=True)
+    assert "0123456789abcdef" not in shown_below(run), "it is dominated now"
+    assert "abababababababab (4.00× as fast)" in shown_below(run)
+    run.terminal.close()
+
+
+def shown_below(run: Run) -> str:
+    console = Console(file=io.StringIO(), width=140, color_system=None)
+    console.print(run.terminal._below())
+    return console.file.getvalue()  # type: ignore[attr-defined]

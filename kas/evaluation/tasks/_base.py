@@ -94,9 +94,10 @@ class Task(ABC):
         """
         if self.settings.class_weights != "balanced":
             return self
+        where = "the training loader"
         with repeatable(0):
-            batches = [self.batches.split(raw, "the training loader") for raw in loader_of(data, "train")]
-        targets = torch.cat([self.for_metric(batch.targets) for batch in batches])
+            found = [self.for_metric(self.batches.split(raw, where).targets) for raw in loader_of(data, "train")]
+        targets = torch.cat(found)
         return replace(self, weights=[round(float(weight), 6) for weight in self._balance(targets)])
 
     def _balance(self, targets: Tensor) -> Tensor:

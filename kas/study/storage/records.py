@@ -157,12 +157,11 @@ def front(records: Sequence[TrialRecord], direction: str = "maximize") -> list[T
 
     direction: of the first objective, `metric(study).direction`.
     """
-    candidates = [record for record in records if record.outcome == "ok" and record.state == "COMPLETE"]
-    worst = float("-inf") if direction == "maximize" else float("inf")
-    points = [
-        (worst if record.accuracy is None else record.accuracy, float("inf") if record.cost is None else record.cost)
-        for record in candidates
-    ]
+    candidates, points = list[TrialRecord](), list[tuple[float, float]]()
+    for record in records:
+        if record.outcome == "ok" and record.state == "COMPLETE" and record.accuracy is not None and record.cost is not None:
+            candidates.append(record)
+            points.append((record.accuracy, record.cost))
     members = [candidates[position] for position in pareto.front(points, (direction, "minimize"))]
     distinct = {record.hash or str(record.number): record for record in reversed(members)}
     return sorted(distinct.values(), key=lambda record: (record.cost or 0.0, record.number))

@@ -12,10 +12,9 @@ from kas.language import Kernel
 from kas.solvers import Sizes
 from kas.study.workers.bench import Bench
 
-__all__ = ["LATENCIES", "SESSIONS", "latency_attributes", "measure", "pool"]
+__all__ = ["SESSIONS", "latency_attributes", "measure", "pool"]
 
 SESSIONS = 3  # that are pooled for a kernel of the front
-LATENCIES = ("latency_ms", "original_latency_ms", "ratio", "ratio_low", "ratio_high", "speedup")
 
 
 def measure(bench: Bench, kernel: Kernel, sizes: Sizes, runtime: str | None = None) -> Paired:

@@ -18,6 +18,7 @@ from kas.evaluation.failures import memory_errors
 from kas.evaluation.runtimes import Refusal
 from kas.evaluation.training import CHECKPOINT
 from kas.language import Infeasible, InvalidKernel, Kernel
+from kas.reporting.rows import LATENCY
 from kas.solvers import Sizes
 from kas.study import attributes as keys
 from kas.study.attributes import Outcome
@@ -26,7 +27,7 @@ from kas.study.display.publication import Publication
 from kas.study.storage import records
 from kas.study.storage.depot import NOWHERE, Slot
 from kas.study.workers.bench import Bench, replaced_work
-from kas.study.workers.pairing import LATENCIES, SESSIONS, latency_attributes, measure, pool
+from kas.study.workers.pairing import SESSIONS, latency_attributes, measure, pool
 from kas.study.workers.runner import TrialContext
 
 __all__ = ["Pipeline", "train_on"]
@@ -166,7 +167,7 @@ class Pipeline:
         """
         context.listener.stage(context.number, "latency", "again, for the front")
         again = pool([measure(self._bench, kernel, sizes) for _ in range(SESSIONS)])
-        found |= {"first_latency": {name: found[name] for name in LATENCIES}, **{name: again[name] for name in LATENCIES}}
+        found |= {"first_latency": {name: found[name] for name in LATENCY}, **{name: again[name] for name in LATENCY}}
         found["measured"] = again["measured"]
         return _within(float(again["ratio"]), self._bench.config.cost.max_ratio)
 
