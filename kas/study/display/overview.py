@@ -15,6 +15,7 @@ from kas.zoo.matching import name_of
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = [
     "DROPPED",
@@ -57,7 +58,7 @@ def front_table(
     runtimes: Sequence[str] = (),
     width: int | None = None,
     metric: Metric = ACCURACY,
-) -> Table:
+) -> Table | Text:
     """The original network, then the kernels of the front; in bold those that beat it. `cost`: `latency` or `work`.
 
     runtimes: those that the front was measured in, the study's own first; each of the others is a column of speed-ups,

@@ -11,13 +11,14 @@ from kas.reporting.naming import kernel_name
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = ["fitting", "measurement_table", "single_lines", "stacked", "table_width"]
 
 _GAP = 2  # between columns
 
 
-def measurement_table(measurement: Measurement, width: int | None = None) -> Table:
+def measurement_table(measurement: Measurement, width: int | None = None) -> Table | Text:
     """What `measure` found in a runtime: each kernel against the original in the same session. width: as in `front_table`."""
     rows = [
         {
@@ -63,12 +64,14 @@ def single_lines(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> Tab
     return table
 
 
-def stacked(rows: Sequence[Mapping[str, str]], styles: Sequence[str], width: int) -> Table:
-    """A row on several lines: its first cell, then each value behind the name of its column, broken between them."""
-    from rich.table import Table
+def stacked(rows: Sequence[Mapping[str, str]], styles: Sequence[str], width: int) -> Text:
+    """A row on several lines: its first cell, then each value behind the name of its column, broken between them.
+
+    A value that is longer than the width, as a path may be, stays whole: a table would cut it.
+    """
     from rich.text import Text
 
-    table = Table.grid()
+    found = []
     for style, row in zip(styles, rows, strict=True):
         title, *names = row
         lines = [row[title]]
@@ -77,8 +80,8 @@ def stacked(rows: Sequence[Mapping[str, str]], styles: Sequence[str], width: int
                 lines[-1] += f" · {said}"
             else:
                 lines.append(f"  {said}")
-        table.add_row(Text("\n".join(lines), style=style, no_wrap=True, overflow="ignore"))
-    return table
+        found.append(Text("\n".join(lines), style=style))
+    return Text("\n", no_wrap=True, overflow="ignore").join(found)
 
 
 def table_width(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
