@@ -119,7 +119,7 @@ def main() -> int:
     wanted = parser.parse_args()
     print(f"{describe_device(resolve_device('cpu'))}, trials of {wanted.ms:g} ms; milliseconds: median (95 %)")
     print(f"{'storage':<12}{'workers':>8}{'trials/s':>12}{'start':>16}{'propose':>16}{'claim and end':>16}{'errors':>8}")
-    # A worker has two connections, and PostgreSQL allows 100 by default.
+    # PostgreSQL allows 100 connections by default.
     server = Server(3 * max(wanted.workers) + 20) if {"postgresql", "grpc"} & set(wanted.storages) else None
     try:
         for name in wanted.storages:
