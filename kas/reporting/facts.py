@@ -54,8 +54,8 @@ def why_on_front(summary: Summary, row: Row) -> str:
     return f"on the front: the next {cheap}er one (trial {before.number}) has {lead} of {metric.name}"
 
 
-def headline(attributes: Mapping[str, Any], metric: Metric, why: str = "") -> str:
-    """How a trial ended, in one line, from its user attributes: the kernel's name, metric, speed-up, why it is on the front."""
+def headline(attributes: Mapping[str, Any], metric: Metric) -> str:
+    """How a trial ended, in one line, from its user attributes: the kernel's name, its metric and speed-up."""
     outcome = text(attributes.get("outcome")) or ""
     name, value = naming.kernel_name(text(attributes.get("hash"))), number(attributes.get("accuracy"))
     if outcome != "ok" or value is None:
@@ -67,7 +67,7 @@ def headline(attributes: Mapping[str, Any], metric: Metric, why: str = "") -> st
         parts.append(f"{wording.speedup(speedup)} as fast as the original")
     elif cost := listed(number, 2)(values):
         parts.append(f"{cost[1]:.2f} of the original's work")
-    return f"{name}: {', '.join([*parts, *([why] if why else [])])}"
+    return f"{name}: {', '.join(parts)}"
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:

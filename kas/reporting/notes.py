@@ -47,8 +47,8 @@ def trial_note(attributes: Mapping[str, Any], metric: Metric | None = None, why:
     metric: that of the study; None for the accuracy. why: why it is on the front, if it is (`why_on_front`).
     """
     metric = metric or Metric()
-    head = headline(attributes, metric, why)
-    parts = [f"**{_inline(head)}**" if head else "", _reason(attributes), _numbers(attributes, metric.name)]
+    head = headline(attributes, metric)
+    parts = [f"**{_inline(head)}**" if head else "", _inline(why), _reason(attributes), _numbers(attributes, metric.name)]
     program, error = text(attributes.get("program")), text(attributes.get("error"))
     if program:
         parts.append(_fenced(readable_program(program), "json"))

@@ -165,7 +165,8 @@ def test_notes_say_why_a_kernel_is_on_the_front_until_it_is_not() -> None:
     study.add_trial(create_trial(values=[0.99, 0.25], user_attrs=better))
     notes.save_front_notes(study)
     assert note_of(study, 3).startswith(
-        "**abababababababab: accuracy 99.0 %, 4.00× as fast as the original, on the front: the fastest, and the best accuracy**"
+        "**abababababababab: accuracy 99.0 %, 4.00× as fast as the original**\n\n"
+        "on the front: the fastest, and the best accuracy\n"
     )
     assert "on the front" not in note_of(study, front[0].number)
 
