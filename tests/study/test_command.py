@@ -209,6 +209,7 @@ def test_the_dashboard_serves_the_study(runs: Path) -> None:
         try:
             assert process.stdout is not None
             assert f"http://127.0.0.1:{port}/dashboard/studies/1" in process.stdout.readline()
+            idle = socket.create_connection(("127.0.0.1", port), timeout=30)  # as browsers open in advance
             deadline = time.monotonic() + 30
             while True:
                 try:
@@ -219,8 +220,11 @@ def test_the_dashboard_serves_the_study(runs: Path) -> None:
                     assert time.monotonic() < deadline
                     time.sleep(0.1)
             assert names == ["demo"]
-        finally:
             process.terminate()
+            assert process.wait(timeout=30) == 0
+            idle.close()
+        finally:
+            process.kill()
 
 
 def test_wrong_use_is_exit_code_2() -> None:

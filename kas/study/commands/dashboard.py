@@ -32,9 +32,15 @@ def _execute(args: Any) -> int:
     place = Place.of(args)
     study = open_study(place, args.name)
     _check_port(args.port)
-    from wsgiref.simple_server import make_server
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIServer, make_server
 
-    server = make_server(HOST, args.port, application(study._storage, place.folder(args.name)))
+    class Server(ThreadingMixIn, WSGIServer):
+        """A thread for each request: a browser's idle connection holds up no other, and Ctrl-C is not lost in one."""
+
+        daemon_threads = True
+
+    server = make_server(HOST, args.port, application(study._storage, place.folder(args.name)), server_class=Server)
     print(f"study {args.name}: http://{HOST}:{args.port}/dashboard/studies/{study._study_id}  (Ctrl-C ends)", flush=True)
     try:
         server.serve_forever()
